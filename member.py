@@ -1,0 +1,118 @@
+"""A member as the room knows it: its address, its place in each log, its link, its rate.
+
+State and its smallest rules only; what is done about it, the room decides (room.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from delivery import EventLog, LossEstimate, RttEstimator, TokenBucket
+from protocol import Address, Message
+
+REPAIRS_PER_SECOND = 200.0
+REPAIR_BURST = 64
+"""Repairs to one member: enough to catch up in seconds, too little to drown a bad link."""
+
+INBOX_ENTRIES_MAX = 512
+INBOX_BYTES_MAX = 256 * 1024
+"""An inbox holds what its member has not yet acknowledged; enough for a roster of thousands."""
+
+
+class Place:
+    """Where one peer is in one log."""
+
+    __slots__ = ("acked", "attempts", "log", "repaired_at")
+
+    def __init__(self, log: EventLog, acked: int) -> None:
+        self.log = log
+        self.acked = acked
+        self.attempts = 0
+        """Repairs since the acknowledgement last moved."""
+        self.repaired_at = float("-inf")
+
+    @property
+    def behind(self) -> bool:
+        return self.acked < self.log.latest
+
+    @property
+    def next_seq(self) -> int:
+        """The first event to send again; later than the acknowledgement where events were lost."""
+        return max(self.acked + 1, self.log.oldest)
+
+    def acknowledge(self, ack: int) -> bool:
+        """Takes a cumulative acknowledgement; true if it says something new."""
+        if ack <= self.acked:
+            return False
+        self.acked = ack
+        self.attempts = 0
+        return True
+
+
+class Member:
+    """A client as the room knows it, from its first JOIN until it is forgotten."""
+
+    __slots__ = (
+        "address",
+        "appended",
+        "bucket",
+        "client_id",
+        "first_seq",
+        "heard_at",
+        "held",
+        "inbox",
+        "joined_seq",
+        "loss",
+        "name",
+        "newest_timestamp",
+        "number",
+        "probe_at",
+        "probe_started_at",
+        "received",
+        "repair_bucket",
+        "room",
+        "rtt",
+        "said_at",
+        "session_id",
+        "wake_at",
+    )
+
+    def __init__(
+        self, client_id: int, number: int, log: EventLog, inbox_epoch: int, now: float
+    ) -> None:
+        self.client_id = client_id
+        self.number = number
+        self.name = ""
+        self.address: Address = ()
+        self.session_id = 0
+        self.newest_timestamp = 0
+        self.heard_at = now
+        self.first_seq = self.joined_seq = log.latest + 1
+        self.room = Place(log, log.latest)
+        self.inbox = Place(EventLog(inbox_epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0)
+        self.appended = 0
+        """The newest message id in a log; `received` also counts those in `held`."""
+        self.received = 0
+        self.held: deque[Message] = deque()
+        self.said_at = float("-inf")
+        self.bucket = TokenBucket(0, 0, now)
+        self.repair_bucket = TokenBucket(REPAIRS_PER_SECOND, REPAIR_BURST, now)
+        self.rtt = RttEstimator()
+        self.loss = LossEstimate()
+        self.probe_started_at = float("-inf")
+        self.probe_at = float("inf")
+        self.wake_at = float("inf")
+        """When the room next looks at this member; the one heap entry that counts."""
+
+    def hear(self, timestamp: int, now: float) -> bool:
+        """Notes a datagram of this member; false if it is a late or replayed one."""
+        if timestamp <= self.newest_timestamp:
+            return False
+        self.newest_timestamp = timestamp
+        self.heard_at = now
+        return True
+
+    def drop_held(self) -> None:
+        """Forgets what was received but not appended: the client still has it."""
+        self.held.clear()
+        self.received = self.appended

@@ -1,0 +1,788 @@
+"""The room as a pure state machine: what a server does, without any input or output.
+
+`ChatRoom` is given datagrams, their addresses and the time, and hands out datagrams and where
+they go; it never touches a socket, a thread, a clock or a random source.
+
+Its truth is one `EventLog`. The dict of members is entered by a JOIN that brings back the cookie
+sent to its address, and by nothing else. What is appended during one wake-up goes to all members
+in as few datagrams as hold it. A member who does not acknowledge is sent the slice from its
+acknowledgement on, whatever the reason: loss, a dropped link, or having come late.
+
+It promises: a message it accepted gets one place in the one order, and every member gets it from
+there or is told of the gap. It does not promise that the log outlives the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import hmac
+import logging
+import random
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from delivery import COPY_SPACING_SECONDS, RTO_MIN_SECONDS, EventLog, TokenBucket
+from member import Member, Place
+from protocol import (
+    IN_FLIGHT_MAX,
+    NAME_BYTES_MAX,
+    NO_COOKIE,
+    RUN_MAX,
+    TEXT_BYTES_MAX,
+    Address,
+    Answer,
+    Bye,
+    ByeReason,
+    Challenge,
+    Event,
+    EventKind,
+    Events,
+    Join,
+    Leave,
+    MalformedDatagram,
+    Message,
+    MessageKind,
+    PacketType,
+    Refused,
+    RefusedReason,
+    Say,
+    Status,
+    UnsupportedVersion,
+    UnusableName,
+    Welcome,
+    check_name,
+    decode,
+    name_key,
+    sender_and_timestamp,
+)
+
+logger = logging.getLogger("udp_chat.server")
+
+COOKIE_LIFE_SECONDS = 10.0
+"""A cookie is good for one to two of these: a few lost JOINs, not a stolen one for later."""
+
+ACK_DELAY_MIN_SECONDS = 0.005
+ACK_DELAY_PER_MEMBER_SECONDS = 0.0002
+"""So that acknowledgements never come faster than 5000 a second, whatever the room's size."""
+
+ACK_DELAY_MAX_SECONDS = 2.0
+
+REPAIR_DATAGRAMS_MAX = 8
+"""Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
+
+REPEAT_MAX = 3
+"""Events of the last second that a broadcast repeats on a network that loses: they cost
+bytes, and spare the member that missed them a round trip."""
+
+REPEAT_WITHIN_SECONDS = 1.0
+
+LOSS_REMEMBERED_SECONDS = 10.0
+"""How long after a repair the room counts as lossy."""
+
+PROBE_SECONDS = 2.0
+"""How long the holder of a wanted name has to show that it lives. With a probe each
+PROBE_INTERVAL_SECONDS and 30 % loss each way, a living one fails once in a thousand times."""
+
+PROBE_INTERVAL_SECONDS = 0.2
+
+PROBE_VALID_SECONDS = 5.0
+"""So long a sign of life answers further JOINs that want the same name."""
+
+STALL_SECONDS = 1.0
+"""A timer this late says that this process slept. The members' silence is then not theirs."""
+
+AUDIT_INTERVAL_SECONDS = 0.01
+"""Between two looks at who is late: a hundred a second cost a thousand members 1 % of a core."""
+
+HELD_MAX = IN_FLIGHT_MAX
+"""Messages of one member waiting for its rate or for the rest of a long line."""
+
+ROSTER_CHUNK_BYTES = TEXT_BYTES_MAX - 40
+"""Names in one roster event; the rest is for its two numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """What may be chosen about a room. Durations in seconds."""
+
+    room: str = "chat"
+    members_max: int = 1000
+    heartbeat_seconds: float = 5.0
+    """Told to the clients. Shorter finds dead peers sooner and costs idle traffic."""
+    timeout_seconds: float = 15.0
+    """Silence after which a member is dropped: three heartbeats, so that two may be lost."""
+    message_rate: float = 500.0
+    """Messages a second of one member in the long run, 0 for any number. A person types one;
+    the rest is for pasted text and pipes, and keeps one flood from filling the room."""
+    message_burst: float = 1000.0
+    log_entries_max: int = 10_000
+    log_bytes_max: int = 4 * 1024 * 1024
+    """What the room remembers for repairs, for those who come back and for those who come late."""
+    history_events: int = 50
+    """Of these, what a newcomer is shown."""
+
+
+Outgoing: TypeAlias = tuple[bytes, Sequence[Address]]
+"""One datagram and everyone it goes to."""
+
+
+class ChatRoom:
+    """The room as a pure state machine.
+
+    Feed it `receive_datagram` and `handle_timeout` (`now` in seconds of one monotonic clock),
+    then send what `datagrams_to_send` hands out. Not thread-safe. `randomness` gives the
+    epoch, the session ids and the cookie key; `wall_offset_seconds` plus `now` is Unix time.
+    """
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        randomness: random.Random,
+        now: float,
+        wall_offset_seconds: float = 0.0,
+    ) -> None:
+        self.settings = settings
+        self.wall_offset_seconds = wall_offset_seconds
+        self.counters: Counter[str] = Counter()
+        """What was dropped and why, what was repaired, what was refused."""
+        self._random = randomness
+        self._cookie_key = randomness.getrandbits(256).to_bytes(32, "big")
+        self.log = EventLog(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
+        self.members: dict[int, Member] = {}
+        """By session id: those who are in."""
+        self._by_client: dict[int, Member] = {}
+        self._by_name: dict[str, Member] = {}
+        self._departed: OrderedDict[int, Member] = OrderedDict()
+        """By client id: those who were in, so that their messages stay counted once and their
+        private ones wait for them. As many as there may be members; the oldest are forgotten."""
+        self._number = 0
+        self._now = now
+        self._timers: list[tuple[float, int]] = []
+        """(when, session id); only an entry that equals its member's `wake_at` counts."""
+        self._audit_at = float("inf")
+        self._audited_seq = 0
+        self._loss_seen_at = float("-inf")
+        self._broadcast_seq = 0
+        self._replies: list[Outgoing] = []
+        self._copies: list[tuple[float, int, bytes, Address]] = []
+        self._copy_number = 0
+        self._fresh_inboxes: dict[int, int] = {}
+        self._answers: dict[int, int] = {}
+        self._addresses: tuple[Address, ...] | None = None
+        self._closed = False
+
+    # --- what the shell calls ----------------------------------------------------------------
+
+    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
+        """Takes in one datagram. Whatever it holds, nothing is raised."""
+        self._now = now
+        try:
+            packet = decode(datagram)
+        except UnsupportedVersion:
+            self._drop("unsupported version", address)
+            self._refuse_version(datagram, address)
+            return
+        except MalformedDatagram as error:
+            self._drop(error.reason, address)
+            return
+        if isinstance(packet, Join):
+            self._handle_join(packet, address, len(datagram), now)
+        elif isinstance(packet, Say | Status | Leave):
+            member = self.members.get(packet.session_id)
+            if member is None:
+                self._drop("unknown session", address)
+                bye = Bye(packet.session_id, ByeReason.UNKNOWN_SESSION)
+                self._reply(bye.encode(), address, len(datagram))
+            elif member.address != address:
+                # The session id is right, the address is not: its owner may have moved, or
+                # somebody repeats what they overheard. Only the cookie tells.
+                self._drop("unproven address", address)
+                cookie = self._cookie(address, member.client_id, self._cookie_slot(now))
+                challenge = Challenge(packet.session_id, cookie)
+                self._reply(challenge.encode(), address, len(datagram))
+            elif isinstance(packet, Status):
+                self._handle_status(packet, member, now)
+            elif isinstance(packet, Say):
+                self._handle_say(packet, member, now)
+            else:
+                self._remove(member, "left")
+                bye = Bye(packet.session_id, ByeReason.LEFT)
+                self._reply(bye.encode(), address, len(datagram))
+        else:
+            self._drop("unexpected packet", address)
+
+    def handle_timeout(self, now: float) -> None:
+        """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
+        self._now = now
+        overdue = now - min(self.next_timeout() or now, now)
+        if overdue > STALL_SECONDS:
+            self._forgive_stall(overdue)
+        while self._copies and self._copies[0][0] <= now:
+            _, _, datagram, address = heapq.heappop(self._copies)
+            self._replies.append((datagram, (address,)))
+        if self._audit_at <= now:
+            self._audit()
+        while self._timers and self._timers[0][0] <= now:
+            at, session_id = heapq.heappop(self._timers)
+            member = self.members.get(session_id)
+            if member is not None and member.wake_at == at:
+                member.wake_at = float("inf")
+                self._on_member_timer(member, now)
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
+        at = self._audit_at
+        if self._timers:
+            at = min(at, self._timers[0][0])
+        if self._copies:
+            at = min(at, self._copies[0][0])
+        return None if at == float("inf") else at
+
+    def datagrams_to_send(self) -> list[Outgoing]:
+        """What has to go out now, each datagram with all its addresses."""
+        outgoing, self._replies = self._replies, []
+        self._broadcast(outgoing)
+        for session_id, first in self._fresh_inboxes.items():
+            member = self.members.get(session_id)
+            if member is not None:
+                self._send_slices(outgoing, member, member.inbox, first, repair=False)
+        self._fresh_inboxes.clear()
+        for session_id, echo in self._answers.items():
+            member = self.members.get(session_id)
+            if member is not None:
+                answer = Answer(echo, member.received, member.appended, member.inbox.log.latest)
+                datagram = self._slice(self.log, self.log.latest + 1, answer=answer)[0]
+                outgoing.append((datagram, (member.address,)))
+        self._answers.clear()
+        return outgoing
+
+    def close(self, now: float) -> None:
+        """Says BYE to everyone; the room takes nothing in after that."""
+        self._now = now
+        for member in self.members.values():
+            bye = Bye(member.session_id, ByeReason.SHUTTING_DOWN).encode()
+            self._replies.append((bye, (member.address,)))
+        self.members.clear()
+        self._broadcast_seq = self.log.latest
+
+    # --- registration ------------------------------------------------------------------------
+
+    def _handle_join(self, join: Join, address: Address, size: int, now: float) -> None:
+        if not self._cookie_is_good(join, address, now):
+            # No state is kept for an address before it has echoed its cookie.
+            if join.cookie != NO_COOKIE:
+                self._drop("bad cookie", address)
+            cookie = self._cookie(address, join.client_id, self._cookie_slot(now))
+            self._reply(Challenge(join.client_id, cookie).encode(), address, size)
+            return
+        member = self._by_client.get(join.client_id)
+        if member is not None:
+            self._rejoin(member, join, address, now)
+            return
+        try:
+            check_name(join.name)
+        except UnusableName as error:
+            self._refuse(join, address, RefusedReason.UNUSABLE_NAME, str(error))
+            return
+        holder = self._by_name.get(name_key(join.name))
+        if holder is not None:
+            if self._is_alive(holder, now):
+                text = f"the name {join.name} is in use"
+                self._refuse(join, address, RefusedReason.NAME_IN_USE, text)
+            return  # else it is being asked; the client repeats its JOIN and learns the outcome
+        if len(self.members) >= self.settings.members_max:
+            text = f"the room is full ({self.settings.members_max} members)"
+            self._refuse(join, address, RefusedReason.ROOM_FULL, text)
+            return
+        self._enter(join, address, now)
+
+    def _rejoin(self, member: Member, join: Join, address: Address, now: float) -> None:
+        """A JOIN of someone who is in: a repeated one, or its owner at a new address."""
+        if not member.hear(join.timestamp, now):
+            # Only newer datagrams move an address: else a replayed JOIN would take it back.
+            self._drop("stale", address)
+            return
+        if member.address != address:
+            logger.info("%s moved to %s", member.name, format_address(address))
+            self.counters["moved"] += 1
+            member.address = address
+            self._addresses = None
+        if join.epoch == self.log.epoch:
+            member.room.acknowledge(min(join.room_ack, self.log.latest))
+            if join.inbox_epoch == member.inbox.log.epoch:
+                self._acknowledge_inbox(member, join.inbox_ack)
+        self._welcome(member, join)
+
+    def _enter(self, join: Join, address: Address, now: float) -> None:
+        settings = self.settings
+        member = self._departed.pop(join.client_id, None)
+        if member is None:
+            self._number += 1
+            member = Member(join.client_id, self._number, self.log, self._new_id(), now)
+            member.received = member.appended = max(0, join.next_message_id - 1)
+        member.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
+        member.session_id = self._new_id()
+        member.name = join.name
+        member.address = address
+        member.newest_timestamp = join.timestamp
+        member.heard_at = now
+        member.joined_seq = self._append_room(EventKind.JOIN, member)
+        member.first_seq = max(self.log.oldest, member.joined_seq - settings.history_events)
+        if join.epoch == self.log.epoch:
+            member.first_seq = min(join.room_ack, member.joined_seq - 1) + 1
+        member.room = Place(self.log, member.first_seq - 1)
+        if join.inbox_epoch == member.inbox.log.epoch:
+            self._acknowledge_inbox(member, join.inbox_ack)
+        self.members[member.session_id] = member
+        self._by_client[member.client_id] = member
+        self._by_name[name_key(member.name)] = member
+        self._addresses = None
+        logger.info("%s joined from %s", member.name, format_address(address))
+        self._append_roster(member, message_id=0)
+        self._welcome(member, join)
+
+    def _welcome(self, member: Member, join: Join) -> None:
+        resumes = join.epoch == self.log.epoch
+        welcome = Welcome(
+            client_id=member.client_id,
+            echo=join.timestamp,
+            session_id=member.session_id,
+            epoch=self.log.epoch,
+            inbox_epoch=member.inbox.log.epoch,
+            oldest=self.log.oldest,
+            latest=self.log.latest,
+            start=member.room.acked + 1 if resumes else member.first_seq,
+            joined=member.joined_seq,
+            inbox_start=member.inbox.acked + 1,
+            received=member.received,
+            member=member.number,
+            heartbeat_ms=int(self.settings.heartbeat_seconds * 1000),
+            ack_delay_ms=self._ack_delay_ms(),
+            name=member.name,
+            room=self.settings.room,
+        )
+        self._replies.append((welcome.encode(), (member.address,)))
+        # History and what was missed are a repair without a loss; the rest is broadcast.
+        if member.room.next_seq <= self._broadcast_seq:
+            member.room.attempts = 0
+            member.room.repaired_at = self._now
+            self._send_slices(self._replies, member, member.room, repair=False)
+        if member.inbox.behind:
+            self._fresh_inboxes[member.session_id] = member.inbox.next_seq
+        self._schedule(member, self._now + member.rtt.rto)
+
+    def _refuse(self, join: Join, address: Address, reason: RefusedReason, text: str) -> None:
+        """Refuses a JOIN whose cookie was good: the address is proven."""
+        self.counters[f"refused: {reason.name.lower()}"] += 1
+        logger.info("refused %s: %s", format_address(address), text)
+        refused = Refused(join.client_id, join.timestamp, reason, text)
+        self._replies.append((refused.encode(), (address,)))
+
+    def _refuse_version(self, datagram: bytes, address: Address) -> None:
+        prefix = sender_and_timestamp(datagram)
+        if prefix is not None and datagram[3] == PacketType.JOIN:
+            refused = Refused(*prefix, RefusedReason.VERSION, "")
+            self._reply(refused.encode(), address, len(datagram))
+
+    def _is_alive(self, holder: Member, now: float) -> bool:
+        """Whether the holder of a wanted name has just shown that it lives; if not, asks it."""
+        if now - holder.probe_started_at > PROBE_VALID_SECONDS:
+            holder.probe_started_at = holder.probe_at = now
+            self.counters["probed"] += 1
+            self._on_probe_timer(holder, now)
+            self._schedule(holder, holder.probe_at)
+            return False
+        return holder.heard_at > holder.probe_started_at
+
+    def _on_probe_timer(self, member: Member, now: float) -> bool:
+        """Asks once more, or gives up; false if the member is gone."""
+        if member.heard_at > member.probe_started_at:
+            member.probe_at = float("inf")
+        elif now - member.probe_started_at >= PROBE_SECONDS:
+            self._remove(member, "timeout")
+            return False
+        else:
+            member.probe_at = now + PROBE_INTERVAL_SECONDS
+            probe = self._slice(self.log, self.log.latest + 1, ask=True)[0]
+            self._replies.append((probe, (member.address,)))
+        return True
+
+    def _remove(self, member: Member, reason: str) -> None:
+        logger.info("%s %s", member.name, "left" if reason == "left" else "timed out")
+        del self.members[member.session_id]
+        del self._by_client[member.client_id]
+        del self._by_name[name_key(member.name)]
+        self._addresses = None
+        self._append_room(EventKind.LEAVE, member, text=reason)
+        member.drop_held()
+        member.wake_at = member.probe_at = float("inf")
+        member.probe_started_at = float("-inf")
+        if reason == "timeout":
+            bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
+            self._replies.append((bye, (member.address,)))
+        self._departed[member.client_id] = member
+        while len(self._departed) > self.settings.members_max:
+            self._departed.popitem(last=False)
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def _handle_say(self, say: Say, member: Member, now: float) -> None:
+        # A late or replayed SAY is no sign of life, but its messages count: each is taken once.
+        member.hear(say.timestamp, now)
+        taken = False
+        for message in say.messages:
+            if message.message_id == member.received + 1 and len(member.held) < HELD_MAX:
+                member.received += 1
+                member.held.append(message)
+                taken = True
+        if taken:
+            self._release(member, now)
+        if member.held or (not taken and now - member.said_at > member.rtt.rto):
+            # There is no echo to come soon: say at least what has arrived.
+            self._answers[member.session_id] = say.timestamp
+
+    def _release(self, member: Member, now: float) -> None:
+        """Appends the complete lines that the member's rate allows."""
+        held = member.held
+        while held:
+            run = next((n for n, message in enumerate(held, 1) if not message.more), 0)
+            if run == 0 and len(held) >= RUN_MAX:
+                run = RUN_MAX
+            if run == 0:
+                return
+            if not member.bucket.take(run, now):
+                self.counters["held back"] += 1
+                self._schedule(member, member.bucket.ready_at(run))
+                return
+            for _ in range(run):
+                self._append_message(member, held.popleft())
+            member.said_at = now
+
+    def _append_message(self, member: Member, message: Message) -> None:
+        member.appended = message_id = message.message_id
+        kind = message.kind
+        if kind is MessageKind.CHAT:
+            self._append_room(EventKind.CHAT, member, message.text, message_id)
+        elif kind is MessageKind.ACTION:
+            self._append_room(EventKind.ACTION, member, message.text, message_id)
+        elif kind is MessageKind.PRIVATE:
+            self._append_private(member, message)
+        elif kind is MessageKind.RENAME:
+            self._rename(member, message)
+        else:
+            self._append_roster(member, message_id)
+
+    def _append_private(self, member: Member, message: Message) -> None:
+        recipient = self._by_name.get(name_key(message.to))
+        if recipient is None:
+            self._append_notice(member, "no_such_member", message.to, message.message_id)
+            return
+        event = Event(
+            EventKind.PRIVATE,
+            self._unix_ms(),
+            member.name,
+            recipient.name,
+            message.text,
+            member.number,
+            message.message_id,
+        ).encode()
+        self._append_inbox(member, event)
+        if recipient is not member:
+            self._append_inbox(recipient, event)
+
+    def _rename(self, member: Member, message: Message) -> None:
+        name = message.text
+        try:
+            check_name(name)
+        except UnusableName as error:
+            self._append_notice(member, f"unusable_name_{error.rule}", name, message.message_id)
+            return
+        holder = self._by_name.get(name_key(name))
+        if holder is not None and holder is not member:
+            self._is_alive(holder, self._now)  # so that a second try can succeed
+            self._append_notice(member, "name_in_use", name, message.message_id)
+            return
+        self._append_room(EventKind.RENAME, member, name, message.message_id)
+        del self._by_name[name_key(member.name)]
+        self._by_name[name_key(name)] = member
+        member.name = name
+
+    def _append_room(
+        self, kind: EventKind, member: Member, text: str = "", message_id: int = 0
+    ) -> int:
+        event = Event(kind, self._unix_ms(), member.name, "", text, member.number, message_id)
+        return self.log.append(event.encode(), self._now)
+
+    def _append_inbox(self, member: Member, encoded: bytes) -> None:
+        seq = member.inbox.log.append(encoded, self._now)
+        self._fresh_inboxes.setdefault(member.session_id, seq)
+        self._schedule(member, self._now + ACK_DELAY_MIN_SECONDS + member.rtt.rto)
+
+    def _append_notice(self, member: Member, code: str, about: str, message_id: int) -> None:
+        about = about if len(about.encode()) <= NAME_BYTES_MAX else ""
+        event = Event(EventKind.NOTICE, self._unix_ms(), "", about, code, member.number, message_id)
+        self._append_inbox(member, event.encode())
+
+    def _append_roster(self, member: Member, message_id: int) -> None:
+        """Puts everyone's names into a member's inbox, true as of the newest room event."""
+        chunks: list[list[str]] = [[]]
+        size = 0
+        for name in sorted(other.name for other in self.members.values()):
+            size += len(name.encode()) + 1
+            if size > ROSTER_CHUNK_BYTES:
+                chunks.append([])
+                size = len(name.encode()) + 1
+            chunks[-1].append(name)
+        for remaining, names in zip(range(len(chunks) - 1, -1, -1), chunks, strict=True):
+            text = "\n".join([f"{self.log.latest} {remaining}", *names])
+            echo = 0 if remaining else message_id
+            event = Event(EventKind.ROSTER, self._unix_ms(), "", "", text, member.number, echo)
+            self._append_inbox(member, event.encode())
+
+    # --- acknowledgements and repair ---------------------------------------------------------
+
+    def _handle_status(self, status: Status, member: Member, now: float) -> None:
+        if status.room_ack > self.log.latest or status.inbox_ack > member.inbox.log.latest:
+            self._drop("impossible acknowledgement", member.address)
+            return
+        if not member.hear(status.timestamp, now):
+            self._drop("stale", member.address)
+            return
+        if status.echo:
+            member.rtt.sample(now - status.echo / 1e6)
+        if member.room.acknowledge(status.room_ack):
+            member.loss.update(False)
+        self._acknowledge_inbox(member, status.inbox_ack)
+        if status.room_gap_end > member.room.acked:
+            self._repair_gap(member, member.room, status.room_gap_end, now)
+        if status.inbox_gap_end > member.inbox.acked:
+            self._repair_gap(member, member.inbox, status.inbox_gap_end, now)
+        if status.ask:
+            self._answers[member.session_id] = status.timestamp
+
+    def _acknowledge_inbox(self, member: Member, ack: int) -> None:
+        # An inbox has one reader: what that one has, nobody will ask for.
+        if member.inbox.acknowledge(min(ack, member.inbox.log.latest)):
+            member.inbox.log.forget(member.inbox.acked)
+
+    def _repair_gap(self, member: Member, place: Place, gap_end: int, now: float) -> None:
+        """Sends what a member reports as missing, unless that may still be on its way."""
+        sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
+        if now - sent_at < 0.9 * member.rtt.srtt:
+            return
+        self.counters["gap repairs"] += 1
+        self._repair(member, place, gap_end, REPAIR_DATAGRAMS_MAX, now)
+
+    def _repair(
+        self, member: Member, place: Place, until: int, datagrams_max: int, now: float
+    ) -> None:
+        place.repaired_at = now
+        member.loss.update(True)
+        self._loss_seen_at = now
+        copies = member.loss.copies if place.attempts or datagrams_max == 1 else 1
+        place.attempts += 1
+        repairs: list[Outgoing] = []
+        self._send_slices(repairs, member, place, until=until, datagrams_max=datagrams_max)
+        self._replies += repairs
+        for copy in range(1, copies):
+            for datagram, _ in repairs:
+                if member.repair_bucket.take(1, now):
+                    self._copy_number += 1
+                    at = now + copy * COPY_SPACING_SECONDS
+                    entry = (at, self._copy_number, datagram, member.address)
+                    heapq.heappush(self._copies, entry)
+        self._schedule(member, self._repair_due(member, place))
+
+    def _repair_due(self, member: Member, place: Place) -> float:
+        """When a member that stays silent about this log is sent its slice (again)."""
+        if not place.behind:
+            return float("inf")
+        sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
+        due = sent_at + self._ack_delay_ms() / 1000 + member.rtt.backed_off(place.attempts)
+        return max(due, member.repair_bucket.ready_at(1))
+
+    def _audit(self) -> None:
+        """Looks who has not acknowledged the broadcasts of a while ago.
+
+        One look at all members per AUDIT_INTERVAL_SECONDS at most, however many lines are
+        said: a broadcast itself costs nothing per member.
+        """
+        log, due = self.log, self._now - self._audit_after()
+        seq = max(self._audited_seq, log.oldest - 1)
+        while seq < log.latest and log.sent_at(seq + 1) <= due:
+            seq += 1
+        self._audited_seq = seq
+        for member in [m for m in self.members.values() if m.room.acked < seq]:
+            self._schedule(member, self._repair_due(member, member.room))
+        self._audit_at = float("inf")
+        if seq < log.latest:
+            next_at = log.sent_at(seq + 1) + self._audit_after()
+            self._audit_at = max(next_at, self._now + AUDIT_INTERVAL_SECONDS)
+
+    def _audit_after(self) -> float:
+        """No acknowledgement is overdue before."""
+        return self._ack_delay_ms() / 1000 + RTO_MIN_SECONDS
+
+    # --- timers ------------------------------------------------------------------------------
+
+    def _schedule(self, member: Member, at: float) -> None:
+        """Has the room look at a member at this time, or earlier if it would anyway."""
+        if at < member.wake_at:
+            member.wake_at = at
+            heapq.heappush(self._timers, (at, member.session_id))
+
+    def _on_member_timer(self, member: Member, now: float) -> None:
+        silent_at = member.heard_at + self.settings.timeout_seconds
+        if silent_at <= now:
+            self._remove(member, "timeout")
+            return
+        if member.probe_at <= now and not self._on_probe_timer(member, now):
+            return
+        if member.held:
+            self._release(member, now)
+        for place in (member.room, member.inbox):
+            if self._repair_due(member, place) <= now:
+                self.counters["tail repairs"] += 1
+                self._repair(member, place, place.log.latest, 1, now)
+        self._schedule(
+            member,
+            min(
+                silent_at,
+                member.probe_at,
+                self._repair_due(member, member.room),
+                self._repair_due(member, member.inbox),
+            ),
+        )
+
+    def _forgive_stall(self, seconds: float) -> None:
+        """This process slept: nobody could be heard meanwhile, so nobody was silent."""
+        logger.info("this process stalled for %.1f s; deadlines moved", seconds)
+        self.counters["stalls"] += 1
+        for member in self.members.values():
+            member.heard_at += seconds
+            if member.probe_at != float("inf"):
+                member.probe_started_at += seconds
+
+    # --- building datagrams ------------------------------------------------------------------
+
+    def _broadcast(self, outgoing: list[Outgoing]) -> None:
+        """What was appended since the last time, in as few datagrams as hold it, to everyone."""
+        first = self._broadcast_seq + 1
+        self._broadcast_seq = self.log.latest
+        if not self.members or first > self.log.latest:
+            return
+        if self._addresses is None:
+            self._addresses = tuple(member.address for member in self.members.values())
+        first = max(first, self.log.oldest)
+        datagram, after = self._slice(self.log, self._repeat_from(first))
+        if after <= first:  # the repeated ones left no room: then without them
+            datagram, after = self._slice(self.log, first)
+        outgoing.append((datagram, self._addresses))
+        while after <= self.log.latest:
+            datagram, after = self._slice(self.log, after)
+            outgoing.append((datagram, self._addresses))
+        if self._audit_at == float("inf"):
+            self._audit_at = self._now + self._audit_after()
+
+    def _repeat_from(self, first: int) -> int:
+        """Where a broadcast that is new from `first` on begins: earlier where links lose."""
+        if self._now - self._loss_seen_at > LOSS_REMEMBERED_SECONDS:
+            return first
+        since = self._now - REPEAT_WITHIN_SECONDS
+        start = first
+        while (
+            start > max(self.log.oldest, first - REPEAT_MAX)
+            and self.log.sent_at(start - 1) >= since
+        ):
+            start -= 1
+        return start
+
+    def _send_slices(
+        self,
+        outgoing: list[Outgoing],
+        member: Member,
+        place: Place,
+        first: int = 0,
+        until: int | None = None,
+        datagrams_max: int = REPAIR_DATAGRAMS_MAX,
+        repair: bool = True,
+    ) -> None:
+        """Appends slices of one log for one member, as many as its rate allows."""
+        log = place.log
+        after = max(first, place.next_seq)
+        until = log.latest if until is None else min(until, log.latest)
+        while after <= until and datagrams_max and member.repair_bucket.take(1, self._now):
+            datagram, after = self._slice(log, after, log is not self.log, repair=repair)
+            outgoing.append((datagram, (member.address,)))
+            datagrams_max -= 1
+
+    def _slice(
+        self,
+        log: EventLog,
+        first: int,
+        inbox: bool = False,
+        ask: bool = False,
+        repair: bool = False,
+        answer: Answer | None = None,
+    ) -> tuple[bytes, int]:
+        """An EVENTS with what fits of a log from `first` on, and what comes after it."""
+        encoded = log.slice(first, log.latest, Events.ROOM_BYTES)
+        events = Events(
+            log.epoch,
+            int(self._now * 1e6),
+            log.oldest,
+            log.latest,
+            first,
+            (),
+            inbox,
+            ask,
+            repair,
+            self._ack_delay_ms(),
+            answer,
+        )
+        return events.encode_slice(encoded), first + len(encoded)
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _reply(self, datagram: bytes, address: Address, trigger_bytes: int) -> None:
+        """Answers an address that has proven nothing: never with more than it sent."""
+        if len(datagram) <= trigger_bytes:
+            self._replies.append((datagram, (address,)))
+
+    def _drop(self, reason: str, address: Address) -> None:
+        self.counters[reason] += 1
+        logger.debug("dropped a datagram from %s: %s", format_address(address), reason)
+
+    def _ack_delay_ms(self) -> int:
+        seconds = ACK_DELAY_PER_MEMBER_SECONDS * len(self.members)
+        return int(1000 * min(max(seconds, ACK_DELAY_MIN_SECONDS), ACK_DELAY_MAX_SECONDS))
+
+    def _new_id(self) -> int:
+        """64 random bits, never 0: ids that nobody can guess."""
+        return self._random.getrandbits(64) or 1
+
+    def _unix_ms(self) -> int:
+        return int((self._now + self.wall_offset_seconds) * 1000)
+
+    @staticmethod
+    def _cookie_slot(now: float) -> int:
+        return int(now // COOKIE_LIFE_SECONDS)
+
+    def _cookie(self, address: Address, client_id: int, slot: int) -> bytes:
+        text = f"{address!r} {client_id} {slot}".encode()
+        return hashlib.blake2b(text, digest_size=len(NO_COOKIE), key=self._cookie_key).digest()
+
+    def _cookie_is_good(self, join: Join, address: Address, now: float) -> bool:
+        slot = self._cookie_slot(now)
+        return any(
+            hmac.compare_digest(self._cookie(address, join.client_id, s), join.cookie)
+            for s in (slot, slot - 1)
+        )
+
+
+def format_address(address: Address) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -1,0 +1,859 @@
+"""A client's session as a pure state machine: what a client does, without input or output.
+
+`ChatSession` is given what the person says, datagrams and the time, and hands out datagrams and
+events; it never touches a socket, a thread, a clock or a random source.
+
+==========  =============================  ==========================================
+state       means                          left by
+==========  =============================  ==========================================
+NEW         nothing sent yet               `start` → JOINING
+JOINING     JOIN repeated, never was in    WELCOME → JOINED, REFUSED or `leave` → CLOSED
+JOINED      talking                        silence or BYE → REJOINING, `leave` → LEAVING
+REJOINING   JOIN repeated, was in before   WELCOME → JOINED, `leave` → CLOSED
+LEAVING     LEAVE repeated                 BYE or enough tries → CLOSED
+CLOSED      the end
+==========  =============================  ==========================================
+
+It promises: what it was told to say is sent until its echo comes, across lost links and server
+restarts; every event of both logs comes out once, in order, or as `lost`. It keeps what was typed
+while the server is away, but not beyond the end of the process.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum
+from typing import TypedDict
+
+from delivery import COPY_SPACING_SECONDS, LossEstimate, Lost, OrderedReceiver, RttEstimator
+from protocol import (
+    COUNT_MAX,
+    IN_FLIGHT_MAX,
+    NO_COOKIE,
+    RUN_MAX,
+    Address,
+    Answer,
+    Bye,
+    ByeReason,
+    Challenge,
+    ChatError,
+    Event,
+    EventKind,
+    Events,
+    Join,
+    Leave,
+    MalformedDatagram,
+    Message,
+    MessageKind,
+    Refused,
+    RefusedReason,
+    Say,
+    Status,
+    UnsupportedVersion,
+    Welcome,
+    decode,
+    numbered_name,
+    split_text,
+)
+
+NEVER = float("inf")
+
+JOIN_RETRY_SECONDS = 0.25
+JOIN_RETRY_MAX_SECONDS = 1.0
+"""Between JOINs, doubled each time up to this: a person is waiting."""
+
+REJOIN_RETRY_MAX_SECONDS = 2.0
+"""The same when the server went away: it may take minutes, and a class of clients waits."""
+
+SILENCE_SECONDS = 4.0
+"""Asked for so long without an answer, a client says that it is reconnecting. With 30 % loss
+each way a dozen questions fail together once in three thousand times."""
+
+ASK_RETRY_MAX_SECONDS = 0.5
+"""Between unanswered heartbeats."""
+
+GRACE_MIN_SECONDS = 0.002
+GRACE_MAX_SECONDS = 0.05
+"""A gap may be mere reordering: a quarter of the round trip is waited for, within these
+(RACK's reordering window, RFC 8985 §6.2)."""
+
+GAP_RETRY_MAX_SECONDS = 1.0
+
+ACK_AGAIN_SECONDS = 0.025
+"""Copies that arrive this soon after an acknowledgement were not sent for lack of it."""
+
+LEAVE_TRIES = 5
+"""With 20 % loss each way, one leave in 160 is left to the server's timeout."""
+
+DATAGRAMS_IN_FLIGHT_MAX = 4
+"""SAY datagrams repeated at one retransmission timeout."""
+
+PENDING_MAX = 10_000
+"""Messages that wait: a person notices long before, a pipe is held back by the client."""
+
+GATED_MAX = 1024
+"""Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
+
+STALL_SECONDS = 1.0
+"""A timer this late says that this process slept, so the silence may not be the server's."""
+
+
+class _EventKind(TypedDict):
+    event: str
+
+
+class ChatEvent(_EventKind, total=False):
+    """What happened, as `--json` prints it. Keys beyond `event` are there as fitting."""
+
+    seq: int
+    time: float
+    name: str
+    new_name: str
+    text: str
+    to: str
+    room: str
+    count: int | None
+    members: list[str]
+    reason: str
+    history: bool
+
+
+class PendingFull(ChatError):
+    """More messages wait to be accepted than this client keeps."""
+
+
+class State(Enum):
+    NEW = "new"
+    JOINING = "joining"
+    JOINED = "joined"
+    REJOINING = "rejoining"
+    LEAVING = "leaving"
+    CLOSED = "closed"
+
+
+class _Pending:
+    """A message whose echo has not come."""
+
+    __slots__ = ("encoded_bytes", "message", "sent_at", "sent_count")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.encoded_bytes = len(message.encode())
+        self.sent_at = 0.0
+        self.sent_count = 0
+
+
+class ChatSession:
+    """One client's side of the conversation. Not thread-safe; `now` is one monotonic clock.
+
+    `randomness` gives the client id and the jitter of timers.
+    """
+
+    def __init__(self, server: Address, name: str, randomness: random.Random) -> None:
+        self.server = server
+        self.name = name
+        self.room = ""
+        self.state = State.NEW
+        self.counters: Counter[str] = Counter()
+        """What was dropped and why, what was sent again."""
+        self.rtt = RttEstimator()
+        self.loss = LossEstimate()
+        self._wanted_name = name
+        self._random = randomness
+        self._client_id = randomness.getrandbits(64) or 1
+        self._session_id = 0
+        self._member = 0
+        self._now = 0.0
+        self._timestamp = 0
+        self._outgoing: list[bytes] = []
+        self._events: list[ChatEvent] = []
+        # Joining.
+        self._cookie = NO_COOKIE
+        self._join_at = NEVER
+        self._join_tries = 0
+        self._attempt_timestamp = 0
+        self._rename_tries = 1
+        self._refused_for = 0
+        # Receiving.
+        self._log: OrderedReceiver | None = None
+        self._inbox = OrderedReceiver(0, 1)
+        self._history_before = 0
+        self._newest_echo = 0
+        self._newest_echo_at = 0.0
+        self._heard_at = 0.0
+        self._status_at = 0.0
+        self._ack_at = NEVER
+        self._ack_delay_seconds = 0.0
+        self._gap_at = NEVER
+        self._gap_tries = 0
+        self._heartbeat_seconds = 0.0
+        self._ask_at = NEVER
+        self._ask_tries = 0
+        self._asked_since = NEVER
+        # The roster: `members` is true as of the newest delivered event of the room.
+        self._members: set[str] = set()
+        self._roster_seq = 0
+        self._roster_chunks: list[str] = []
+        self._roster_changes: list[tuple[int, Event]] | None = None
+        self._gated: list[tuple[int, Event] | Lost] | None = None
+        # Sending.
+        self._pending: dict[int, _Pending] = {}
+        self._next_message_id = 1
+        self._received = 0
+        self._sent_until = 0
+        self._say_at = NEVER
+        self._say_tries = 0
+        self._copies = 0
+        self._copy_at = NEVER
+        self._settled = (0, 0, 0)
+        # Leaving.
+        self._leave_at = NEVER
+        self._leave_tries = 0
+
+    # --- what the shell calls ----------------------------------------------------------------
+
+    @property
+    def members(self) -> list[str]:
+        """The names of all who are in, sorted."""
+        return sorted(self._members, key=str.casefold)
+
+    @property
+    def pending_count(self) -> int:
+        """Messages that the server is not yet known to have put in order."""
+        return len(self._pending)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `datagrams_to_send` has something, but for fresh messages."""
+        return bool(self._outgoing)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `take_events` has something."""
+        return bool(self._events)
+
+    def start(self, now: float) -> None:
+        """Begins to join."""
+        assert self.state is State.NEW
+        self._now = now
+        self.state = State.JOINING
+        self._begin_join()
+
+    def say(
+        self, text: str, now: float, kind: MessageKind = MessageKind.CHAT, to: str = ""
+    ) -> None:
+        """Has a text said, however long; raises `PendingFull` if too much is waiting.
+
+        A text longer than an event goes out in parts that stay side by side in the log.
+        """
+        self._now = now
+        parts = split_text(text)
+        if len(self._pending) + len(parts) > PENDING_MAX:
+            raise PendingFull(f"{len(self._pending)} lines are waiting to be sent")
+        for number, part in enumerate(parts, 1):
+            more = number < len(parts) and number % RUN_MAX != 0
+            self._queue(Message(self._next_message_id, kind, part, to, more))
+
+    def leave(self, now: float) -> None:
+        """Says LEAVE, repeated until the server says BYE; harmless in any state."""
+        self._now = now
+        if self.state is State.JOINED:
+            self.state = State.LEAVING
+            self._leave_at = now
+            self._on_leave_timer()
+        elif self.state is not State.LEAVING:
+            self._close()
+
+    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
+        """Takes in one datagram. Whatever it holds, nothing is raised."""
+        self._now = now
+        if address[:2] != self.server[:2]:
+            self._drop("not from the server")
+            return
+        try:
+            packet = decode(datagram)
+        except UnsupportedVersion:
+            self._drop("unsupported version")
+            return
+        except MalformedDatagram as error:
+            self._drop(error.reason)
+            return
+        if isinstance(packet, Events):
+            self._handle_events(packet)
+        elif isinstance(packet, Challenge):
+            self._handle_challenge(packet)
+        elif isinstance(packet, Welcome):
+            self._handle_welcome(packet)
+        elif isinstance(packet, Refused):
+            self._handle_refused(packet)
+        elif isinstance(packet, Bye):
+            self._handle_bye(packet)
+        else:
+            self._drop("unexpected packet")
+
+    def handle_timeout(self, now: float) -> None:
+        """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
+        self._now = now
+        due = self.next_timeout()
+        if due is not None and now - due > STALL_SECONDS and self._asked_since != NEVER:
+            self.counters["stalls"] += 1
+            self._asked_since += now - due
+        if self._join_at <= now:
+            self._on_join_timer()
+        if self._leave_at <= now:
+            self._on_leave_timer()
+        if self.state is State.JOINED:
+            self._on_joined_timers()
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
+        at = min(self._join_at, self._leave_at)
+        if self.state is State.JOINED:
+            at = min(at, self._say_at, self._copy_at, self._ack_at, self._gap_at)
+            at = min(at, self._ask_at, self._heartbeat_at(), self._asked_since + SILENCE_SECONDS)
+        return None if at == NEVER else at
+
+    def datagrams_to_send(self) -> list[bytes]:
+        """What has to go to the server now."""
+        if self.state is State.JOINED:
+            self._say_fresh()
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing
+
+    def take_events(self) -> list[ChatEvent]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # --- joining and leaving -----------------------------------------------------------------
+
+    def _begin_join(self) -> None:
+        self._attempt_timestamp = self._next_timestamp()
+        self._cookie = NO_COOKIE
+        self._join_tries = 0
+        self._send_join()
+
+    def _send_join(self) -> None:
+        log = self._log
+        join = Join(
+            client_id=self._client_id,
+            timestamp=self._next_timestamp(),
+            cookie=self._cookie,
+            epoch=log.epoch if log else 0,
+            room_ack=log.acknowledged if log else 0,
+            inbox_epoch=self._inbox.epoch,
+            inbox_ack=self._inbox.acknowledged,
+            next_message_id=next(iter(self._pending), self._next_message_id),
+            name=self._wanted_name,
+        )
+        self._outgoing.append(join.encode())
+        was_in = self.state is State.REJOINING
+        longest = REJOIN_RETRY_MAX_SECONDS if was_in else JOIN_RETRY_MAX_SECONDS
+        wait = min(JOIN_RETRY_SECONDS * 2.0 ** min(self._join_tries, 16), longest)
+        self._join_at = self._now + wait * self._jitter()
+        self._join_tries += 1
+
+    def _on_join_timer(self) -> None:
+        self._send_join()
+
+    def _handle_challenge(self, challenge: Challenge) -> None:
+        if self._join_at != NEVER and challenge.sender_id == self._client_id:
+            if challenge.cookie == self._cookie:
+                self._drop("repeated challenge")  # its JOIN is on its way, or being repeated
+                return
+        elif self.state is State.JOINED and challenge.sender_id == self._session_id:
+            # The server sees this session at a new address: the network has moved us.
+            if self._join_at == NEVER:
+                self._attempt_timestamp = self._next_timestamp()
+                self._join_tries = 0
+                self.counters["address changes"] += 1
+            elif challenge.cookie == self._cookie:
+                self._drop("repeated challenge")
+                return
+        else:
+            self._drop("unexpected packet")
+            return
+        self._cookie = challenge.cookie
+        self._send_join()
+
+    def _handle_welcome(self, welcome: Welcome) -> None:
+        if (
+            self._join_at == NEVER
+            or welcome.client_id != self._client_id
+            or not self._attempt_timestamp <= welcome.echo <= self._timestamp
+        ):
+            self._drop("stale")
+            return
+        log, was_session = self._log, self._session_id
+        self._join_at = NEVER
+        self._asked_since = self._ask_at = NEVER
+        self._rename_tries = 1
+        self._refused_for = 0
+        self.rtt.sample(self._now - welcome.echo / 1e6)
+        self.name = self._wanted_name = welcome.name
+        self.room = welcome.room
+        self._session_id = welcome.session_id
+        self._member = welcome.member
+        self._heartbeat_seconds = max(0.1, welcome.heartbeat_ms / 1000) * self._jitter()
+        self._ack_delay_seconds = welcome.ack_delay_ms / 1000
+        self._heard_at = self._status_at = self._now
+        if self.state is State.JOINED and was_session == welcome.session_id:
+            self._resend_from(welcome.received)  # an address change: nothing to show
+            return
+        self.state = State.JOINED
+        if log is None or self._inbox.epoch != welcome.inbox_epoch:
+            # This server does not know us (any more): it is another one, it was started
+            # again, or we were away for very long. Nobody can say what we missed.
+            if log is None or self._gated is not None:
+                self._gated = []  # until the roster is here: "joined" says who is in
+            else:
+                self._events.append({"event": "lost", "count": None})
+            if log is None or log.epoch != welcome.epoch:
+                self._log = log = OrderedReceiver(welcome.epoch, welcome.start)
+                self._history_before = welcome.joined
+                self._newest_echo = 0
+            self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
+            self._renumber_pending()
+        if was_session != welcome.session_id:
+            self._roster_chunks, self._roster_changes = [], []
+        if self._gated is None:
+            self._events.append({"event": "resumed", "name": self.name, "room": self.room})
+        self._resend_from(welcome.received)
+        self._deliver(log.receive(welcome.start, (), welcome.oldest, welcome.latest))
+        self._plan_gap_report()
+
+    def _renumber_pending(self) -> None:
+        """Makes the ids of what waits consecutive, for a server that begins to count anew.
+
+        They may not be: the echo of a private line can overtake that of an earlier one.
+        """
+        waiting = list(self._pending.values())
+        first = next(iter(self._pending), self._next_message_id)
+        self._pending = {}
+        self._next_message_id = first
+        for pending in waiting:
+            self._queue(replace(pending.message, message_id=self._next_message_id))
+
+    def _resend_from(self, received: int) -> None:
+        """The server has our messages up to this one: what is newer is sent (again)."""
+        self._received = self._sent_until = received
+        self._say_at = self._copy_at = NEVER
+        self._say_tries = self._copies = 0
+        self._settled = (0, 0, 0)
+
+    def _handle_refused(self, refused: Refused) -> None:
+        joining = self.state in (State.JOINING, State.REJOINING)
+        if (
+            not joining
+            or refused.client_id != self._client_id
+            or not self._attempt_timestamp <= refused.echo <= self._timestamp
+        ):
+            self._drop("stale")
+            return
+        try:
+            reason = RefusedReason(refused.reason).name.lower()
+        except ValueError:
+            reason = f"reason_{refused.reason}"
+        if refused.reason != self._refused_for:  # said once, however often it is tried
+            self._refused_for = refused.reason
+            self._events.append({"event": "refused", "reason": reason, "text": refused.text})
+        if self.state is State.JOINING:
+            self._close()
+        elif refused.reason == RefusedReason.NAME_IN_USE:
+            # Somebody took the name while we were away. Better to be back under another.
+            self._rename_tries += 1
+            self._wanted_name = numbered_name(self.name, self._rename_tries)
+            self._attempt_timestamp = self._next_timestamp()
+            self._send_join()
+
+    def _rejoin(self, reason: str) -> None:
+        self.state = State.REJOINING
+        self._say_at = self._copy_at = self._ack_at = self._gap_at = NEVER
+        self._ask_at = self._asked_since = NEVER
+        if self._gated is None:
+            self._events.append({"event": "reconnecting", "reason": reason})
+        self._begin_join()
+
+    def _handle_bye(self, bye: Bye) -> None:
+        if bye.session_id != self._session_id or self._session_id == 0:
+            self._drop("stale")
+        elif self.state is State.LEAVING:
+            self._close()
+        elif self.state is State.JOINED:
+            try:
+                reason = ByeReason(bye.reason).name.lower()
+            except ValueError:
+                reason = f"reason_{bye.reason}"
+            self._rejoin(reason)
+
+    def _on_leave_timer(self) -> None:
+        if self._leave_tries == LEAVE_TRIES:
+            self._close()
+            return
+        self._outgoing.append(Leave(self._session_id, self._next_timestamp()).encode())
+        self._leave_at = self._now + self.rtt.backed_off(self._leave_tries)
+        self._leave_tries += 1
+
+    def _close(self) -> None:
+        if self.state is not State.CLOSED:
+            was_in = self._log is not None
+            self.state = State.CLOSED
+            self._join_at = self._leave_at = NEVER
+            if was_in:
+                self._events.append({"event": "left"})
+
+    # --- receiving ---------------------------------------------------------------------------
+
+    def _handle_events(self, packet: Events) -> None:
+        log = self._log
+        if self.state is not State.JOINED or log is None:
+            self._drop("not joined")
+            return
+        receiver = self._inbox if packet.inbox else log
+        if packet.epoch != receiver.epoch:
+            self._drop("other epoch")
+            return
+        if packet.timestamp > self._newest_echo:
+            self._newest_echo = packet.timestamp
+            self._newest_echo_at = self._heard_at = self._now
+            self._asked_since = self._ask_at = NEVER
+            self._ask_tries = 0
+            self._ack_delay_seconds = packet.ack_delay_ms / 1000
+        if not packet.inbox and self._gated is not None and len(self._gated) > GATED_MAX:
+            return
+        deliveries = receiver.receive(packet.first, packet.events, packet.oldest, packet.latest)
+        if packet.answer is not None:
+            self._handle_answer(packet.answer, packet.latest)
+        if deliveries:
+            self._gap_tries = 0
+            self.loss.update(packet.repair)
+            if packet.inbox:
+                self._deliver_inbox(deliveries)
+            else:
+                self._deliver(deliveries)
+        elif packet.events:
+            self.counters["duplicates"] += 1
+        if packet.ask:
+            self._send_status()
+        elif deliveries or (packet.events and self._now - self._status_at > ACK_AGAIN_SECONDS):
+            delay = self._ack_delay_seconds * self._random.uniform(0.5, 1.0)
+            self._ack_at = min(self._ack_at, self._now + delay)
+        self._plan_gap_report()
+        self._settle()
+
+    def _handle_answer(self, answer: Answer, room_latest: int) -> None:
+        if answer.echo <= self._attempt_timestamp:
+            self._drop("stale")  # of a session before: since then the server may have let go
+            return
+        self.rtt.sample(self._now - answer.echo / 1e6)
+        self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
+        self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
+        self._note_received(answer.received)
+
+    def _settle(self) -> None:
+        """Ends the wait for an echo that lies in a part of a log that is lost for us."""
+        appended, room_latest, inbox_latest = self._settled
+        if (
+            self._log is not None
+            and self._log.acknowledged >= room_latest
+            and self._inbox.acknowledged >= inbox_latest
+        ):
+            for message_id in [i for i in self._pending if i <= appended]:
+                self._confirm(message_id, None)
+
+    def _deliver(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
+        """Shows what came of the room's log."""
+        if self._gated is not None:
+            self._gated.extend(deliveries)
+            return
+        for delivery in deliveries:
+            if isinstance(delivery, Lost):
+                self._events.append({"event": "lost", "count": delivery.count})
+                self._ask_roster()  # who came and went meanwhile?
+                continue
+            seq, event = delivery
+            self._follow_roster(seq, event)
+            if event.member == self._member and event.message_id:
+                self._confirm(event.message_id, seq)
+            self._events.append(self._show(seq, event))
+
+    def _show(self, seq: int, event: Event) -> ChatEvent:
+        shown: ChatEvent = {
+            "event": event.kind.name.lower(),
+            "seq": seq,
+            "time": event.time_ms / 1000,
+            "name": event.name,
+        }
+        if event.kind is EventKind.LEAVE:
+            shown["reason"] = event.text
+        elif event.kind is EventKind.RENAME:
+            shown["new_name"] = event.text
+            if event.member == self._member:
+                self.name = self._wanted_name = event.text
+        elif event.kind is not EventKind.JOIN:
+            shown["text"] = event.text
+        if seq < self._history_before:
+            shown["history"] = True
+        return shown
+
+    def _deliver_inbox(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
+        """Shows what came for this member alone."""
+        for delivery in deliveries:
+            if isinstance(delivery, Lost):
+                self._events.append({"event": "lost", "count": delivery.count})
+                self._roster_changes = None  # a part of the roster may be lost
+                self._ask_roster()
+                continue
+            _, event = delivery
+            if event.member == self._member and event.message_id:
+                self._confirm(event.message_id, None, event.kind is not EventKind.NOTICE)
+            if event.kind is EventKind.ROSTER:
+                self._take_roster(event)
+            elif event.kind is EventKind.NOTICE:
+                self._events.append(
+                    {
+                        "event": "notice",
+                        "time": event.time_ms / 1000,
+                        "reason": event.text,
+                        "name": event.to,
+                    }
+                )
+            else:
+                self._events.append(
+                    {
+                        "event": "private",
+                        "time": event.time_ms / 1000,
+                        "name": event.name,
+                        "to": event.to,
+                        "text": event.text,
+                    }
+                )
+
+    # --- the roster --------------------------------------------------------------------------
+
+    def _ask_roster(self) -> None:
+        if self._roster_changes is None:
+            self._roster_chunks = []
+            self._roster_changes = []
+            self._queue(Message(self._next_message_id, MessageKind.WHO, ""))
+
+    def _take_roster(self, event: Event) -> None:
+        head, *names = event.text.split("\n")
+        as_of, _, remaining = head.partition(" ")
+        if self._roster_changes is None or not as_of.isdecimal():
+            self._drop("unexpected roster")
+            return
+        self._roster_chunks += names
+        if remaining != "0":
+            return
+        self._members = set(self._roster_chunks)
+        self._roster_seq = int(as_of)
+        for seq, change in self._roster_changes:
+            if seq > self._roster_seq:
+                self._apply(change)
+        self._roster_chunks, self._roster_changes = [], None
+        if self._gated is not None:
+            gated, self._gated = self._gated, None
+            self._events.append(
+                {
+                    "event": "joined",
+                    "name": self.name,
+                    "room": self.room,
+                    "members": self.members,
+                }
+            )
+            self._deliver(gated)
+
+    def _follow_roster(self, seq: int, event: Event) -> None:
+        if event.kind in (EventKind.JOIN, EventKind.LEAVE, EventKind.RENAME):
+            if self._roster_changes is not None:
+                self._roster_changes.append((seq, event))
+            elif seq > self._roster_seq:
+                self._apply(event)
+
+    def _apply(self, change: Event) -> None:
+        if change.kind is EventKind.JOIN:
+            self._members.add(change.name)
+        else:
+            self._members.discard(change.name)
+            if change.kind is EventKind.RENAME:
+                self._members.add(change.text)
+
+    # --- acknowledging, asking, repairing ----------------------------------------------------
+
+    def _send_status(self, ask: bool = False) -> None:
+        log, inbox = self._log, self._inbox
+        assert log is not None
+        held_us = int((self._now - self._newest_echo_at) * 1e6)
+        status = Status(
+            session_id=self._session_id,
+            timestamp=self._next_timestamp(),
+            echo=min(self._newest_echo + held_us, 2**64 - 1) if self._newest_echo else 0,
+            room_ack=log.acknowledged,
+            room_gap_end=log.gap_end if self._gap_at <= self._now else log.acknowledged,
+            inbox_ack=inbox.acknowledged,
+            inbox_gap_end=inbox.gap_end if self._gap_at <= self._now else inbox.acknowledged,
+            ask=ask,
+        )
+        self._outgoing.append(status.encode())
+        self._status_at = self._now
+        self._ack_at = NEVER
+
+    def _plan_gap_report(self) -> None:
+        """A gap is reported after a short grace for reordering, then with back-off."""
+        log, inbox = self._log, self._inbox
+        assert log is not None
+        if log.gap_end == log.acknowledged and inbox.gap_end == inbox.acknowledged:
+            self._gap_at = NEVER
+            self._gap_tries = 0
+        elif self._gap_at == NEVER:
+            grace = min(max(self.rtt.srtt / 4, GRACE_MIN_SECONDS), GRACE_MAX_SECONDS)
+            self._gap_at = self._now + grace
+
+    def _heartbeat_at(self) -> float:
+        if self._asked_since != NEVER:
+            return NEVER
+        return min(self._heard_at, self._status_at) + self._heartbeat_seconds
+
+    def _on_joined_timers(self) -> None:
+        now = self._now
+        if self._asked_since + SILENCE_SECONDS <= now:
+            self._rejoin("silence")
+            return
+        if self._say_at <= now:
+            self._on_say_timer()
+        if self._copy_at <= now:
+            self._on_copy_timer()
+        if self._gap_at <= now:
+            self.counters["gap reports"] += 1
+            self._send_status()
+            wait = min(self.rtt.backed_off(self._gap_tries), GAP_RETRY_MAX_SECONDS)
+            self._gap_at = now + wait * self._jitter()
+            self._gap_tries += 1
+        if self._heartbeat_at() <= now or self._ask_at <= now:
+            self._ask()
+        if self._ack_at <= now:
+            self._send_status()
+
+    def _ask(self) -> None:
+        """A heartbeat: expects an answer, and asks again until it comes."""
+        self._send_status(ask=True)
+        self._asked_since = min(self._asked_since, self._now)
+        wait = min(self.rtt.backed_off(self._ask_tries), ASK_RETRY_MAX_SECONDS)
+        self._ask_at = self._now + wait * self._jitter()
+        self._ask_tries += 1
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def _say_fresh(self) -> None:
+        """Sends what was not sent yet, as far as the window allows."""
+        oldest = next(iter(self._pending), 0)
+        until = min(self._next_message_id, oldest + IN_FLIGHT_MAX) - 1
+        if until <= self._sent_until:
+            return
+        fresh = range(self._sent_until + 1, until + 1)
+        # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
+        unreceived = [i for i in self._pending if self._received < i <= until]
+        if len(self._chunks(unreceived)) == 1:
+            self._send_say(unreceived)
+        else:
+            for chunk in self._chunks(fresh):
+                self._send_say(chunk)
+        self._sent_until = until
+        if self._say_at == NEVER:
+            self._say_at = self._now + self.rtt.rto * self._jitter()
+        self._copies = self.loss.copies - 1
+        self._copy_at = self._now + COPY_SPACING_SECONDS if self._copies else NEVER
+
+    def _queue(self, message: Message) -> None:
+        self._pending[message.message_id] = _Pending(message)
+        self._next_message_id = message.message_id + 1
+
+    def _chunks(self, message_ids: Iterable[int]) -> list[list[int]]:
+        """Messages as runs that each fit one SAY."""
+        chunks: list[list[int]] = []
+        room_bytes = 0
+        for message_id in message_ids:
+            size = self._pending[message_id].encoded_bytes
+            if size > room_bytes or len(chunks[-1]) == COUNT_MAX:
+                chunks.append([])
+                room_bytes = Say.ROOM_BYTES
+            chunks[-1].append(message_id)
+            room_bytes -= size
+        return chunks
+
+    def _send_say(self, message_ids: list[int]) -> None:
+        for message_id in message_ids:
+            pending = self._pending[message_id]
+            if pending.sent_count == 0:
+                pending.sent_at = self._now
+            pending.sent_count += 1
+        messages = tuple(self._pending[message_id].message for message_id in message_ids)
+        self._outgoing.append(Say(self._session_id, self._next_timestamp(), messages).encode())
+
+    def _unreceived(self) -> list[int]:
+        return [i for i in self._pending if self._received < i <= self._sent_until]
+
+    def _on_say_timer(self) -> None:
+        unreceived = self._unreceived()
+        if not unreceived:
+            self._say_at = NEVER
+            return
+        self.counters["retransmissions"] += 1
+        self.loss.update(True)
+        for chunk in self._chunks(unreceived)[:DATAGRAMS_IN_FLIGHT_MAX]:
+            self._send_say(chunk)
+        self._say_tries += 1
+        self._say_at = self._now + self.rtt.backed_off(self._say_tries) * self._jitter()
+        self._asked_since = min(self._asked_since, self._now)
+
+    def _on_copy_timer(self) -> None:
+        self._copy_at = NEVER
+        chunks = self._chunks(self._unreceived())
+        if len(chunks) == 1:
+            self._send_say(chunks[0])
+            self._copies -= 1
+            if self._copies:
+                self._copy_at = self._now + COPY_SPACING_SECONDS
+
+    def _note_received(self, received: int) -> None:
+        if received > self._received:
+            self._received = received
+            self._say_tries = 0
+            waiting = self._sent_until > received
+            self._say_at = self._now + self.rtt.rto * self._jitter() if waiting else NEVER
+
+    def _confirm(self, message_id: int, seq: int | None, accepted: bool = True) -> None:
+        """The echo of a message of ours has come (or will never, but it is in the log)."""
+        pending = self._pending.pop(message_id, None)
+        if pending is None:
+            return
+        if pending.sent_count == 1 and message_id > self._received:
+            self.rtt.sample(self._now - pending.sent_at)
+        self._note_received(message_id)
+        message = pending.message
+        if not accepted or message.more or message.kind in (MessageKind.RENAME, MessageKind.WHO):
+            return
+        sent: ChatEvent = {"event": "sent", "text": message.text}
+        if message.kind is MessageKind.PRIVATE:
+            sent["to"] = message.to
+        elif seq is not None:
+            sent["seq"] = seq
+        self._events.append(sent)
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _next_timestamp(self) -> int:
+        """Microseconds of `now`, made to grow with each datagram."""
+        self._timestamp = max(self._timestamp + 1, int(self._now * 1e6))
+        return self._timestamp
+
+    def _jitter(self) -> float:
+        """A factor around 1, so that clients that start together do not stay together."""
+        return self._random.uniform(0.9, 1.1)
+
+    def _drop(self, reason: str) -> None:
+        self.counters[reason] += 1

@@ -1,0 +1,549 @@
+"""The chat's client: a receiver thread that blocks in `recvfrom`, a writer thread, a person.
+
+The conversation itself is the pure state machine of session.py. `UdpClient` is the thin shell
+around it: the receiver thread hands in datagrams, the writer thread sleeps until the next
+deadline or until something waits to be sent, the caller's thread only hands text over. `main` is
+the command: it reads lines from a person or a pipe and prints what happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from lines import LANGUAGES, Command, event_line, parse_line, printable, sentence
+from protocol import DEFAULT_PORT, ChatError, MessageKind, UnusableName, check_name, numbered_name
+from session import ChatEvent, ChatSession, State
+
+__all__ = ["ChatSession", "JoinFailed", "UdpClient", "main"]
+
+logger = logging.getLogger("udp_chat.client")
+
+JOIN_TIMEOUT_SECONDS = 5.0
+"""A server that is there answers within a second, even on a bad link."""
+
+CLOSE_FLUSH_SECONDS = 2.0
+CLOSE_LEAVE_SECONDS = 2.0
+"""What leaving may take when the server does not answer: a person has pressed Ctrl-C."""
+
+GIVE_UP_SECONDS = 60.0
+"""At the end of a pipe: how long a server may be away before the rest counts as not accepted."""
+
+PIPE_PENDING_MAX = 500
+"""Lines of a pipe that wait in this process; the rest waits in the pipe."""
+
+
+class JoinFailed(ChatError):
+    """The room was not entered. `reason`: no_answer, unknown_host, or why it was refused."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class UdpClient:
+    """A member of a room. All methods may be called from any thread.
+
+    `on_event` is called with each `ChatEvent`, one at a time and in order, on a thread of the
+    client's, while no lock is held: it may call every method but `start`. A context manager.
+    """
+
+    def __init__(
+        self,
+        server: tuple[str, int],
+        name: str = "",
+        on_event: Callable[[ChatEvent], None] | None = None,
+        join_timeout_seconds: float = JOIN_TIMEOUT_SECONDS,
+    ) -> None:
+        self.server = server
+        self._name = name or default_name()
+        self._on_event = on_event or (lambda event: None)
+        self._join_timeout_seconds = join_timeout_seconds
+        # The lock guards the session, for a pure step at a time: no socket call and no callback
+        # runs under it. The condition tells the writer and those who wait that it has stepped.
+        self._lock = threading.Lock()
+        self._stepped = threading.Condition(self._lock)
+        self._dispatching = threading.Lock()
+        self._closing = threading.Lock()
+        self._session: ChatSession | None = None
+        self._socket: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
+        self._stopping = False
+        self._sleeps_until = 0.0
+        self._joined = False
+        self._away_since: float | None = None
+        self._refusal: ChatEvent | None = None
+
+    def __enter__(self) -> UdpClient:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what the caller does ----------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """My name, as the room knows it."""
+        session = self._session
+        return session.name if session else self._name
+
+    @property
+    def members(self) -> list[str]:
+        """The names of all who are in, sorted."""
+        with self._lock:
+            return self._session.members if self._session else []
+
+    @property
+    def pending_count(self) -> int:
+        """Lines that the server is not yet known to have accepted."""
+        with self._lock:
+            return self._session.pending_count if self._session else 0
+
+    def start(self) -> None:
+        """Joins the room; returns once joined, or raises `JoinFailed` and leaves nothing behind."""
+        assert self._session is None, "a client joins once"
+        try:
+            family, _, _, _, address = _resolve(*self.server)
+        except OSError as error:
+            raise JoinFailed("unknown_host", error.strerror or str(error)) from error
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        # Bound to all interfaces and never connected: so it keeps working when the machine
+        # moves to another network, and the server sees the new address.
+        self._socket.bind(("", 0))
+        self._session = ChatSession(address, self._name, random.SystemRandom())
+        self._session.start(time.monotonic())
+        self._threads = [
+            threading.Thread(target=self._receive, name="udp-chat receiver", daemon=True),
+            threading.Thread(target=self._write, name="udp-chat writer", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        try:
+            with self._stepped:
+                self._stepped.wait_for(
+                    lambda: self._joined or self._refusal or self._stopping,
+                    self._join_timeout_seconds,
+                )
+        except BaseException:
+            self.close()
+            raise
+        if not self._joined:
+            self.close()
+            if self._refusal is not None:
+                raise JoinFailed(self._refusal["reason"], self._refusal["text"])
+            raise JoinFailed("no_answer", f"no answer from {self.server[0]}:{self.server[1]}")
+
+    def say(self, text: str) -> None:
+        """Says a text to the room, a message a line; raises `PendingFull` if too much waits."""
+        for line in text.splitlines():
+            self._hand_over(line, MessageKind.CHAT)
+
+    def act(self, text: str) -> None:
+        """Says what I do: shown as "* Anna waves"."""
+        self._hand_over(text, MessageKind.ACTION)
+
+    def whisper(self, to: str, text: str) -> None:
+        """Says a text to one member alone."""
+        self._hand_over(text, MessageKind.PRIVATE, to)
+
+    def rename(self, name: str) -> None:
+        """Asks for another name; raises `UnusableName`. The answer is an event."""
+        self._hand_over(check_name(name), MessageKind.RENAME)
+
+    def flush(
+        self,
+        timeout_seconds: float | None = None,
+        below: int = 1,
+        give_up_seconds: float = GIVE_UP_SECONDS,
+    ) -> bool:
+        """Waits until fewer than `below` lines are pending; false if that did not come about.
+
+        Without a timeout it waits as long as the server is there or comes back within
+        `give_up_seconds`. Not to be called from `on_event`.
+        """
+        session = self._session
+        if session is None:
+            return True
+        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        with self._stepped:
+            while session.pending_count >= below:
+                now = time.monotonic()
+                away = self._away_since is not None and now - self._away_since > give_up_seconds
+                if self._stopping or away or (until is not None and now >= until):
+                    return False
+                self._stepped.wait(1.0 if until is None else min(1.0, until - now))
+        return True
+
+    def close(self, flush_seconds: float = CLOSE_FLUSH_SECONDS) -> None:
+        """Leaves: waits a little for what is pending, says LEAVE, ends both threads. Idempotent."""
+        session, sock = self._session, self._socket
+        if session is None or sock is None:
+            return
+        with self._closing:
+            if self._stopping:
+                return
+            on_own_thread = threading.current_thread() in self._threads
+            if session.state is State.JOINED and not on_own_thread:
+                self.flush(flush_seconds)
+            with self._stepped:
+                session.leave(time.monotonic())
+                self._stepped.notify_all()
+                if not on_own_thread:
+                    self._stepped.wait_for(
+                        lambda: session.state is State.CLOSED, CLOSE_LEAVE_SECONDS
+                    )
+                self._stopping = True
+                self._stepped.notify_all()
+            self._wake_receiver(sock)
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join()
+            sock.close()
+            with self._lock:
+                session.leave(time.monotonic())  # if no BYE came: "left" all the same
+        self._dispatch()
+
+    # --- the threads -------------------------------------------------------------------------
+
+    def _hand_over(self, text: str, kind: MessageKind, to: str = "") -> None:
+        session = self._session
+        assert session is not None, "start first"
+        with self._stepped:
+            session.say(text, time.monotonic(), kind, to)
+            self._stepped.notify_all()
+
+    def _receive(self) -> None:
+        session, sock = self._session, self._socket
+        assert session is not None
+        assert sock is not None
+        while not self._stopping:
+            try:
+                datagram, address = sock.recvfrom(65536)
+            except OSError as error:
+                # An ICMP error about an earlier datagram (WSAECONNRESET on Windows): the
+                # server may be back the next moment.
+                logger.debug("recvfrom: %s", error)
+                continue
+            with self._stepped:
+                session.receive_datagram(datagram, address, time.monotonic())
+                if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
+                    self._stepped.notify_all()
+            self._dispatch()
+
+    def _write(self) -> None:
+        session, sock = self._session, self._socket
+        assert session is not None
+        assert sock is not None
+        while True:
+            with self._stepped:
+                now = time.monotonic()
+                timeout_at = session.next_timeout()
+                if timeout_at is not None and timeout_at <= now:
+                    session.handle_timeout(now)
+                    timeout_at = session.next_timeout()
+                datagrams = session.datagrams_to_send()
+                if not datagrams and not session.has_events:
+                    if self._stopping:
+                        return
+                    self._sleeps_until = float("inf") if timeout_at is None else timeout_at
+                    self._stepped.wait(None if timeout_at is None else max(0.0, timeout_at - now))
+                    self._sleeps_until = 0.0
+                    continue
+                self._stepped.notify_all()
+            for datagram in datagrams:
+                try:
+                    sock.sendto(datagram, session.server)
+                except OSError as error:
+                    # No route, no network, a full buffer: as good as lost on the way, and
+                    # repaired like that.
+                    logger.debug("sendto: %s", error)
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Calls back with what has happened. Whichever thread is first does it for both."""
+        session = self._session
+        assert session is not None
+        while session.has_events and self._dispatching.acquire(blocking=False):
+            try:
+                with self._stepped:
+                    events = session.take_events()
+                    for event in events:
+                        self._note(event)
+                    self._stepped.notify_all()
+                for event in events:
+                    try:
+                        self._on_event(event)
+                    except Exception:
+                        logger.exception("on_event failed for %r", event)
+            finally:
+                self._dispatching.release()
+
+    def _note(self, event: ChatEvent) -> None:
+        kind = event["event"]
+        if kind == "joined":
+            self._joined = True
+        elif kind == "refused" and not self._joined:
+            self._refusal = event
+        elif kind == "reconnecting":
+            self._away_since = time.monotonic()
+        elif kind == "resumed":
+            self._away_since = None
+
+    def _wake_receiver(self, sock: socket.socket) -> None:
+        """Ends the wait in `recvfrom` in the one way that works everywhere: with a datagram."""
+        loopback = "::1" if sock.family == socket.AF_INET6 else "127.0.0.1"
+        with contextlib.suppress(OSError), socket.socket(sock.family, socket.SOCK_DGRAM) as alarm:
+            alarm.sendto(b"", (loopback, sock.getsockname()[1]))
+
+
+def _resolve(host: str, port: int) -> Any:
+    """The first address of a host, an IPv4 one if it has any: every server here listens on it."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    return min(found, key=lambda entry: entry[0] != socket.AF_INET)
+
+
+def default_name() -> str:
+    """The login name, as far as it can be a name in a room."""
+    try:
+        return check_name("".join(printable(getpass.getuser()).split()))
+    except (UnusableName, OSError, KeyError, ImportError):
+        return "guest"
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="udp_client.py",
+        description="Joins a chat room over UDP. Type a line to say it; /help lists the commands.",
+        epilog="Where the input is not a terminal, each of its lines is said, and at its end the"
+        " client waits until all are accepted, and leaves. Exit codes: 0 fine, 1 could not do it,"
+        " 2 wrong use.",
+    )
+    parser.add_argument(
+        "server",
+        nargs="?",
+        type=_server,
+        default=("127.0.0.1", DEFAULT_PORT),
+        metavar="SERVER[:PORT]",
+        help=f"where the room is (default: this machine; port {DEFAULT_PORT})",
+    )
+    parser.add_argument("--name", type=_name, help="your name (default: your login name)")
+    parser.add_argument(
+        "--json", action="store_true", help="print each event as one JSON object a line"
+    )
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default=_locale_language(), help="default: by the locale"
+    )
+    parser.add_argument(
+        "--log-level",
+        default="warning",
+        choices=["debug", "info", "warning", "error"],
+        help="diagnostics on stderr (default: %(default)s)",
+    )
+    return parser
+
+
+def _server(text: str) -> tuple[str, int]:
+    host, port = text, str(DEFAULT_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else port if not rest else ""
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
+        )
+    return host, int(port)
+
+
+def _name(text: str) -> str:
+    try:
+        return check_name(text)
+    except UnusableName as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
+
+
+def _locale_language() -> str:
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(variable)
+        if value:
+            return "ru" if value.startswith("ru") else "en"
+    return "en"
+
+
+class _Conversation:
+    """One run of the command: prints events, carries out typed lines."""
+
+    def __init__(self, as_json: bool, language: str) -> None:
+        self.as_json = as_json
+        self.language = language
+        self.client: UdpClient
+
+    def show(self, event: ChatEvent) -> None:
+        """Prints an event; the client's `on_event`."""
+        if self.as_json:
+            self._print(json.dumps(event))
+        elif event["event"] != "refused" or self.client.pending_count:
+            line = event_line(event, self.language)
+            if line is not None:
+                self._print(line)
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, flush=True)
+        except OSError:
+            # The reader of our output has gone (`… | head`): there is nobody to talk to.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def tell(self, key: str, **values: object) -> None:
+        """Says something about the program itself, where it disturbs no output."""
+        print(sentence(self.language, key, **values), file=sys.stderr, flush=True)
+
+    def join(self, server: tuple[str, int], name: str | None) -> None:
+        """Joins under the name, or under a free one like the login name; raises JoinFailed."""
+        wanted = name or default_name()
+        for number in range(2, 100):
+            self.client = UdpClient(server, wanted, self.show)
+            try:
+                self.client.start()
+                return
+            except JoinFailed as error:
+                if name or error.reason != "name_in_use":
+                    raise
+            wanted = numbered_name(default_name(), number)
+        raise JoinFailed("name_in_use", f"all names like {default_name()} are in use")
+
+    def do(self, command: Command) -> None:
+        """Carries out a typed line other than quit."""
+        client, verb = self.client, command.verb
+        if verb == "say":
+            client.say(command.text)
+        elif verb == "me":
+            client.act(command.text)
+        elif verb == "msg":
+            client.whisper(command.to, command.text)
+        elif verb == "nick":
+            try:
+                client.rename(command.text)
+            except UnusableName as error:
+                self.show(
+                    {
+                        "event": "notice",
+                        "reason": f"unusable_name_{error.rule}",
+                        "name": command.text,
+                    }
+                )
+        elif verb == "who":
+            members = client.members
+            who: ChatEvent = {
+                "event": "notice",
+                "reason": "members",
+                "members": members,
+                "count": len(members),
+            }
+            self.show(who)
+        else:
+            self.tell(verb, text=printable(command.text))
+
+
+def _typed_lines() -> Iterator[str]:
+    """Lines of a person at a terminal, editable where the platform has readline."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  (its import gives input() editing and history)
+    while True:
+        try:
+            yield input()
+        except EOFError:
+            return
+
+
+def _piped_lines() -> Iterator[str]:
+    """Lines of a pipe or file; bytes that are not UTF-8 are replaced."""
+    for line in sys.stdin.buffer:
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `udp_client.py`; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character must not end the conversation.
+        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    host, port = arguments.server
+    conversation = _Conversation(arguments.json, arguments.lang)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        conversation.join(arguments.server, arguments.name)
+        return _converse(conversation)
+    except JoinFailed as error:
+        if error.reason == "no_answer":
+            conversation.tell("no_answer", server=f"{host}:{port}", port=port)
+        elif error.reason == "unknown_host":
+            conversation.tell("unknown_host", host=printable(host), text=error)
+        else:
+            refused: ChatEvent = {"event": "refused", "reason": error.reason, "text": str(error)}
+            print(event_line(refused, arguments.lang), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0  # before there was anything to leave
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _converse(conversation: _Conversation) -> int:
+    """Reads lines and says them until the end; returns the exit code."""
+    client = conversation.client
+    at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    lines = _typed_lines() if at_terminal else _piped_lines()
+    complete = True
+    try:
+        for line in lines:
+            command = parse_line(line)
+            if command is None:
+                continue
+            if command.verb == "quit":
+                break
+            conversation.do(command)
+            if not at_terminal:
+                complete = client.flush(below=PIPE_PENDING_MAX)
+                if not complete:
+                    break
+        if not at_terminal:
+            complete = complete and client.flush()
+    except KeyboardInterrupt:
+        pass
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: at once, then
+        client.close()
+    count = client.pending_count
+    if count:
+        conversation.tell("not_accepted", count=count)
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

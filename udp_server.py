@@ -1,0 +1,330 @@
+"""The chat's server: one room, one socket, one thread.
+
+The room itself is the pure state machine of room.py. `UdpServer` is the thin shell around it:
+it drains what has arrived, steps the room once, and sends. `main` is the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import random
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Address
+from room import ChatRoom, Outgoing, RoomSettings, format_address
+
+__all__ = ["ChatRoom", "RoomSettings", "UdpServer", "main"]
+
+logger = logging.getLogger("udp_chat.server")
+
+DRAIN_MAX = 512
+"""Datagrams taken in at one wake-up before the room answers."""
+
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+"""Asked of the kernel, which may grant less: the acknowledgements of a large room come at once."""
+
+SEND_RETRY_SECONDS = 0.05
+"""How long a full send buffer is waited for before a datagram is given up to the repair."""
+
+
+class UdpServer:
+    """A room on a UDP socket, served by one thread.
+
+    `start()` serves in a thread of its own, `serve()` in the caller's. Both are ended by
+    `close()`, from any thread and any number of times. A context manager.
+    """
+
+    def __init__(
+        self, host: str = "", port: int = DEFAULT_PORT, settings: RoomSettings | None = None
+    ) -> None:
+        """Binds the socket: raises OSError if that cannot be. No host means all interfaces."""
+        self._socket = _bind(host, port)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
+        self.room = ChatRoom(
+            settings or RoomSettings(),
+            random.SystemRandom(),
+            time.monotonic(),
+            time.time() - time.monotonic(),
+        )
+        # A byte here ends the wait: a selector has no other portable alarm.
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._closing = False
+        self._closed = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> UdpServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Serves in a new thread and returns at once."""
+        self._thread = threading.Thread(target=self.serve, name="udp-chat server")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks `serve` to say goodbye and return; safe in a signal handler."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self._wake_sender.send(b"\0")
+
+    def wake_fileno(self) -> int:
+        """For `signal.set_wakeup_fd`: without it, Windows sleeps through Ctrl-C."""
+        return self._wake_sender.fileno()
+
+    def close(self) -> None:
+        """Says BYE to all members, ends the thread and frees the port."""
+        self.stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._closed:
+            self._socket.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
+
+    def serve(self) -> None:
+        """Runs the room until `stop` or `close`."""
+        room = self.room
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
+            while not self._closing:
+                timeout_at = room.next_timeout()
+                timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
+                selector.select(timeout)
+                now = time.monotonic()
+                room.wall_offset_seconds = time.time() - now
+                self._drain(now)
+                room.handle_timeout(now)
+                self._send(room.datagrams_to_send())
+        room.close(time.monotonic())
+        self._send(room.datagrams_to_send())
+        logger.info("stopped")
+
+    def _drain(self, now: float) -> None:
+        for _ in range(DRAIN_MAX):
+            try:
+                datagram, address = self._socket.recvfrom(65536)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                # An ICMP error about some peer (WSAECONNRESET): it is no fault of the socket.
+                logger.debug("recvfrom: %s", error)
+                self.room.counters["receive errors"] += 1
+                continue
+            self.room.receive_datagram(datagram, address, now)
+
+    def _send(self, outgoing: Iterable[Outgoing]) -> None:
+        for datagram, addresses in outgoing:
+            for address in addresses:
+                self._send_one(datagram, address)
+
+    def _send_one(self, datagram: bytes, address: Address) -> None:
+        try:
+            try:
+                self._socket.sendto(datagram, address)
+            except BlockingIOError:
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self._socket, selectors.EVENT_WRITE)
+                    selector.select(SEND_RETRY_SECONDS)
+                self._socket.sendto(datagram, address)
+        except OSError as error:
+            # Unreachable, refused, filtered, still full: for the others it goes on, and this
+            # one is repaired or times out.
+            logger.debug("sendto %s: %s", format_address(address), error)
+            self.room.counters["send errors"] += 1
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A bound, non-blocking UDP socket; for all interfaces one that speaks IPv4 and IPv6."""
+    if host:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    else:
+        try:
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            address = ("::", port)
+        except OSError:  # a machine without IPv6
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            address = ("0.0.0.0", port)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock.setblocking(False)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = RoomSettings()
+    parser = argparse.ArgumentParser(
+        prog="udp_server.py",
+        description="Opens a chat room over UDP. Others join it with: python3 udp_client.py SERVER",
+        epilog="Stop it with Ctrl-C; the members are told. What was said is kept in memory only.",
+    )
+    parser.add_argument("--host", default="", help="address to bind (default: all interfaces)")
+    parser.add_argument(
+        "--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--room", type=_room_name, default=defaults.room, help="its name (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-members",
+        type=_positive_int,
+        default=defaults.members_max,
+        metavar="N",
+        help="refuse more than N (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--history",
+        type=_count,
+        default=defaults.history_events,
+        metavar="N",
+        help="events shown to a newcomer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-entries",
+        type=_positive_int,
+        default=defaults.log_entries_max,
+        metavar="N",
+        help="events remembered for who comes back (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_count,
+        default=int(defaults.message_rate),
+        metavar="N",
+        help="lines a second that one member may say in the long run; more is held back,"
+        " 0: no limit (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=_seconds,
+        default=defaults.heartbeat_seconds,
+        metavar="SECONDS",
+        help="how often an idle client shows that it lives (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=defaults.timeout_seconds,
+        metavar="SECONDS",
+        help="silence after which a member is dropped (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--log-level",
+        default="warning",
+        choices=["debug", "info", "warning", "error"],
+        help="info: who comes and goes; debug: every datagram dropped (default: %(default)s)",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    port = _count(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return number
+
+
+def _positive_int(text: str) -> int:
+    number = _count(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
+    return seconds
+
+
+def _room_name(text: str) -> str:
+    if not text.isprintable() or not 0 < len(text.encode()) <= ROOM_NAME_BYTES_MAX:
+        raise argparse.ArgumentTypeError(
+            f"a room's name has 1 to {ROOM_NAME_BYTES_MAX} bytes of printable text"
+        )
+    return text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `udp_server.py`; returns its exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.timeout <= arguments.heartbeat:
+        parser.error("--timeout must be longer than --heartbeat")
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    settings = RoomSettings(
+        room=arguments.room,
+        members_max=arguments.max_members,
+        heartbeat_seconds=arguments.heartbeat,
+        timeout_seconds=arguments.timeout,
+        message_rate=arguments.rate,
+        message_burst=max(2 * arguments.rate, RUN_MAX),
+        log_entries_max=arguments.log_entries,
+        history_events=arguments.history,
+    )
+    try:
+        server = UdpServer(arguments.host, arguments.port, settings)
+    except OSError as error:
+        where = f"{arguments.host or 'all interfaces'}, port {arguments.port}"
+        print(f"cannot open a room on {where}: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+    def stop(*_: Any) -> None:
+        server.stop()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_wakeup = signal.set_wakeup_fd(server.wake_fileno(), warn_on_full_buffer=False)
+    try:
+        print(f"listening on {format_address(server.address)}", flush=True)
+        server.serve()
+    finally:
+        signal.set_wakeup_fd(previous_wakeup)
+        server.close()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
