@@ -57,7 +57,8 @@ class EventLog:
         self.bytes_held = 0
         self._entries: dict[int, tuple[bytes, float]] = {}
 
-    def __len__(self) -> int:
+    @property
+    def entry_count(self) -> int:
         return len(self._entries)
 
     def append(self, encoded: bytes, now: float) -> int:
@@ -153,7 +154,8 @@ class OrderedReceiver:
         self.acknowledged = acknowledged
         return deliveries
 
-    def __len__(self) -> int:
+    @property
+    def waiting_count(self) -> int:
         """Events held beyond a gap."""
         return len(self._waiting)
 

@@ -90,6 +90,8 @@ _ENGLISH = {
     "resumed": "! Back in the room “{room}” as {name}",
     "refused": "! The server refused: {text}",
     "refused_version": "the server speaks another version of this chat",
+    "refused_name_in_use": "that name is in use",
+    "refused_room_full": "the room is full",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
     "name_in_use": "! The name {name} is in use",
     "unusable_name": "! {name} cannot be a name: one word of up to 32 visible characters can",
@@ -107,6 +109,7 @@ _ENGLISH = {
 /nick NAME       change your name
 /quit            leave (so does the line выйти, Ctrl-D and Ctrl-C)
 //TEXT           say a line that begins with /""",
+    "pending_full": "That line was not taken: too much is waiting for the server already.",
     "not_accepted_one": "{count} line was not accepted: the server did not answer.",
     "not_accepted_few": "{count} lines were not accepted: the server did not answer.",
     "not_accepted_many": "{count} lines were not accepted: the server did not answer.",
@@ -134,6 +137,8 @@ _RUSSIAN = {
     "resumed": "! Снова в комнате «{room}» под именем {name}",
     "refused": "! Сервер отказал: {text}",
     "refused_version": "сервер говорит на другой версии этого чата",
+    "refused_name_in_use": "это имя занято",
+    "refused_room_full": "в комнате нет места",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
     "name_in_use": "! Имя {name} занято",
     "unusable_name": "! {name} не может быть именем: нужно одно слово до 32 видимых знаков",
@@ -151,6 +156,7 @@ _RUSSIAN = {
 /nick ИМЯ        сменить имя
 /quit            выйти (так же: строка «выйти», Ctrl-D и Ctrl-C)
 //ТЕКСТ          сказать строку, которая начинается с /""",
+    "pending_full": "Эта строка не взята: слишком многое уже ждёт сервера.",
     "not_accepted_one": "Не принята {count} строка: сервер не ответил.",
     "not_accepted_few": "Не приняты {count} строки: сервер не ответил.",
     "not_accepted_many": "Не принято {count} строк: сервер не ответил.",
@@ -203,8 +209,10 @@ def event_line(event: ChatEvent, language: str) -> str | None:
         code = event.get("reason", "")
         code = "unusable_name" if code.startswith("unusable_name") else code
         key = code if code in CATALOGUES[language] else "notice"
-    elif kind == "refused" and event.get("reason") == "version":
-        values["text"] = sentence(language, "refused_version")
+    elif kind == "refused":
+        why = f"refused_{event.get('reason')}"
+        if why in CATALOGUES[language]:
+            values["text"] = sentence(language, why)
     elif f"{kind}_{event.get('reason')}" in CATALOGUES[language]:
         key = f"{kind}_{event.get('reason')}"
     line = sentence(language, key, **values)

@@ -181,6 +181,7 @@ class ChatSession:
         self._log: OrderedReceiver | None = None
         self._inbox = OrderedReceiver(0, 1)
         self._history_before = 0
+        self._joined_seq = 0
         self._newest_echo = 0
         self._newest_echo_at = 0.0
         self._heard_at = 0.0
@@ -196,6 +197,7 @@ class ChatSession:
         # The roster: `members` is true as of the newest delivered event of the room.
         self._members: set[str] = set()
         self._roster_seq = 0
+        self._roster_needed = 0
         self._roster_chunks: list[str] = []
         self._roster_changes: list[tuple[int, Event]] | None = None
         self._gated: list[tuple[int, Event] | Lost] | None = None
@@ -262,6 +264,7 @@ class ChatSession:
         self._now = now
         if self.state is State.JOINED:
             self.state = State.LEAVING
+            self._join_at = NEVER  # a WELCOME at a new address would bring us back in
             self._leave_at = now
             self._on_leave_timer()
         elif self.state is not State.LEAVING:
@@ -342,8 +345,8 @@ class ChatSession:
             client_id=self._client_id,
             timestamp=self._next_timestamp(),
             cookie=self._cookie,
-            epoch=log.epoch if log else 0,
-            room_ack=log.acknowledged if log else 0,
+            epoch=log.epoch if log is not None else 0,
+            room_ack=log.acknowledged if log is not None else 0,
             inbox_epoch=self._inbox.epoch,
             inbox_ack=self._inbox.acknowledged,
             next_message_id=next(iter(self._pending), self._next_message_id),
@@ -397,12 +400,12 @@ class ChatSession:
         self.room = welcome.room
         self._session_id = welcome.session_id
         self._member = welcome.member
+        self._joined_seq = welcome.joined
         self._heartbeat_seconds = max(0.1, welcome.heartbeat_ms / 1000) * self._jitter()
         self._ack_delay_seconds = welcome.ack_delay_ms / 1000
         self._heard_at = self._status_at = self._now
         if self.state is State.JOINED and was_session == welcome.session_id:
-            self._resend_from(welcome.received)  # an address change: nothing to show
-            return
+            return  # an address change: nothing to show
         self.state = State.JOINED
         if log is None or self._inbox.epoch != welcome.inbox_epoch:
             # This server does not know us (any more): it is another one, it was started
@@ -414,14 +417,21 @@ class ChatSession:
             if log is None or log.epoch != welcome.epoch:
                 self._log = log = OrderedReceiver(welcome.epoch, welcome.start)
                 self._history_before = welcome.joined
+                self._roster_seq = self._roster_needed = 0
                 self._newest_echo = 0
             self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
+            self._roster_chunks = []
             self._renumber_pending()
-        if was_session != welcome.session_id:
-            self._roster_chunks, self._roster_changes = [], []
+        received = welcome.received
+        if was_session == welcome.session_id:
+            received = max(received, self._received)  # it may have grown since this was sent
+        else:
+            self._roster_needed = max(self._roster_needed, welcome.joined)
+            if self._roster_seq < self._roster_needed:
+                self._roster_changes = []  # a roster is on its way
         if self._gated is None:
             self._events.append({"event": "resumed", "name": self.name, "room": self.room})
-        self._resend_from(welcome.received)
+        self._resend_from(received)
         self._deliver(log.receive(welcome.start, (), welcome.oldest, welcome.latest))
         self._plan_gap_report()
 
@@ -572,13 +582,16 @@ class ChatSession:
         for delivery in deliveries:
             if isinstance(delivery, Lost):
                 self._events.append({"event": "lost", "count": delivery.count})
-                self._ask_roster()  # who came and went meanwhile?
+                self._roster_needed = self._log.acknowledged if self._log else 0
+                if self._roster_changes is None:
+                    self._ask_roster()  # who came and went meanwhile?
                 continue
             seq, event = delivery
             self._follow_roster(seq, event)
             if event.member == self._member and event.message_id:
                 self._confirm(event.message_id, seq)
-            self._events.append(self._show(seq, event))
+            if seq != self._joined_seq:  # that one is told as "joined" or "resumed"
+                self._events.append(self._show(seq, event))
 
     def _show(self, seq: int, event: Event) -> ChatEvent:
         shown: ChatEvent = {
@@ -604,7 +617,7 @@ class ChatSession:
         for delivery in deliveries:
             if isinstance(delivery, Lost):
                 self._events.append({"event": "lost", "count": delivery.count})
-                self._roster_changes = None  # a part of the roster may be lost
+                self._roster_chunks = []  # a part of a roster may be lost
                 self._ask_roster()
                 continue
             _, event = delivery
@@ -635,26 +648,28 @@ class ChatSession:
     # --- the roster --------------------------------------------------------------------------
 
     def _ask_roster(self) -> None:
-        if self._roster_changes is None:
-            self._roster_chunks = []
-            self._roster_changes = []
-            self._queue(Message(self._next_message_id, MessageKind.WHO, ""))
+        self._roster_changes = []
+        self._queue(Message(self._next_message_id, MessageKind.WHO, ""))
 
     def _take_roster(self, event: Event) -> None:
+        """Collects a roster's names; when all are here, they replace what was known."""
         head, *names = event.text.split("\n")
         as_of, _, remaining = head.partition(" ")
-        if self._roster_changes is None or not as_of.isdecimal():
-            self._drop("unexpected roster")
-            return
         self._roster_chunks += names
-        if remaining != "0":
+        if remaining != "0" or not as_of.isdecimal() or self._log is None:
             return
-        self._members = set(self._roster_chunks)
-        self._roster_seq = int(as_of)
-        for seq, change in self._roster_changes:
-            if seq > self._roster_seq:
+        seq, members = int(as_of), set(self._roster_chunks)
+        self._roster_chunks = []
+        unsolicited = self._roster_changes is None
+        if seq < self._roster_needed or (unsolicited and seq < self._log.acknowledged):
+            self._ask_roster()  # who came and went since it was made is not known
+            return
+        changes, self._roster_changes = self._roster_changes or [], None
+        self._roster_seq = seq
+        self._members = members
+        for changed_at, change in changes:
+            if changed_at > seq:
                 self._apply(change)
-        self._roster_chunks, self._roster_changes = [], None
         if self._gated is not None:
             gated, self._gated = self._gated, None
             self._events.append(
@@ -837,7 +852,7 @@ class ChatSession:
         message = pending.message
         if not accepted or message.more or message.kind in (MessageKind.RENAME, MessageKind.WHO):
             return
-        sent: ChatEvent = {"event": "sent", "text": message.text}
+        sent: ChatEvent = {"event": "sent"}
         if message.kind is MessageKind.PRIVATE:
             sent["to"] = message.to
         elif seq is not None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from lines import LANGUAGES, Command, event_line, parse_line, printable, sentence
 from protocol import DEFAULT_PORT, ChatError, MessageKind, UnusableName, check_name, numbered_name
-from session import ChatEvent, ChatSession, State
+from session import ChatEvent, ChatSession, PendingFull, State
 
 __all__ = ["ChatSession", "JoinFailed", "UdpClient", "main"]
 
@@ -43,6 +43,9 @@ GIVE_UP_SECONDS = 60.0
 
 PIPE_PENDING_MAX = 500
 """Lines of a pipe that wait in this process; the rest waits in the pipe."""
+
+LOGIN_NAMES_MAX = 99
+"""Names like the login name that are tried for who did not choose one: anna, anna-2, …"""
 
 
 class JoinFailed(ChatError):
@@ -120,6 +123,8 @@ class UdpClient:
             family, _, _, _, address = _resolve(*self.server)
         except OSError as error:
             raise JoinFailed("unknown_host", error.strerror or str(error)) from error
+        except UnicodeError as error:  # what no name server is even asked about
+            raise JoinFailed("unknown_host", "this cannot be the name of a host") from error
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         # Bound to all interfaces and never connected: so it keeps working when the machine
         # moves to another network, and the server sees the new address.
@@ -157,8 +162,8 @@ class UdpClient:
         self._hand_over(text, MessageKind.ACTION)
 
     def whisper(self, to: str, text: str) -> None:
-        """Says a text to one member alone."""
-        self._hand_over(text, MessageKind.PRIVATE, to)
+        """Says a text to one member alone; raises `UnusableName` if nobody can be called so."""
+        self._hand_over(text, MessageKind.PRIVATE, check_name(to))
 
     def rename(self, name: str) -> None:
         """Asks for another name; raises `UnusableName`. The answer is an event."""
@@ -193,10 +198,13 @@ class UdpClient:
         session, sock = self._session, self._socket
         if session is None or sock is None:
             return
-        with self._closing:
+        on_own_thread = threading.current_thread() in self._threads
+        # A callback does not wait for another thread's close: that one waits for the callback.
+        if not self._closing.acquire(blocking=not on_own_thread):
+            return
+        try:
             if self._stopping:
                 return
-            on_own_thread = threading.current_thread() in self._threads
             if session.state is State.JOINED and not on_own_thread:
                 self.flush(flush_seconds)
             with self._stepped:
@@ -215,6 +223,8 @@ class UdpClient:
             sock.close()
             with self._lock:
                 session.leave(time.monotonic())  # if no BYE came: "left" all the same
+        finally:
+            self._closing.release()
         self._dispatch()
 
     # --- the threads -------------------------------------------------------------------------
@@ -256,7 +266,9 @@ class UdpClient:
                     session.handle_timeout(now)
                     timeout_at = session.next_timeout()
                 datagrams = session.datagrams_to_send()
-                if not datagrams and not session.has_events:
+                # While another thread calls back, it sees to these events too.
+                events_are_ours = session.has_events and not self._dispatching.locked()
+                if not datagrams and not events_are_ours:
                     if self._stopping:
                         return
                     self._sleeps_until = float("inf") if timeout_at is None else timeout_at
@@ -391,45 +403,61 @@ def _locale_language() -> str:
 class _Conversation:
     """One run of the command: prints events, carries out typed lines."""
 
-    def __init__(self, as_json: bool, language: str) -> None:
+    def __init__(
+        self, server: tuple[str, int], name: str | None, as_json: bool, language: str
+    ) -> None:
         self.as_json = as_json
         self.language = language
-        self.client: UdpClient
+        self._wanted_name = name
+        self.client = UdpClient(server, name or default_name(), self.show)
+        self._joined = threading.Event()
+        # The client's threads show what comes, the main one what was asked: a line at a time.
+        self._printing = threading.Lock()
 
     def show(self, event: ChatEvent) -> None:
         """Prints an event; the client's `on_event`."""
-        if self.as_json:
-            self._print(json.dumps(event))
-        elif event["event"] != "refused" or self.client.pending_count:
-            line = event_line(event, self.language)
-            if line is not None:
-                self._print(line)
+        try:
+            if self.as_json:
+                self._print(json.dumps(event))
+            elif event["event"] != "refused" or self._joined.is_set():  # else `main` says it
+                line = event_line(event, self.language)
+                if line is not None:
+                    self._print(line)
+        finally:
+            if event["event"] == "joined":
+                self._joined.set()
 
     def _print(self, line: str) -> None:
-        try:
-            print(line, flush=True)
-        except OSError:
-            # The reader of our output has gone (`… | head`): there is nobody to talk to.
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-            os.kill(os.getpid(), signal.SIGINT)
+        with self._printing:
+            try:
+                print(line, flush=True)
+            except OSError:
+                # The reader of our output has gone (`… | head`): there is nobody to talk to.
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+                os.kill(os.getpid(), signal.SIGINT)
 
     def tell(self, key: str, **values: object) -> None:
         """Says something about the program itself, where it disturbs no output."""
         print(sentence(self.language, key, **values), file=sys.stderr, flush=True)
 
-    def join(self, server: tuple[str, int], name: str | None) -> None:
+    def join(self) -> None:
         """Joins under the name, or under a free one like the login name; raises JoinFailed."""
-        wanted = name or default_name()
-        for number in range(2, 100):
-            self.client = UdpClient(server, wanted, self.show)
+        for number in range(2, LOGIN_NAMES_MAX + 2):
             try:
                 self.client.start()
+                self._joined.wait()  # what is typed from now on is answered below "joined"
                 return
             except JoinFailed as error:
-                if name or error.reason != "name_in_use":
+                if self._wanted_name or error.reason != "name_in_use":
                     raise
-            wanted = numbered_name(default_name(), number)
+            name = numbered_name(default_name(), number)
+            self.client = UdpClient(self.client.server, name, self.show)
         raise JoinFailed("name_in_use", f"all names like {default_name()} are in use")
+
+    def leave(self) -> None:
+        """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self.client.close()
 
     def do(self, command: Command) -> None:
         """Carries out a typed line other than quit."""
@@ -439,7 +467,10 @@ class _Conversation:
         elif verb == "me":
             client.act(command.text)
         elif verb == "msg":
-            client.whisper(command.to, command.text)
+            try:
+                client.whisper(command.to, command.text)
+            except UnusableName:
+                self.show({"event": "notice", "reason": "no_such_member", "name": command.to})
         elif verb == "nick":
             try:
                 client.rename(command.text)
@@ -477,6 +508,8 @@ def _typed_lines() -> Iterator[str]:
 
 def _piped_lines() -> Iterator[str]:
     """Lines of a pipe or file; bytes that are not UTF-8 are replaced."""
+    if sys.stdin is None:  # closed by who started us
+        return
     for line in sys.stdin.buffer:
         yield line.decode("utf-8", "replace").rstrip("\r\n")
 
@@ -487,18 +520,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
+    # A terminal that cannot show or read a character must not end the conversation.
+    if sys.stdin is not None:
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character must not end the conversation.
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        if stream is not None:  # closed by who started us
+            stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     host, port = arguments.server
-    conversation = _Conversation(arguments.json, arguments.lang)
+    conversation = _Conversation(arguments.server, arguments.name, arguments.json, arguments.lang)
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    # Also SIGINT: who starts us in the background of a script has it ignored.
+    previous = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        conversation.join(arguments.server, arguments.name)
+        conversation.join()
         return _converse(conversation)
     except JoinFailed as error:
         if error.reason == "no_answer":
@@ -512,7 +549,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0  # before there was anything to leave
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        conversation.leave()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _converse(conversation: _Conversation) -> int:
@@ -528,21 +567,22 @@ def _converse(conversation: _Conversation) -> int:
                 continue
             if command.verb == "quit":
                 break
-            conversation.do(command)
-            if not at_terminal:
-                complete = client.flush(below=PIPE_PENDING_MAX)
-                if not complete:
-                    break
+            try:
+                conversation.do(command)
+            except PendingFull:
+                conversation.tell("pending_full")
+                complete = at_terminal
+            if not at_terminal and not client.flush(below=PIPE_PENDING_MAX):
+                break
         if not at_terminal:
-            complete = complete and client.flush()
+            client.flush()
     except KeyboardInterrupt:
         pass
-    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: at once, then
-        client.close()
+    conversation.leave()
     count = client.pending_count
     if count:
         conversation.tell("not_accepted", count=count)
-    return 1 if count else 0
+    return 0 if complete and not count else 1
 
 
 if __name__ == "__main__":

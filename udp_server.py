@@ -60,7 +60,9 @@ class UdpServer:
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
         self._closing = False
-        self._closed = threading.Lock()
+        # Held while `serve` runs, so that `close` takes no socket away from under it. Reentrant,
+        # so that a signal handler that calls `close` in the middle of `serve` does not hang.
+        self._serving = threading.RLock()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> UdpServer:
@@ -90,13 +92,18 @@ class UdpServer:
         self.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
-        with self._closed:
+        with self._serving:
             self._socket.close()
             self._wake_receiver.close()
             self._wake_sender.close()
 
     def serve(self) -> None:
         """Runs the room until `stop` or `close`."""
+        with self._serving:
+            if not self._closing:
+                self._serve()
+
+    def _serve(self) -> None:
         room = self.room
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
@@ -151,19 +158,17 @@ class UdpServer:
 def _bind(host: str, port: int) -> socket.socket:
     """A bound, non-blocking UDP socket; for all interfaces one that speaks IPv4 and IPv6."""
     if host:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
+        # As the client chooses: else `localhost` could be two different addresses.
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         sock = socket.socket(family, socket.SOCK_DGRAM)
+    elif socket.has_dualstack_ipv6():
+        sock, address = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), ("::", port)
     else:
-        try:
-            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            address = ("::", port)
-        except OSError:  # a machine without IPv6
-            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            address = ("0.0.0.0", port)
+        sock, address = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), ("0.0.0.0", port)
     try:
+        if not host and sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         sock.setblocking(False)
         sock.bind(address)
@@ -305,9 +310,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         server = UdpServer(arguments.host, arguments.port, settings)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: of a host no name server is asked
         where = f"{arguments.host or 'all interfaces'}, port {arguments.port}"
-        print(f"cannot open a room on {where}: {error.strerror or error}", file=sys.stderr)
+        why = getattr(error, "strerror", None) or error
+        print(f"cannot open a room on {where}: {why}", file=sys.stderr)
         return 1
 
     def stop(*_: Any) -> None:

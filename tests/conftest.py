@@ -1,0 +1,72 @@
+"""What every test is held to: whatever it starts, it ends.
+
+A thread, a child process or a socket that outlives its test fails that test, not a later one.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+GRACE_SECONDS = 5.0
+"""What has been told to end may need a moment on a busy machine."""
+
+PROC = Path("/proc")
+
+
+def child_processes() -> set[str]:
+    """Children of this process, zombies too; empty where there is no /proc to ask."""
+    if not (PROC / "self" / "stat").exists():
+        return set()
+    return {entry.name for entry in PROC.glob("[0-9]*") if _parent(entry) == os.getpid()}
+
+
+def _parent(process: Path) -> int:
+    try:
+        stat = (process / "stat").read_text()
+    except OSError:  # it has just ended
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def open_sockets() -> set[str]:
+    """The sockets this process has open; empty where there is no /proc to ask."""
+    sockets = set()
+    for entry in (PROC / "self" / "fd").glob("*"):
+        try:
+            target = str(entry.readlink())
+        except OSError:  # it has just been closed: the listing's own
+            continue
+        if target.startswith("socket:"):
+            sockets.add(target)
+    return sockets
+
+
+def threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    looks: list[tuple[str, Callable[[], set[object]]]] = [
+        ("threads", lambda: set(threads())),
+        ("child processes", lambda: set(child_processes())),
+        ("sockets", lambda: set(open_sockets())),
+    ]
+    before = {what: look() for what, look in looks}
+    yield
+    until = time.monotonic() + GRACE_SECONDS
+    for what, look in looks:
+        left = look() - before[what]
+        while left and time.monotonic() < until:
+            gc.collect()  # what only a cycle of references holds is not left behind
+            time.sleep(0.01)
+            left = look() - before[what]
+        if left:
+            pytest.fail(f"the test left {what} behind: {sorted(map(str, left))}")

@@ -1,0 +1,199 @@
+"""Random evenings in a simulated room: ``python3 -m tests.simulate --seeds 1000``.
+
+Each seed makes its own network, faults and people; a failure prints the seed and the command that
+replays it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+
+from protocol import MessageKind
+from room import RoomSettings
+from session import State
+from tests.simulated_network import SERVER, Faults, Partition, SimulatedNetwork, User
+
+TALK_SECONDS = 40.0
+
+
+def random_faults(chance: random.Random) -> Faults:
+    """Faults of every kind; each is often absent, so that each also meets a quiet network."""
+
+    def sometimes(most: float) -> float:
+        return chance.uniform(0, most) if chance.random() < 0.5 else 0.0
+
+    return Faults(
+        loss_up=sometimes(0.3),
+        loss_down=sometimes(0.3),
+        duplication=sometimes(0.2),
+        delay_seconds=chance.choice([0.0002, 0.002, 0.02, 0.1]),
+        jitter_seconds=chance.choice([0.0, 0.0, 0.001, 0.02, 0.1, 0.5]),
+        burst_loss=sometimes(0.02),
+        burst_seconds=chance.uniform(0.05, 2.0),
+        corruption=sometimes(0.05),
+        replay=sometimes(0.02),
+    )
+
+
+def random_settings(chance: random.Random) -> RoomSettings:
+    """Settings, some so tight that every limit is met."""
+    heartbeat = chance.choice([1.0, 5.0])
+    return RoomSettings(
+        members_max=chance.choice([4, 12, 1000]),
+        heartbeat_seconds=heartbeat,
+        timeout_seconds=3 * heartbeat,
+        message_rate=chance.choice([5.0, 500.0]),
+        message_burst=chance.choice([40.0, 1000.0]),
+        log_entries_max=chance.choice([30, 100, 10_000]),
+        log_bytes_max=chance.choice([5_000, 4 * 1024 * 1024]),
+        history_events=chance.choice([0, 5, 50]),
+    )
+
+
+class Evening:
+    """One random run."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.network = SimulatedNetwork(
+            seed, random_faults(self.chance), random_settings(self.chance)
+        )
+        self.lines = 0
+
+    def run(self) -> Counter[str]:
+        """Talks, then heals; returns what was reached. Raises AssertionError on any fault."""
+        network, chance = self.network, self.chance
+        for number in range(chance.choice([2, 3, 5, 12])):
+            network.at(network.now + chance.uniform(0, 3), lambda n=number: self._come(n))  # type: ignore[misc]
+        network.run(3.0)
+        ends_at = network.now + TALK_SECONDS
+        self._plan_mishaps(ends_at)
+        while network.now < ends_at:
+            network.run(chance.expovariate(3.0))
+            if network.users:
+                self._act(chance.choice(network.users))
+        network.heal()
+        reached = Counter(network.room.counters)
+        for user in network.users:
+            if user.session is not None:
+                reached.update({f"client {k}": n for k, n in user.session.counters.items()})
+            reached.update(event["event"] for event in user.shown.events)
+        return reached
+
+    def _come(self, number: int) -> None:
+        self.network.join(f"User{number}")
+
+    def _plan_mishaps(self, ends_at: float) -> None:
+        network, chance = self.network, self.chance
+        for _ in range(chance.choice([0, 1, 2])):
+            begins_at = chance.uniform(network.now, ends_at)
+            up = chance.random() < 0.7
+            partition = Partition(
+                chance.choice([-1, *range(len(network.users))]),
+                begins_at,
+                begins_at + chance.uniform(0.5, 60.0),
+                up,
+                chance.random() < 0.7 or not up,
+            )
+            network.partitions.append(partition)
+        if chance.random() < 0.25:
+            network.at(chance.uniform(network.now, ends_at), network.restart_server)
+        for _ in range(chance.choice([0, 0, 3])):
+            network.at(chance.uniform(network.now, ends_at), self._attack)
+
+    def _attack(self) -> None:
+        """Datagrams from an address that nobody has: they must cost and yield nothing."""
+        network, chance = self.network, self.chance
+        for _ in range(20):
+            datagram = chance.randbytes(chance.randrange(1400))
+            network._arrive(datagram, ("6.6.6.6", chance.randrange(1, 65536)), SERVER)
+
+    def _act(self, user: User) -> None:
+        network, chance, session = self.network, self.chance, user.session
+        if session is None or session.state is State.CLOSED:
+            if chance.random() < 0.3:
+                network.start(user)
+            return
+        if user.frozen_until > network.now:
+            return
+        dice = chance.random()
+        if dice < 0.70:
+            self.lines += 1
+            kind = MessageKind.ACTION if dice < 0.1 else MessageKind.CHAT
+            text = f"{user.name}#{self.lines} " + "слово " * chance.choice([0, 1, 5, 20])
+            network.say(user, text, kind)
+        elif dice < 0.72:
+            self.lines += 1
+            network.say(user, f"{user.name}#{self.lines} " + "долгая речь " * 200)
+        elif dice < 0.82:
+            to = chance.choice(network.users).name if chance.random() < 0.8 else "Nobody"
+            network.say(user, "psst", MessageKind.PRIVATE, to)
+        elif dice < 0.86:
+            name = chance.choice(["Anna", "Boris", user.name, f"U{chance.randrange(99)}", "\u202e"])
+            network.say(user, name, MessageKind.RENAME)
+        elif dice < 0.90:
+            network.leave(user)
+        elif dice < 0.93:
+            network.crash(user)
+        elif dice < 0.95:
+            network.freeze(user, chance.uniform(0.1, 30.0))
+        elif dice < 0.97:
+            network.move(user)
+        elif dice < 0.98:
+            network.say(user, "", MessageKind.WHO)
+
+
+def run_seed(seed: int) -> tuple[int, Counter[str] | None, str]:
+    """(seed, what was reached, "") or (seed, None, the failure)."""
+    try:
+        return seed, Evening(seed).run(), ""
+    except Exception:
+        return seed, None, traceback.format_exc()
+
+
+def run_seeds(first: int, count: int, jobs: int) -> Iterator[tuple[int, Counter[str] | None, str]]:
+    seeds = range(first, first + count)
+    if jobs == 1:
+        yield from map(run_seed, seeds)
+        return
+    with multiprocessing.Pool(jobs) as pool:
+        yield from pool.imap_unordered(run_seed, seeds, chunksize=4)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.simulate", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300, help="how many (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first one (default: 0)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--reached", action="store_true", help="count what the seeds reached")
+    arguments = parser.parse_args()
+    began_at = time.monotonic()
+    reached: Counter[str] = Counter()
+    failures = 0
+    results = run_seeds(arguments.first, arguments.seeds, arguments.jobs)
+    for done, (seed, counters, failure) in enumerate(results, 1):
+        if counters is None:
+            failures += 1
+            print(f"\nseed {seed} failed:\n{failure}")
+            print(f"replay it: python3 -m tests.simulate --seeds 1 --first {seed}\n")
+        else:
+            reached.update(counters)
+        if sys.stdout.isatty() or done % 100 == 0 or done == arguments.seeds:
+            seconds = time.monotonic() - began_at
+            end = "\r" if sys.stdout.isatty() and done < arguments.seeds else "\n"
+            print(f"{done} of {arguments.seeds} seeds, {failures} failed, {seconds:.0f} s", end=end)
+    if arguments.reached:
+        for name, count in sorted(reached.items()):
+            print(f"{count:9} {name}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

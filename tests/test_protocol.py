@@ -1,0 +1,907 @@
+"""The wire format: golden bytes, every way to refuse a datagram, round trips, sizes, names, texts.
+
+The golden bytes are the format: whoever changes them breaks every client that is out there, so
+they are literal hex, a field a word, and nothing here computes them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from dataclasses import replace
+from enum import IntEnum
+from typing import cast, get_args
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from protocol import (
+    COOKIE_BYTES,
+    DATAGRAM_BYTES_MAX,
+    HEADER_BYTES,
+    NAME_BYTES_MAX,
+    NAME_CHARACTERS_MAX,
+    NO_COOKIE,
+    REASON_BYTES_MAX,
+    ROOM_NAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    Answer,
+    Bye,
+    ByeReason,
+    Challenge,
+    Discover,
+    Event,
+    EventKind,
+    Events,
+    Join,
+    Leave,
+    MalformedDatagram,
+    Message,
+    MessageKind,
+    Offer,
+    Packet,
+    PacketType,
+    Refused,
+    RefusedReason,
+    Say,
+    Status,
+    UnsupportedVersion,
+    UnusableName,
+    Welcome,
+    check_name,
+    decode,
+    name_key,
+    numbered_name,
+    sender_and_timestamp,
+    split_text,
+)
+
+CLIENT = 0xA1A2A3A4A5A6A7A8
+SESSION = 0xB1B2B3B4B5B6B7B8
+EPOCH = 0xE1E2E3E4E5E6E7E8
+INBOX_EPOCH = 0xF1F2F3F4F5F6F7F8
+NONCE = 0x1112131415161718
+TIMESTAMP = 0x0001020304050607
+SERVER_TIME = 0x0008090A0B0C0D0E
+UNIX_MS = 1_700_000_000_000
+COOKIE = bytes(range(0xC0, 0xD0))
+
+GOLDEN: dict[str, tuple[Packet, str]] = {
+    # The first word of each is magic, version and type, the second the CRC-32 of all but itself.
+    "discover": (
+        Discover(nonce=NONCE, timestamp=TIMESTAMP),
+        "55430101 d64f987b 1112131415161718 0001020304050607" + " 00" * 104,
+    ),
+    "offer": (
+        Offer(nonce=NONCE, epoch=EPOCH, member_count=7, port=9091, room="Клуб"),
+        "55430102 7ffd1cea 1112131415161718 e1e2e3e4e5e6e7e8 00000007 2383 08 d09ad0bbd183d0b1",
+    ),
+    "join": (
+        Join(
+            client_id=CLIENT,
+            timestamp=TIMESTAMP,
+            cookie=COOKIE,
+            epoch=EPOCH,
+            room_ack=41,
+            inbox_epoch=INBOX_EPOCH,
+            inbox_ack=3,
+            next_message_id=12,
+            name="Anna",
+        ),
+        "55430103 de0ddb32 a1a2a3a4a5a6a7a8 0001020304050607 c0c1c2c3c4c5c6c7c8c9cacbcccdcecf"
+        " e1e2e3e4e5e6e7e8 0000000000000029 f1f2f3f4f5f6f7f8 0000000000000003 0000000c"
+        " 04 416e6e61",
+    ),
+    "challenge": (
+        Challenge(sender_id=CLIENT, cookie=COOKIE),
+        "55430104 bb9a6b6e a1a2a3a4a5a6a7a8 c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+    ),
+    "welcome": (
+        Welcome(
+            client_id=CLIENT,
+            echo=TIMESTAMP,
+            session_id=SESSION,
+            epoch=EPOCH,
+            inbox_epoch=INBOX_EPOCH,
+            oldest=2,
+            latest=42,
+            start=21,
+            joined=40,
+            inbox_start=4,
+            received=11,
+            member=5,
+            heartbeat_ms=5000,
+            ack_delay_ms=20,
+            name="Anna-2",
+            room="Lobby",
+        ),
+        "55430105 8933025a a1a2a3a4a5a6a7a8 0001020304050607 b1b2b3b4b5b6b7b8 e1e2e3e4e5e6e7e8"
+        " f1f2f3f4f5f6f7f8 0000000000000002 000000000000002a 0000000000000015 0000000000000028"
+        " 0000000000000004 0000000b 00000005 00001388 0014 06 05 416e6e612d32 4c6f626279",
+    ),
+    "refused": (
+        Refused(
+            client_id=CLIENT,
+            echo=TIMESTAMP,
+            reason=RefusedReason.NAME_IN_USE,
+            text="name in use",
+        ),
+        "55430106 94bc87e3 a1a2a3a4a5a6a7a8 0001020304050607 02 0b 6e616d6520696e20757365",
+    ),
+    "say": (
+        Say(
+            session_id=SESSION,
+            timestamp=TIMESTAMP,
+            messages=(
+                Message(message_id=12, kind=MessageKind.CHAT, text="hello", more=True),
+                Message(message_id=13, kind=MessageKind.ACTION, text="🙂"),
+                Message(message_id=14, kind=MessageKind.PRIVATE, text="hey", to="Boris"),
+            ),
+        ),
+        "55430107 25766ff3 b1b2b3b4b5b6b7b8 0001020304050607 03"
+        " 0000000c 01 01 00 0005 68656c6c6f"
+        " 0000000d 02 00 00 0004 f09f9982"
+        " 0000000e 03 00 05 0003 426f726973 686579",
+    ),
+    "events to everyone": (
+        Events(
+            epoch=EPOCH,
+            timestamp=SERVER_TIME,
+            oldest=2,
+            latest=43,
+            first=42,
+            events=(
+                Event(
+                    kind=EventKind.CHAT,
+                    time_ms=UNIX_MS,
+                    name="Anna",
+                    text="привет",
+                    member=5,
+                    message_id=12,
+                ),
+                Event(kind=EventKind.JOIN, time_ms=UNIX_MS + 1, name="Boris", member=6),
+            ),
+            ack_delay_ms=20,
+        ),
+        "55430108 bbd56b84 00 02 0014 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
+        " 000000000000002b 000000000000002a"
+        " 01 04 00 000c 0000018bcfe56800 00000005 0000000c 416e6e61 d0bfd180d0b8d0b2d0b5d182"
+        " 03 05 00 0000 0000018bcfe56801 00000006 00000000 426f726973",
+    ),
+    "events for one member": (
+        Events(
+            epoch=INBOX_EPOCH,
+            timestamp=SERVER_TIME,
+            oldest=3,
+            latest=4,
+            first=4,
+            events=(
+                Event(
+                    kind=EventKind.PRIVATE,
+                    time_ms=UNIX_MS,
+                    name="Anna",
+                    to="Boris",
+                    text="hey",
+                    member=5,
+                    message_id=14,
+                ),
+            ),
+            inbox=True,
+            ask=True,
+            repair=True,
+            answer=Answer(echo=TIMESTAMP, received=14, appended=13, inbox_latest=4),
+        ),
+        "55430108 0e2f4636 0f 01 0000 f1f2f3f4f5f6f7f8 0008090a0b0c0d0e 0000000000000003"
+        " 0000000000000004 0000000000000004"
+        " 0001020304050607 0000000e 0000000d 0000000000000004"
+        " 06 04 05 0003 0000018bcfe56800 00000005 0000000e 416e6e61 426f726973 686579",
+    ),
+    "answer to a heartbeat": (
+        Events(
+            epoch=EPOCH,
+            timestamp=SERVER_TIME,
+            oldest=2,
+            latest=43,
+            first=44,
+            answer=Answer(echo=TIMESTAMP, received=14, appended=14, inbox_latest=0),
+        ),
+        "55430108 02b12a43 04 00 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
+        " 000000000000002b 000000000000002c 0001020304050607 0000000e 0000000e 0000000000000000",
+    ),
+    "status": (
+        Status(
+            session_id=SESSION,
+            timestamp=TIMESTAMP,
+            echo=SERVER_TIME,
+            room_ack=41,
+            room_gap_end=42,
+            inbox_ack=3,
+            inbox_gap_end=5,
+            ask=True,
+        ),
+        "55430109 1f8436cf b1b2b3b4b5b6b7b8 0001020304050607 0008090a0b0c0d0e 0000000000000029"
+        " 000000000000002a 0000000000000003 0000000000000005 01",
+    ),
+    "leave": (
+        Leave(session_id=SESSION, timestamp=TIMESTAMP),
+        "5543010a 97afb689 b1b2b3b4b5b6b7b8 0001020304050607 0000000000000000",
+    ),
+    "bye": (
+        Bye(session_id=SESSION, reason=ByeReason.UNKNOWN_SESSION),
+        "5543010b ab728930 b1b2b3b4b5b6b7b8 03",
+    ),
+}
+
+EVERY_GOLDEN = pytest.mark.parametrize(
+    ("packet", "datagram"),
+    [(packet, bytes.fromhex(text)) for packet, text in GOLDEN.values()],
+    ids=GOLDEN,
+)
+
+
+def golden(name: str) -> bytes:
+    return bytes.fromhex(GOLDEN[name][1])
+
+
+def sealed(head: bytes, body: bytes) -> bytes:
+    """A datagram with a correct checksum, so that only what comes after it can refuse it."""
+    return head + zlib.crc32(head + body).to_bytes(4, "big") + body
+
+
+def resealed(datagram: bytes) -> bytes:
+    return sealed(datagram[:4], datagram[HEADER_BYTES:])
+
+
+def refusal(datagram: bytes) -> str:
+    """The reason for which a datagram is refused."""
+    with pytest.raises(MalformedDatagram) as caught:
+        decode(datagram)
+    return caught.value.reason
+
+
+# --- golden bytes ----------------------------------------------------------------------------
+
+
+@EVERY_GOLDEN
+def test_a_packet_becomes_its_golden_bytes(packet: Packet, datagram: bytes) -> None:
+    assert packet.encode().hex() == datagram.hex()
+
+
+@EVERY_GOLDEN
+def test_golden_bytes_become_their_packet(packet: Packet, datagram: bytes) -> None:
+    assert decode(datagram) == packet
+
+
+def test_every_packet_has_golden_bytes() -> None:
+    assert {type(packet) for packet, _ in GOLDEN.values()} == set(get_args(Packet))
+    assert {golden(name)[3] for name in GOLDEN} == set(PacketType)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (
+            PacketType,
+            "DISCOVER OFFER JOIN CHALLENGE WELCOME REFUSED SAY EVENTS STATUS LEAVE BYE",
+        ),
+        (EventKind, "CHAT ACTION JOIN LEAVE RENAME PRIVATE NOTICE ROSTER"),
+        (MessageKind, "CHAT ACTION PRIVATE RENAME WHO"),
+        (RefusedReason, "VERSION NAME_IN_USE UNUSABLE_NAME ROOM_FULL"),
+        (ByeReason, "LEFT TIMEOUT UNKNOWN_SESSION SHUTTING_DOWN"),
+    ],
+)
+def test_a_number_on_the_wire_keeps_its_meaning(kind: type[IntEnum], names: str) -> None:
+    for number, name in enumerate(names.split(), 1):
+        assert kind(number).name == name
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+
+@EVERY_GOLDEN
+def test_every_truncation_is_refused(packet: Packet, datagram: bytes) -> None:
+    for length in range(len(datagram)):
+        expected = "truncated" if length < HEADER_BYTES else "bad checksum"
+        assert refusal(datagram[:length]) == expected
+
+
+@EVERY_GOLDEN
+def test_every_truncation_with_a_correct_checksum_is_refused(
+    packet: Packet, datagram: bytes
+) -> None:
+    for length in range(HEADER_BYTES, len(datagram)):
+        assert refusal(resealed(datagram[:length])) == "truncated"
+
+
+@EVERY_GOLDEN
+def test_an_appended_byte_is_refused(packet: Packet, datagram: bytes) -> None:
+    assert refusal(resealed(datagram + b"\0")) == "trailing bytes"
+
+
+@EVERY_GOLDEN
+def test_every_flipped_bit_is_refused(packet: Packet, datagram: bytes) -> None:
+    for bit in range(8 * len(datagram)):
+        flipped = bytearray(datagram)
+        flipped[bit // 8] ^= 1 << bit % 8
+        expected = "not udp-chat" if bit < 16 else "bad checksum"
+        assert refusal(bytes(flipped)) == expected
+
+
+def test_a_datagram_over_1200_bytes_is_refused() -> None:
+    head = golden("leave")[:4]
+    assert refusal(sealed(head, bytes(1201 - HEADER_BYTES))) == "too long"
+    # The longest that is looked at is refused for what it holds, not for its length.
+    assert refusal(sealed(head, bytes(1200 - HEADER_BYTES))) == "trailing bytes"
+
+
+def test_an_empty_datagram_is_refused() -> None:
+    assert refusal(b"") == "truncated"
+
+
+def test_a_datagram_of_another_program_is_refused() -> None:
+    assert refusal(sealed(b"UD\x01\x0a", golden("leave")[HEADER_BYTES:])) == "not udp-chat"
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_another_version_is_refused_by_its_number(version: int) -> None:
+    with pytest.raises(UnsupportedVersion) as caught:
+        decode(sealed(bytes([0x55, 0x43, version, PacketType.JOIN]), b"whatever it holds"))
+    assert caught.value.version == version
+    assert caught.value.reason == "unsupported version"
+
+
+@pytest.mark.parametrize("number", [0, len(PacketType) + 1, 255])
+def test_an_unknown_packet_type_is_refused(number: int) -> None:
+    assert refusal(sealed(bytes([0x55, 0x43, 1, number]), bytes(16))) == "unknown PacketType"
+
+
+@pytest.mark.parametrize("number", [0, len(EventKind) + 1, 255])
+def test_an_unknown_event_kind_is_refused(number: int) -> None:
+    event = Event(cast(EventKind, number), UNIX_MS)
+    datagram = Events(EPOCH, SERVER_TIME, 1, 1, 1, (event,)).encode()
+    assert refusal(datagram) == "unknown EventKind"
+
+
+@pytest.mark.parametrize("number", [0, len(MessageKind) + 1, 255])
+def test_an_unknown_message_kind_is_refused(number: int) -> None:
+    message = Message(1, cast(MessageKind, number), "hello")
+    assert refusal(Say(SESSION, TIMESTAMP, (message,)).encode()) == "unknown MessageKind"
+
+
+@pytest.mark.parametrize("flag", [16, 32, 64, 128])
+def test_an_unknown_events_flag_is_refused(flag: int) -> None:
+    datagram = bytearray(golden("answer to a heartbeat"))
+    datagram[HEADER_BYTES] |= flag
+    assert refusal(resealed(bytes(datagram))) == "unknown flags"
+
+
+def test_a_say_without_messages_is_refused() -> None:
+    assert refusal(Say(SESSION, TIMESTAMP, ()).encode()) == "empty say"
+
+
+@pytest.mark.parametrize(
+    ("oldest", "latest", "first", "count"),
+    [
+        pytest.param(0, 5, 1, 1, id="numbers count from 1"),
+        pytest.param(3, 5, 2, 1, id="an event older than the oldest"),
+        pytest.param(1, 5, 5, 2, id="an event newer than the latest"),
+        pytest.param(1, 5, 7, 0, id="begins where nothing can follow"),
+        pytest.param(7, 5, 7, 0, id="the oldest is not in the log and not next"),
+    ],
+)
+def test_an_impossible_slice_is_refused(oldest: int, latest: int, first: int, count: int) -> None:
+    events = (Event(EventKind.CHAT, UNIX_MS),) * count
+    packet = Events(EPOCH, SERVER_TIME, oldest, latest, first, events)
+    assert refusal(packet.encode()) == "impossible slice"
+
+
+@pytest.mark.parametrize(
+    ("oldest", "latest", "first", "count"),
+    [
+        pytest.param(1, 0, 1, 0, id="an empty log"),
+        pytest.param(6, 5, 6, 0, id="a log that let go of everything"),
+        pytest.param(3, 5, 3, 3, id="the whole log"),
+    ],
+)
+def test_a_slice_may_reach_the_ends_of_the_log(
+    oldest: int, latest: int, first: int, count: int
+) -> None:
+    events = (Event(EventKind.CHAT, UNIX_MS),) * count
+    packet = Events(EPOCH, SERVER_TIME, oldest, latest, first, events)
+    assert decode(packet.encode()) == packet
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"oldest": 0}, id="numbers count from 1"),
+        pytest.param({"oldest": 44}, id="the oldest is not in the log and not next"),
+        pytest.param({"start": 0}, id="the room's log begins before 1"),
+        pytest.param({"inbox_start": 0}, id="the inbox begins before 1"),
+    ],
+)
+def test_a_welcome_to_an_impossible_log_is_refused(change: dict[str, int]) -> None:
+    welcome = cast(Welcome, GOLDEN["welcome"][0])
+    assert decode(replace(welcome, oldest=43).encode()) == replace(welcome, oldest=43)
+    assert refusal(replace(welcome, **change).encode()) == "impossible slice"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("offer", "Клуб".encode()),
+        ("join", b"Anna"),
+        ("welcome", b"Anna"),
+        ("welcome", b"Lobby"),
+        ("refused", b"in use"),
+        ("say", b"hello"),
+        ("say", b"Boris"),
+        ("events to everyone", "привет".encode()),
+        ("events for one member", b"Anna"),
+        ("events for one member", b"Boris"),
+    ],
+)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(b"\xff", id="no character begins so"),
+        pytest.param(b"\xc0\xaf", id="longer than need be"),
+        pytest.param(b"\xed\xa0\x80", id="half a surrogate pair"),
+        pytest.param(b"\xd0", id="half a character"),
+    ],
+)
+def test_text_that_is_not_utf_8_is_refused(name: str, text: bytes, bad: bytes) -> None:
+    padded = b"." * (len(text) - len(bad)) + bad
+    datagram = golden(name)
+    assert datagram.count(text) == 1
+    assert refusal(resealed(datagram.replace(text, padded))) == "invalid utf-8"
+
+
+def events_with(encoded: bytes) -> bytes:
+    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_slice([encoded])
+
+
+def say_with(encoded: bytes) -> bytes:
+    datagram = Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, ""),)).encode()
+    return resealed(datagram[: HEADER_BYTES + Say.LAYOUT.size] + encoded)
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        pytest.param(events_with(Event.LAYOUT.pack(1, 65, 0, 0, 0, 0, 0)), id="an event's name"),
+        pytest.param(events_with(Event.LAYOUT.pack(1, 0, 65, 0, 0, 0, 0)), id="its recipient"),
+        pytest.param(events_with(Event.LAYOUT.pack(1, 0, 0, 901, 0, 0, 0)), id="its text"),
+        pytest.param(say_with(Message.LAYOUT.pack(1, 3, False, 65, 0)), id="a recipient"),
+        pytest.param(say_with(Message.LAYOUT.pack(1, 1, False, 0, 901)), id="a message's text"),
+        pytest.param(golden("join").replace(b"\x04Anna", b"\x41Anna"), id="a name"),
+        pytest.param(golden("offer").replace(b"\x08\xd0\x9a", b"\x41\xd0\x9a"), id="a room"),
+        pytest.param(golden("welcome").replace(b"\x06\x05Anna", b"\x41\x05Anna"), id="the name"),
+        pytest.param(golden("welcome").replace(b"\x06\x05Anna", b"\x06\x41Anna"), id="the room"),
+    ],
+)
+def test_a_text_over_its_limit_is_refused(datagram: bytes) -> None:
+    with_the_text = datagram + b"x" * (DATAGRAM_BYTES_MAX - len(datagram))
+    assert refusal(resealed(with_the_text)) == "text too long"
+
+
+def test_a_reason_that_a_later_version_added_is_understood() -> None:
+    for packet in (Refused(CLIENT, TIMESTAMP, 200, "new"), Bye(SESSION, 200)):
+        assert decode(packet.encode()) == packet
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Offer(NONCE, EPOCH, 7, 9091, "x" * (ROOM_NAME_BYTES_MAX + 1)),
+        Refused(CLIENT, TIMESTAMP, 2, "x" * (REASON_BYTES_MAX + 1)),
+        Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, "x" * (TEXT_BYTES_MAX + 1)),)),
+        Events(EPOCH, 0, 1, 1, 1, (Event(EventKind.CHAT, 0, "я" * (NAME_BYTES_MAX // 2 + 1)),)),
+    ],
+    ids=lambda packet: type(packet).__name__,
+)
+def test_sending_a_text_over_its_limit_is_the_senders_mistake(packet: Packet) -> None:
+    with pytest.raises(AssertionError):
+        packet.encode()
+
+
+# --- arbitrary bytes -------------------------------------------------------------------------
+
+
+def decodes_or_is_malformed(datagram: bytes) -> None:
+    """There is no third outcome; and what decodes can be encoded and says the same again."""
+    try:
+        packet = decode(datagram)
+    except MalformedDatagram as error:
+        assert error.reason
+    else:
+        assert decode(packet.encode()) == packet
+
+
+@given(st.binary(max_size=DATAGRAM_BYTES_MAX + 1))
+def test_arbitrary_bytes_raise_nothing_but_malformed_datagram(datagram: bytes) -> None:
+    decodes_or_is_malformed(datagram)
+
+
+@given(
+    st.integers(0, len(PacketType) + 1),
+    st.binary(max_size=DATAGRAM_BYTES_MAX - HEADER_BYTES),
+)
+def test_arbitrary_bodies_raise_nothing_but_malformed_datagram(
+    packet_type: int, body: bytes
+) -> None:
+    decodes_or_is_malformed(sealed(bytes([0x55, 0x43, 1, packet_type]), body))
+
+
+@given(
+    st.sampled_from([golden(name) for name in GOLDEN]),
+    st.lists(st.tuples(st.integers(0, DATAGRAM_BYTES_MAX), st.integers(0, 255)), min_size=1),
+)
+def test_changed_bytes_raise_nothing_but_malformed_datagram(
+    datagram: bytes, changes: list[tuple[int, int]]
+) -> None:
+    changed = bytearray(datagram)
+    for place, value in changes:
+        changed[HEADER_BYTES + place % (len(datagram) - HEADER_BYTES)] = value
+    decodes_or_is_malformed(resealed(bytes(changed)))
+
+
+# --- round trips -----------------------------------------------------------------------------
+
+U16 = st.integers(0, 2**16 - 1)
+U32 = st.integers(0, 2**32 - 1)
+U64 = st.integers(0, 2**64 - 1)
+COOKIES = st.one_of(st.just(NO_COOKIE), st.binary(min_size=COOKIE_BYTES, max_size=COOKIE_BYTES))
+CHARACTERS = st.one_of(
+    st.sampled_from("azAZ09 \t\0Жяё漢é\u0301\u202e\uffff🙂👩🏽"),
+    st.characters(exclude_categories=["Cs"]),  # half a surrogate pair is not a character
+)
+
+
+def texts(bytes_max: int) -> st.SearchStrategy[str]:
+    """Texts up to a limit; every now and then exactly as long as it allows."""
+    texts = st.text(CHARACTERS, max_size=bytes_max)
+    long_texts = texts.filter(bool).map(lambda text: text * bytes_max)
+    return st.one_of(texts, long_texts).map(
+        lambda text: text.encode()[:bytes_max].decode("utf-8", "ignore")
+    )
+
+
+NAMES = texts(NAME_BYTES_MAX)
+EVENT = st.builds(
+    Event,
+    kind=st.sampled_from(EventKind),
+    time_ms=U64,
+    name=NAMES,
+    to=NAMES,
+    text=texts(TEXT_BYTES_MAX),
+    member=U32,
+    message_id=U32,
+)
+MESSAGE = st.builds(
+    Message,
+    message_id=U32,
+    kind=st.sampled_from(MessageKind),
+    text=texts(TEXT_BYTES_MAX),
+    to=NAMES,
+    more=st.booleans(),
+)
+
+
+@st.composite
+def says(draw: st.DrawFn) -> Say:
+    messages = [draw(MESSAGE)]
+    room = Say.ROOM_BYTES - len(messages[0].encode())
+    for message in draw(st.lists(MESSAGE)):
+        room -= len(message.encode())
+        if room >= 0:
+            messages.append(message)
+    return Say(draw(U64), draw(U64), tuple(messages))
+
+
+@st.composite
+def slices(draw: st.DrawFn) -> Events:
+    answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64))
+    room = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
+    events: list[Event] = []
+    for event in draw(st.lists(EVENT)):
+        room -= len(event.encode())
+        if room >= 0:
+            events.append(event)
+    oldest = draw(st.integers(1, 2**64 - 1 - 255))
+    first = draw(st.integers(oldest, 2**64 - 1 - len(events)))
+    return Events(
+        epoch=draw(U64),
+        timestamp=draw(U64),
+        oldest=oldest,
+        latest=draw(st.integers(first + len(events) - 1, 2**64 - 1)),
+        first=first,
+        events=tuple(events),
+        inbox=draw(st.booleans()),
+        ask=draw(st.booleans()),
+        repair=draw(st.booleans()),
+        ack_delay_ms=draw(U16),
+        answer=answer,
+    )
+
+
+@st.composite
+def welcomes(draw: st.DrawFn) -> Welcome:
+    oldest = draw(st.integers(1, 2**64 - 1))
+    return Welcome(
+        client_id=draw(U64),
+        echo=draw(U64),
+        session_id=draw(U64),
+        epoch=draw(U64),
+        inbox_epoch=draw(U64),
+        oldest=oldest,
+        latest=draw(st.integers(oldest - 1, 2**64 - 1)),
+        start=draw(st.integers(1, 2**64 - 1)),
+        joined=draw(U64),
+        inbox_start=draw(st.integers(1, 2**64 - 1)),
+        received=draw(U32),
+        member=draw(U32),
+        heartbeat_ms=draw(U32),
+        ack_delay_ms=draw(U16),
+        name=draw(NAMES),
+        room=draw(texts(ROOM_NAME_BYTES_MAX)),
+    )
+
+
+PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
+    Discover: st.builds(Discover, U64, U64),
+    Offer: st.builds(Offer, U64, U64, U32, U16, texts(ROOM_NAME_BYTES_MAX)),
+    Join: st.builds(Join, U64, U64, COOKIES, U64, U64, U64, U64, U32, NAMES),
+    Challenge: st.builds(Challenge, U64, COOKIES),
+    Welcome: welcomes(),
+    Refused: st.builds(Refused, U64, U64, st.integers(0, 255), texts(REASON_BYTES_MAX)),
+    Say: says(),
+    Events: slices(),
+    Status: st.builds(Status, U64, U64, U64, U64, U64, U64, U64, st.booleans()),
+    Leave: st.builds(Leave, U64, U64),
+    Bye: st.builds(Bye, U64, st.integers(0, 255)),
+}
+
+
+@pytest.mark.parametrize("kind", get_args(Packet), ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_packet_survives_the_wire(kind: type[Packet], data: st.DataObject) -> None:
+    packet = data.draw(PACKETS[kind])
+    datagram = packet.encode()
+    assert len(datagram) <= DATAGRAM_BYTES_MAX
+    assert decode(datagram) == packet
+
+
+# --- sizes -----------------------------------------------------------------------------------
+
+SMALLEST_JOIN = Join(CLIENT, TIMESTAMP, NO_COOKIE, 0, 0, 0, 0, 1, "")
+SMALLEST_SAY = Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, ""),))
+STATUS = GOLDEN["status"][0]
+LEAVE = GOLDEN["leave"][0]
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [SMALLEST_JOIN, SMALLEST_SAY, STATUS, LEAVE],
+    ids=lambda packet: type(packet).__name__,
+)
+def test_a_challenge_is_not_larger_than_what_it_answers(trigger: Packet) -> None:
+    assert len(Challenge(CLIENT, COOKIE).encode()) <= len(trigger.encode())
+
+
+@pytest.mark.parametrize(
+    "trigger", [SMALLEST_SAY, STATUS, LEAVE], ids=lambda packet: type(packet).__name__
+)
+def test_a_bye_is_smaller_than_what_it_answers(trigger: Packet) -> None:
+    assert len(Bye(SESSION, ByeReason.UNKNOWN_SESSION).encode()) < len(trigger.encode())
+
+
+def test_no_offer_is_larger_than_the_discover_it_answers() -> None:
+    longest = Offer(NONCE, EPOCH, 2**32 - 1, 65535, "x" * ROOM_NAME_BYTES_MAX)
+    assert len(longest.encode()) <= len(Discover(NONCE, TIMESTAMP).encode())
+
+
+def test_the_refusal_of_a_version_fits_the_smallest_join() -> None:
+    refused = Refused(CLIENT, TIMESTAMP, RefusedReason.VERSION, "")
+    assert len(refused.encode()) <= len(SMALLEST_JOIN.encode())
+
+
+def test_the_longest_event_fits_a_datagram_beside_an_answer() -> None:
+    event = Event(EventKind.PRIVATE, UNIX_MS, "я" * 32, "🙂" * 16, "я" * 450, 1, 1)
+    packet = Events(EPOCH, 0, 1, 1, 1, (event,), answer=Answer(TIMESTAMP, 1, 1, 1))
+    assert len(packet.encode()) <= 1200
+    assert decode(packet.encode()) == packet
+
+
+def test_the_longest_message_fits_a_datagram() -> None:
+    message = Message(2**32 - 1, MessageKind.PRIVATE, "я" * 450, "🙂" * 16)
+    packet = Say(SESSION, TIMESTAMP, (message,))
+    assert len(packet.encode()) <= 1200
+    assert decode(packet.encode()) == packet
+
+
+def test_the_room_for_events_and_messages_fills_a_datagram() -> None:
+    assert len(Events(EPOCH, 0, 1, 1, 1).encode_slice([bytes(Events.ROOM_BYTES)])) == 1200
+    empty_bytes = len(SMALLEST_SAY.messages[0].encode())
+    assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.ROOM_BYTES == 1200
+
+
+# --- what every version can read -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["discover", "join", "say", "status", "leave"])
+def test_sender_and_timestamp_are_where_every_version_has_them(name: str) -> None:
+    sender = {"discover": NONCE, "join": CLIENT}.get(name, SESSION)
+    datagram = bytearray(golden(name))
+    datagram[2] = 77  # another version
+    assert sender_and_timestamp(bytes(datagram)) == (sender, TIMESTAMP)
+    assert sender_and_timestamp(golden(name)[:24]) == (sender, TIMESTAMP)
+
+
+def test_a_datagram_without_room_for_them_has_no_sender_and_timestamp() -> None:
+    for length in range(24):
+        assert sender_and_timestamp(golden("join")[:length]) is None
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["A", "Анна", "李小龍", "O'Neil-2", "🙂", "Zoë", "Zoe\u0308", "x" * 32, "я" * 32, "🙂" * 16],
+)
+def test_a_usable_name_is_returned_as_it_is(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        pytest.param("", "empty", id="nothing"),
+        pytest.param("x" * 33, "too_long", id="33 characters"),
+        pytest.param("漢" * 22, "too_long", id="66 bytes in 22 characters"),
+        pytest.param("Anna B", "white_space", id="space"),
+        pytest.param(" Anna", "white_space", id="space in front"),
+        pytest.param("Anna\t", "white_space", id="tab"),
+        pytest.param("Anna\n", "white_space", id="line feed"),
+        pytest.param("An\u00a0na", "white_space", id="no-break space"),
+        pytest.param("An\u3000na", "white_space", id="ideographic space"),
+        pytest.param("An\u2028na", "white_space", id="line separator"),
+        pytest.param("An\0na", "invisible", id="null"),
+        pytest.param("An\x1b[2Jna", "invisible", id="escape"),
+        pytest.param("An\x7fna", "invisible", id="delete"),
+        pytest.param("An\x9bna", "invisible", id="C1 control"),
+        pytest.param("An\u202ena", "invisible", id="right-to-left override"),
+        pytest.param("An\u2066na", "invisible", id="left-to-right isolate"),
+        pytest.param("An\u200bna", "invisible", id="zero-width space"),
+        pytest.param("An\u200dna", "invisible", id="zero-width joiner"),
+        pytest.param("An\u00adna", "invisible", id="soft hyphen"),
+        pytest.param("An\ufeffna", "invisible", id="byte order mark"),
+        pytest.param("An\ue000na", "invisible", id="private use"),
+        pytest.param("An\ud800na", "invisible", id="half a surrogate pair"),
+        pytest.param("An\uffffna", "invisible", id="not a character"),
+        pytest.param("\u0301\u0308", "invisible", id="accents alone"),
+    ],
+)
+def test_an_unusable_name_is_refused_by_its_rule(name: str, rule: str) -> None:
+    with pytest.raises(UnusableName) as caught:
+        check_name(name)
+    assert caught.value.rule == rule
+    assert str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Anna", "ANNA"),
+        ("Anna", "Ａｎｎａ"),
+        ("Anna", "𝐀nna"),
+        ("Анна", "АННА"),
+        ("Straße", "STRASSE"),
+        ("Zoë", "Zoe\u0308"),
+        ("Finn", "ﬁnn"),
+    ],
+)
+def test_names_that_look_the_same_have_one_key(one: str, other: str) -> None:
+    assert name_key(one) == name_key(other)
+
+
+def test_different_names_have_different_keys() -> None:
+    assert len({name_key(name) for name in ("Anna", "Anne", "Анна", "Anna-2", "Änna")}) == 5
+
+
+@given(st.text(CHARACTERS, max_size=NAME_CHARACTERS_MAX))
+@example("ǰ")  # its case folding is not normalized
+def test_a_key_is_normalized(name: str) -> None:
+    assert unicodedata.is_normalized("NFKC", name_key(name))
+
+
+def is_usable(name: str) -> bool:
+    try:
+        return check_name(name) == name
+    except UnusableName:
+        return False
+
+
+USABLE_NAMES = (
+    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=NAME_CHARACTERS_MAX)
+    .map(lambda name: name.encode()[:NAME_BYTES_MAX].decode("utf-8", "ignore"))
+    .filter(is_usable)
+)
+
+
+@given(USABLE_NAMES, st.integers(2, 10**9))
+def test_a_numbered_name_is_usable(name: str, number: int) -> None:
+    numbered = numbered_name(name, number)
+    assert is_usable(numbered)
+    kept = numbered.removesuffix(f"-{number}")
+    assert numbered != kept
+    assert name.startswith(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "expected"),
+    [
+        ("Anna", 2, "Anna-2"),
+        ("x" * 32, 2, "x" * 30 + "-2"),
+        ("x" * 30, 100, "x" * 28 + "-100"),
+        ("🙂" * 16, 2, "🙂" * 15 + "-2"),
+        ("я" * 32, 10, "я" * 29 + "-10"),
+    ],
+)
+def test_a_numbered_name_keeps_what_fits(name: str, number: int, expected: str) -> None:
+    assert numbered_name(name, number) == expected
+
+
+# --- long lines ------------------------------------------------------------------------------
+
+
+@given(st.text(CHARACTERS | st.sampled_from(" \tяя🙂"), max_size=200), st.integers(4, 60))
+def test_the_parts_of_a_text_are_the_text(text: str, bytes_max: int) -> None:
+    parts = split_text(text, bytes_max)
+    assert "".join(parts) == text
+    assert all(len(part.encode()) <= bytes_max for part in parts)
+    assert all(parts) or parts == [""]
+
+
+@given(st.text("abя \t", max_size=200), st.integers(4, 30))
+def test_a_text_is_cut_after_white_space_where_there_is_any(text: str, bytes_max: int) -> None:
+    *parts, _ = split_text(text, bytes_max)
+    for part in parts:
+        if not part.endswith((" ", "\t")):
+            # A word longer than a part; at most the white space before it is here too.
+            assert " " not in part[1:]
+            assert "\t" not in part[1:]
+
+
+@given(st.text(CHARACTERS, max_size=200), st.integers(4, 60))
+def test_a_part_ends_only_where_the_next_word_would_not_fit(text: str, bytes_max: int) -> None:
+    assume(not text.isascii())
+    parts = split_text(text, bytes_max)
+    for part, following in zip(parts, parts[1:], strict=False):
+        word = following[: following.find(" ") + 1] or following
+        assert len((part + word).encode()) > bytes_max or "\t" in following
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_max", "parts"),
+    [
+        pytest.param("", 8, [""], id="nothing"),
+        pytest.param("12345678", 8, ["12345678"], id="just fits"),
+        pytest.param("aaa bbb ccc", 8, ["aaa bbb ", "ccc"], id="after a space"),
+        pytest.param("aaa\tbb bbbb", 9, ["aaa\tbb ", "bbbb"], id="after the last white space"),
+        pytest.param("aa bb\tbbbb", 8, ["aa bb\t", "bbbb"], id="after a tab"),
+        pytest.param("123456789", 8, ["12345678", "9"], id="within a word"),
+        pytest.param("яяяяя", 5, ["яя", "яя", "я"], id="between Cyrillic letters"),
+        pytest.param("🙂🙂🙂", 11, ["🙂🙂", "🙂"], id="between emoji"),
+        pytest.param(" 12345678", 8, [" 1234567", "8"], id="not after the white space in front"),
+        pytest.param("a\ud800b", 8, ["a?b"], id="half a surrogate pair cannot be sent"),
+    ],
+)
+def test_a_long_text_is_cut(text: str, bytes_max: int, parts: list[str]) -> None:
+    assert split_text(text, bytes_max) == parts
+
+
+def test_a_line_is_split_at_the_limit_of_an_event() -> None:
+    assert [len(part) for part in split_text("x" * 2000)] == [900, 900, 200]
