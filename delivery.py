@@ -33,6 +33,9 @@ RTT_SAMPLE_MAX_SECONDS = 10.0
 REORDER_MAX = 1024
 """Events a receiver keeps beyond a gap. What lies further ahead is repaired later."""
 
+COPIES_MAX = 3
+"""Of one datagram on a link that loses: at 20 % one in 125 is still late."""
+
 COPY_SPACING_SECONDS = 0.01
 """Between copies of one datagram on a link that loses: bursts of loss are often shorter."""
 
@@ -207,12 +210,13 @@ class LossEstimate:
     def update(self, lost: bool) -> None:
         self.ratio += (lost - self.ratio) * self.GAIN
 
-    @property
-    def copies(self) -> int:
-        """How often to send what must not be late: so that about one in a hundred still is."""
-        if self.ratio < 0.02:
-            return 1
-        return 2 if self.ratio < 0.12 else 3
+    def copies(self, late_ratio: float) -> int:
+        """How often to send something so that at most so large a part of it comes late."""
+        copies, remaining = 1, self.ratio
+        while remaining > late_ratio and copies < COPIES_MAX:
+            copies += 1
+            remaining *= self.ratio
+        return copies
 
 
 class TokenBucket:

@@ -73,6 +73,10 @@ ACK_DELAY_MAX_SECONDS = 2.0
 REPAIR_DATAGRAMS_MAX = 8
 """Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
 
+LATE_RATIO = 0.15
+"""So few of the repairs may come late. A repair is needed where the slice or its acknowledgement
+was lost, so on a link that loses 10 % each way, a fifth is: it is then sent twice."""
+
 REPEAT_MAX = 3
 """Events of the last second that a broadcast repeats on a network that loses: they cost
 bytes, and spare the member that missed them a round trip."""
@@ -582,7 +586,7 @@ class ChatRoom:
         place.repaired_at = now
         member.loss.update(True)
         self._loss_seen_at = now
-        copies = member.loss.copies if place.attempts or datagrams_max == 1 else 1
+        copies = member.loss.copies(LATE_RATIO) if datagrams_max == 1 else 1
         place.attempts += 1
         repairs: list[Outgoing] = []
         self._send_slices(repairs, member, place, until=until, datagrams_max=datagrams_max)

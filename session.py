@@ -88,6 +88,10 @@ ACK_AGAIN_SECONDS = 0.025
 LEAVE_TRIES = 5
 """With 20 % loss each way, one leave in 160 is left to the server's timeout."""
 
+LATE_RATIO = 0.015
+"""So few of the lines may wait for a retransmission timeout: on a link that loses, a SAY is sent
+twice or three times. It costs one datagram where the line costs one for each member."""
+
 DATAGRAMS_IN_FLIGHT_MAX = 4
 """SAY datagrams repeated at one retransmission timeout."""
 
@@ -780,7 +784,7 @@ class ChatSession:
         self._sent_until = until
         if self._say_at == NEVER:
             self._say_at = self._now + self.rtt.rto * self._jitter()
-        self._copies = self.loss.copies - 1
+        self._copies = self.loss.copies(LATE_RATIO) - 1
         self._copy_at = self._now + COPY_SPACING_SECONDS if self._copies else NEVER
 
     def _queue(self, message: Message) -> None:

@@ -121,6 +121,8 @@ class SimulatedNetwork:
         self.partitions: list[Partition] = []
         self.traffic: Counter[str] = Counter()
         """Datagrams handed to the network, by the name of their packet."""
+        self.on_step: Callable[[User], None] | None = None
+        """Called with a user after each step of its client, for measurements."""
         self._order = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._burst_until: Counter[tuple[int, bool]] = Counter()
@@ -436,6 +438,8 @@ class SimulatedNetwork:
                 self._check_private(shown, event)
             elif "seq" in event:
                 self._check_in_order(user, session, event)
+        if self.on_step is not None:
+            self.on_step(user)
 
     def _check_sent(self, user: User, event: ChatEvent) -> None:
         if "seq" in event:
@@ -523,8 +527,7 @@ class SimulatedNetwork:
             and session._log.epoch == room.log.epoch
             and session._log.acknowledged == room.log.latest
             and session._client_id in room._by_client
-            and session._inbox.acknowledged
-            == room._by_client[session._client_id].inbox.log.latest
+            and session._inbox.acknowledged == room._by_client[session._client_id].inbox.log.latest
             and session.pending_count == 0
             and session._gated is None
             for session in talking

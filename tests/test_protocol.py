@@ -1,4 +1,4 @@
-"""The wire format: golden bytes, every way to refuse a datagram, round trips, sizes, names, texts.
+"""The wire format: golden bytes, every way to refuse a datagram, round trips, sizes.
 
 The golden bytes are the format: whoever changes them breaks every client that is out there, so
 they are literal hex, a field a word, and nothing here computes them.
@@ -6,14 +6,13 @@ they are literal hex, a field a word, and nothing here computes them.
 
 from __future__ import annotations
 
-import unicodedata
 import zlib
 from dataclasses import replace
 from enum import IntEnum
 from typing import cast, get_args
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import (
@@ -21,7 +20,6 @@ from protocol import (
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
     NAME_BYTES_MAX,
-    NAME_CHARACTERS_MAX,
     NO_COOKIE,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
@@ -47,14 +45,9 @@ from protocol import (
     Say,
     Status,
     UnsupportedVersion,
-    UnusableName,
     Welcome,
-    check_name,
     decode,
-    name_key,
-    numbered_name,
     sender_and_timestamp,
-    split_text,
 )
 
 CLIENT = 0xA1A2A3A4A5A6A7A8
@@ -121,12 +114,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         " 0000000000000004 0000000b 00000005 00001388 0014 06 05 416e6e612d32 4c6f626279",
     ),
     "refused": (
-        Refused(
-            client_id=CLIENT,
-            echo=TIMESTAMP,
-            reason=RefusedReason.NAME_IN_USE,
-            text="name in use",
-        ),
+        Refused(client_id=CLIENT, echo=TIMESTAMP, reason=2, text="name in use"),
         "55430106 94bc87e3 a1a2a3a4a5a6a7a8 0001020304050607 02 0b 6e616d6520696e20757365",
     ),
     "say": (
@@ -152,15 +140,8 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
             latest=43,
             first=42,
             events=(
-                Event(
-                    kind=EventKind.CHAT,
-                    time_ms=UNIX_MS,
-                    name="Anna",
-                    text="привет",
-                    member=5,
-                    message_id=12,
-                ),
-                Event(kind=EventKind.JOIN, time_ms=UNIX_MS + 1, name="Boris", member=6),
+                Event(EventKind.CHAT, UNIX_MS, "Anna", text="привет", member=5, message_id=12),
+                Event(EventKind.JOIN, UNIX_MS + 1, "Boris", member=6),
             ),
             ack_delay_ms=20,
         ),
@@ -177,15 +158,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
             latest=4,
             first=4,
             events=(
-                Event(
-                    kind=EventKind.PRIVATE,
-                    time_ms=UNIX_MS,
-                    name="Anna",
-                    to="Boris",
-                    text="hey",
-                    member=5,
-                    message_id=14,
-                ),
+                Event(EventKind.PRIVATE, UNIX_MS, "Anna", "Boris", "hey", member=5, message_id=14),
             ),
             inbox=True,
             ask=True,
@@ -281,10 +254,7 @@ def test_every_packet_has_golden_bytes() -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (
-            PacketType,
-            "DISCOVER OFFER JOIN CHALLENGE WELCOME REFUSED SAY EVENTS STATUS LEAVE BYE",
-        ),
+        (PacketType, "DISCOVER OFFER JOIN CHALLENGE WELCOME REFUSED SAY EVENTS STATUS LEAVE BYE"),
         (EventKind, "CHAT ACTION JOIN LEAVE RENAME PRIVATE NOTICE ROSTER"),
         (MessageKind, "CHAT ACTION PRIVATE RENAME WHO"),
         (RefusedReason, "VERSION NAME_IN_USE UNUSABLE_NAME ROOM_FULL"),
@@ -513,10 +483,9 @@ def decodes_or_is_malformed(datagram: bytes) -> None:
     """There is no third outcome; and what decodes can be encoded and says the same again."""
     try:
         packet = decode(datagram)
-    except MalformedDatagram as error:
-        assert error.reason
-    else:
-        assert decode(packet.encode()) == packet
+    except MalformedDatagram:
+        return
+    assert decode(packet.encode()) == packet
 
 
 @given(st.binary(max_size=DATAGRAM_BYTES_MAX + 1))
@@ -552,6 +521,7 @@ def test_changed_bytes_raise_nothing_but_malformed_datagram(
 U16 = st.integers(0, 2**16 - 1)
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
+SEQ = st.integers(1, 2**64 - 1)
 COOKIES = st.one_of(st.just(NO_COOKIE), st.binary(min_size=COOKIE_BYTES, max_size=COOKIE_BYTES))
 CHARACTERS = st.one_of(
     st.sampled_from("azAZ09 \t\0Жяё漢é\u0301\u202e\uffff🙂👩🏽"),
@@ -569,6 +539,7 @@ def texts(bytes_max: int) -> st.SearchStrategy[str]:
 
 
 NAMES = texts(NAME_BYTES_MAX)
+ROOMS = texts(ROOM_NAME_BYTES_MAX)
 EVENT = st.builds(
     Event,
     kind=st.sampled_from(EventKind),
@@ -628,30 +599,17 @@ def slices(draw: st.DrawFn) -> Events:
 
 @st.composite
 def welcomes(draw: st.DrawFn) -> Welcome:
-    oldest = draw(st.integers(1, 2**64 - 1))
-    return Welcome(
-        client_id=draw(U64),
-        echo=draw(U64),
-        session_id=draw(U64),
-        epoch=draw(U64),
-        inbox_epoch=draw(U64),
-        oldest=oldest,
-        latest=draw(st.integers(oldest - 1, 2**64 - 1)),
-        start=draw(st.integers(1, 2**64 - 1)),
-        joined=draw(U64),
-        inbox_start=draw(st.integers(1, 2**64 - 1)),
-        received=draw(U32),
-        member=draw(U32),
-        heartbeat_ms=draw(U32),
-        ack_delay_ms=draw(U16),
-        name=draw(NAMES),
-        room=draw(texts(ROOM_NAME_BYTES_MAX)),
-    )
+    oldest = draw(SEQ)
+    latest = draw(st.integers(oldest - 1, 2**64 - 1))
+    ids = draw(st.tuples(U64, U64, U64, U64, U64))
+    starts = draw(st.tuples(SEQ, U64, SEQ))
+    numbers = draw(st.tuples(U32, U32, U32, U16))
+    return Welcome(*ids, oldest, latest, *starts, *numbers, draw(NAMES), draw(ROOMS))
 
 
 PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
     Discover: st.builds(Discover, U64, U64),
-    Offer: st.builds(Offer, U64, U64, U32, U16, texts(ROOM_NAME_BYTES_MAX)),
+    Offer: st.builds(Offer, U64, U64, U32, U16, ROOMS),
     Join: st.builds(Join, U64, U64, COOKIES, U64, U64, U64, U64, U32, NAMES),
     Challenge: st.builds(Challenge, U64, COOKIES),
     Welcome: welcomes(),
@@ -742,166 +700,3 @@ def test_sender_and_timestamp_are_where_every_version_has_them(name: str) -> Non
 def test_a_datagram_without_room_for_them_has_no_sender_and_timestamp() -> None:
     for length in range(24):
         assert sender_and_timestamp(golden("join")[:length]) is None
-
-
-# --- names -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["A", "Анна", "李小龍", "O'Neil-2", "🙂", "Zoë", "Zoe\u0308", "x" * 32, "я" * 32, "🙂" * 16],
-)
-def test_a_usable_name_is_returned_as_it_is(name: str) -> None:
-    assert check_name(name) == name
-
-
-@pytest.mark.parametrize(
-    ("name", "rule"),
-    [
-        pytest.param("", "empty", id="nothing"),
-        pytest.param("x" * 33, "too_long", id="33 characters"),
-        pytest.param("漢" * 22, "too_long", id="66 bytes in 22 characters"),
-        pytest.param("Anna B", "white_space", id="space"),
-        pytest.param(" Anna", "white_space", id="space in front"),
-        pytest.param("Anna\t", "white_space", id="tab"),
-        pytest.param("Anna\n", "white_space", id="line feed"),
-        pytest.param("An\u00a0na", "white_space", id="no-break space"),
-        pytest.param("An\u3000na", "white_space", id="ideographic space"),
-        pytest.param("An\u2028na", "white_space", id="line separator"),
-        pytest.param("An\0na", "invisible", id="null"),
-        pytest.param("An\x1b[2Jna", "invisible", id="escape"),
-        pytest.param("An\x7fna", "invisible", id="delete"),
-        pytest.param("An\x9bna", "invisible", id="C1 control"),
-        pytest.param("An\u202ena", "invisible", id="right-to-left override"),
-        pytest.param("An\u2066na", "invisible", id="left-to-right isolate"),
-        pytest.param("An\u200bna", "invisible", id="zero-width space"),
-        pytest.param("An\u200dna", "invisible", id="zero-width joiner"),
-        pytest.param("An\u00adna", "invisible", id="soft hyphen"),
-        pytest.param("An\ufeffna", "invisible", id="byte order mark"),
-        pytest.param("An\ue000na", "invisible", id="private use"),
-        pytest.param("An\ud800na", "invisible", id="half a surrogate pair"),
-        pytest.param("An\uffffna", "invisible", id="not a character"),
-        pytest.param("\u0301\u0308", "invisible", id="accents alone"),
-    ],
-)
-def test_an_unusable_name_is_refused_by_its_rule(name: str, rule: str) -> None:
-    with pytest.raises(UnusableName) as caught:
-        check_name(name)
-    assert caught.value.rule == rule
-    assert str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Anna", "ANNA"),
-        ("Anna", "Ａｎｎａ"),
-        ("Anna", "𝐀nna"),
-        ("Анна", "АННА"),
-        ("Straße", "STRASSE"),
-        ("Zoë", "Zoe\u0308"),
-        ("Finn", "ﬁnn"),
-    ],
-)
-def test_names_that_look_the_same_have_one_key(one: str, other: str) -> None:
-    assert name_key(one) == name_key(other)
-
-
-def test_different_names_have_different_keys() -> None:
-    assert len({name_key(name) for name in ("Anna", "Anne", "Анна", "Anna-2", "Änna")}) == 5
-
-
-@given(st.text(CHARACTERS, max_size=NAME_CHARACTERS_MAX))
-@example("ǰ")  # its case folding is not normalized
-def test_a_key_is_normalized(name: str) -> None:
-    assert unicodedata.is_normalized("NFKC", name_key(name))
-
-
-def is_usable(name: str) -> bool:
-    try:
-        return check_name(name) == name
-    except UnusableName:
-        return False
-
-
-USABLE_NAMES = (
-    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=NAME_CHARACTERS_MAX)
-    .map(lambda name: name.encode()[:NAME_BYTES_MAX].decode("utf-8", "ignore"))
-    .filter(is_usable)
-)
-
-
-@given(USABLE_NAMES, st.integers(2, 10**9))
-def test_a_numbered_name_is_usable(name: str, number: int) -> None:
-    numbered = numbered_name(name, number)
-    assert is_usable(numbered)
-    kept = numbered.removesuffix(f"-{number}")
-    assert numbered != kept
-    assert name.startswith(kept)
-
-
-@pytest.mark.parametrize(
-    ("name", "number", "expected"),
-    [
-        ("Anna", 2, "Anna-2"),
-        ("x" * 32, 2, "x" * 30 + "-2"),
-        ("x" * 30, 100, "x" * 28 + "-100"),
-        ("🙂" * 16, 2, "🙂" * 15 + "-2"),
-        ("я" * 32, 10, "я" * 29 + "-10"),
-    ],
-)
-def test_a_numbered_name_keeps_what_fits(name: str, number: int, expected: str) -> None:
-    assert numbered_name(name, number) == expected
-
-
-# --- long lines ------------------------------------------------------------------------------
-
-
-@given(st.text(CHARACTERS | st.sampled_from(" \tяя🙂"), max_size=200), st.integers(4, 60))
-def test_the_parts_of_a_text_are_the_text(text: str, bytes_max: int) -> None:
-    parts = split_text(text, bytes_max)
-    assert "".join(parts) == text
-    assert all(len(part.encode()) <= bytes_max for part in parts)
-    assert all(parts) or parts == [""]
-
-
-@given(st.text("abя \t", max_size=200), st.integers(4, 30))
-def test_a_text_is_cut_after_white_space_where_there_is_any(text: str, bytes_max: int) -> None:
-    *parts, _ = split_text(text, bytes_max)
-    for part in parts:
-        if not part.endswith((" ", "\t")):
-            # A word longer than a part; at most the white space before it is here too.
-            assert " " not in part[1:]
-            assert "\t" not in part[1:]
-
-
-@given(st.text(CHARACTERS, max_size=200), st.integers(4, 60))
-def test_a_part_ends_only_where_the_next_word_would_not_fit(text: str, bytes_max: int) -> None:
-    assume(not text.isascii())
-    parts = split_text(text, bytes_max)
-    for part, following in zip(parts, parts[1:], strict=False):
-        word = following[: following.find(" ") + 1] or following
-        assert len((part + word).encode()) > bytes_max or "\t" in following
-
-
-@pytest.mark.parametrize(
-    ("text", "bytes_max", "parts"),
-    [
-        pytest.param("", 8, [""], id="nothing"),
-        pytest.param("12345678", 8, ["12345678"], id="just fits"),
-        pytest.param("aaa bbb ccc", 8, ["aaa bbb ", "ccc"], id="after a space"),
-        pytest.param("aaa\tbb bbbb", 9, ["aaa\tbb ", "bbbb"], id="after the last white space"),
-        pytest.param("aa bb\tbbbb", 8, ["aa bb\t", "bbbb"], id="after a tab"),
-        pytest.param("123456789", 8, ["12345678", "9"], id="within a word"),
-        pytest.param("яяяяя", 5, ["яя", "яя", "я"], id="between Cyrillic letters"),
-        pytest.param("🙂🙂🙂", 11, ["🙂🙂", "🙂"], id="between emoji"),
-        pytest.param(" 12345678", 8, [" 1234567", "8"], id="not after the white space in front"),
-        pytest.param("a\ud800b", 8, ["a?b"], id="half a surrogate pair cannot be sent"),
-    ],
-)
-def test_a_long_text_is_cut(text: str, bytes_max: int, parts: list[str]) -> None:
-    assert split_text(text, bytes_max) == parts
-
-
-def test_a_line_is_split_at_the_limit_of_an_event() -> None:
-    assert [len(part) for part in split_text("x" * 2000)] == [900, 900, 200]

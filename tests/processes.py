@@ -1,0 +1,234 @@
+"""Real processes for the tests: the two commands as a person runs them, and what they print.
+
+A `Program` is a context manager; when it ends, its process, threads and pipes are gone. What it
+prints is read by threads, so a test waits for a line or an event, never for a time to pass.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+from typing_extensions import Self
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+WAIT_SECONDS = 60.0
+"""What anything may take before its test fails: a machine that runs tests may be slow."""
+
+Json: TypeAlias = dict[str, Any]
+
+
+class NeverCame(AssertionError):
+    """What a test waits for did not come; says what came instead."""
+
+
+class Lines:
+    """A stream's lines, read by a thread until its end; any thread may wait for one."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="lines of a process")
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            with self._changed:
+                self._lines.append(line.decode("utf-8", "strict").rstrip("\r\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Waits for the stream's end, which its process's end brings about."""
+        self._thread.join()
+        self._stream.close()
+
+    def all(self) -> list[str]:
+        """What has come so far."""
+        with self._changed:
+            return list(self._lines)
+
+    def until_end(self, timeout_seconds: float = WAIT_SECONDS) -> list[str]:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ended, timeout_seconds):
+                raise NeverCame(f"the end of the output; so far {self._lines[-20:]}")
+            return list(self._lines)
+
+    def wait_for(
+        self,
+        what: str,
+        wanted: Callable[[str], bool],
+        start: int = 0,
+        timeout_seconds: float = WAIT_SECONDS,
+    ) -> int:
+        """The index of the first line from `start` on that is wanted."""
+        until = time.monotonic() + timeout_seconds
+        with self._changed:
+            while True:
+                while start < len(self._lines):
+                    if wanted(self._lines[start]):
+                        return start
+                    start += 1
+                left = until - time.monotonic()
+                if self._ended or left <= 0:
+                    end = "the output ended" if self._ended else f"{timeout_seconds:g} s"
+                    raise NeverCame(f"{what} ({end}); the last lines were {self._lines[-20:]}")
+                self._changed.wait(left)
+
+
+class Program:
+    """One of the two commands as a process of its own, with pipes as its streams."""
+
+    def __init__(self, script: str, *arguments: str) -> None:
+        self.process = start_process(
+            [str(PROJECT / script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.output = Lines(self.process.stdout)
+        self.errors = Lines(self.process.stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.end_input()
+        self.output.close()
+        self.errors.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def write(self, data: bytes | str) -> None:
+        """Puts bytes, or text in UTF-8, into the program's stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data.encode() if isinstance(data, str) else data)
+        self.process.stdin.flush()
+
+    def say(self, *lines: str) -> None:
+        self.write("".join(f"{line}\n" for line in lines))
+
+    def end_input(self) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:  # it ended before it read everything
+            pass
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """The end that a program cannot prepare for."""
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self, timeout_seconds: float = WAIT_SECONDS) -> int:
+        """The exit code."""
+        try:
+            return self.process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise NeverCame(
+                f"the end of {self.process.args!r}; it printed {self.output.all()[-20:]}"
+                f" and on stderr {self.errors.all()[-20:]}"
+            ) from None
+
+    def wait_line(self, pattern: str, start: int = 0) -> str:
+        """The first line of stdout that matches the regular expression."""
+        search = re.compile(pattern).search
+        number = self.output.wait_for(f"/{pattern}/", lambda line: bool(search(line)), start)
+        return self.output.all()[number]
+
+    def complaint(self) -> str:
+        """All of stderr; to be asked for once the program has ended."""
+        return "\n".join(self.errors.until_end())
+
+
+class Server(Program):
+    """`udp_server.py` on 127.0.0.1, ready when this returns."""
+
+    def __init__(self, *arguments: str, port: int = 0) -> None:
+        super().__init__("udp_server.py", "--host", "127.0.0.1", "--port", str(port), *arguments)
+        try:
+            line = self.wait_line("^listening on ")
+        except BaseException:
+            self.__exit__()
+            raise
+        self.port = int(line.rpartition(":")[2])
+        self.address = line.removeprefix("listening on ")
+
+
+class Client(Program):
+    """`udp_client.py --json`; its output is a list of events."""
+
+    def __init__(self, server: str, name: str, *arguments: str, joined: bool = True) -> None:
+        super().__init__("udp_client.py", server, "--name", name, "--json", *arguments)
+        if joined:
+            try:
+                self.wait_event("joined")
+            except BaseException:
+                self.__exit__()
+                raise
+
+    def events(self, kind: str = "") -> list[Json]:
+        """What has come so far, of one kind or of all; every line must be an event."""
+        events: list[Json] = [json.loads(line) for line in self.output.all()]
+        return [event for event in events if kind in ("", event["event"])]
+
+    def wait_event(
+        self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
+    ) -> Json:
+        """The first event of a kind, from number `start` on, that has these keys and values."""
+        wanted = {"event": kind, **keys}
+
+        def is_wanted(line: str) -> bool:
+            event = json.loads(line)
+            return wanted.items() <= {k: v for k, v in event.items() if k in wanted}.items()
+
+        number = self.output.wait_for(repr(wanted), is_wanted, start, timeout_seconds)
+        event: Json = json.loads(self.output.all()[number])
+        return event
+
+    def chat(self) -> list[tuple[int, str, str]]:
+        """What was said, in the order shown: (seq, name, text)."""
+        return [(e["seq"], e["name"], e["text"]) for e in self.events("chat")]
+
+
+def start_process(
+    arguments: Sequence[str], interpreter_options: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[bytes]:
+    """A Python process in the project's directory, with UTF-8 and English for a locale.
+
+    Interrupts are at their default, whatever the tests' own process inherited.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
+    environment["LC_ALL"] = "C.UTF-8"
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, *interpreter_options, *arguments],
+            cwd=PROJECT,
+            env=environment,
+            **options,
+        )
+    finally:
+        signal.signal(signal.SIGINT, previous)
