@@ -128,6 +128,10 @@ class RoomSettings:
     history_events: int = 50
     """Of these, what a newcomer is shown."""
 
+    def __post_init__(self) -> None:
+        if self.message_rate > 0 and self.message_burst < RUN_MAX:
+            raise ValueError(f"message_burst below {RUN_MAX}: a long line could never be said")
+
 
 Outgoing: TypeAlias = tuple[bytes, Sequence[Address]]
 """One datagram and everyone it goes to."""
@@ -192,6 +196,7 @@ class ChatRoom:
         except MalformedDatagram as error:
             self._drop(error.reason, address)
             return
+        logger.debug("< %s %s", address, type(packet).__name__)
         if isinstance(packet, Join):
             self._handle_join(packet, address, len(datagram), now)
         elif isinstance(packet, Say | Status | Leave):
@@ -758,7 +763,7 @@ class ChatRoom:
 
     def _drop(self, reason: str, address: Address) -> None:
         self.counters[reason] += 1
-        logger.debug("dropped a datagram from %s: %s", format_address(address), reason)
+        logger.debug("dropped a datagram from %s: %s", address, reason)
 
     def _ack_delay_ms(self) -> int:
         seconds = ACK_DELAY_PER_MEMBER_SECONDS * len(self.members)

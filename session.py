@@ -24,22 +24,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from enum import Enum
 from typing import TypedDict
 
-from delivery import COPY_SPACING_SECONDS, LossEstimate, Lost, OrderedReceiver, RttEstimator
+from delivery import LossEstimate, Lost, OrderedReceiver, RttEstimator
+from outbox import NEVER, Outbox
 from protocol import (
-    COUNT_MAX,
-    IN_FLIGHT_MAX,
     NO_COOKIE,
-    RUN_MAX,
     Address,
     Answer,
     Bye,
     ByeReason,
     Challenge,
-    ChatError,
     Event,
     EventKind,
     Events,
@@ -56,10 +52,8 @@ from protocol import (
     Welcome,
     decode,
     numbered_name,
-    split_text,
 )
-
-NEVER = float("inf")
+from roster import Roster
 
 JOIN_RETRY_SECONDS = 0.25
 JOIN_RETRY_MAX_SECONDS = 1.0
@@ -88,16 +82,6 @@ ACK_AGAIN_SECONDS = 0.025
 LEAVE_TRIES = 5
 """With 20 % loss each way, one leave in 160 is left to the server's timeout."""
 
-LATE_RATIO = 0.015
-"""So few of the lines may wait for a retransmission timeout: on a link that loses, a SAY is sent
-twice or three times. It costs one datagram where the line costs one for each member."""
-
-DATAGRAMS_IN_FLIGHT_MAX = 4
-"""SAY datagrams repeated at one retransmission timeout."""
-
-PENDING_MAX = 10_000
-"""Messages that wait: a person notices long before, a pipe is held back by the client."""
-
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
 
@@ -125,10 +109,6 @@ class ChatEvent(_EventKind, total=False):
     history: bool
 
 
-class PendingFull(ChatError):
-    """More messages wait to be accepted than this client keeps."""
-
-
 class State(Enum):
     NEW = "new"
     JOINING = "joining"
@@ -136,18 +116,6 @@ class State(Enum):
     REJOINING = "rejoining"
     LEAVING = "leaving"
     CLOSED = "closed"
-
-
-class _Pending:
-    """A message whose echo has not come."""
-
-    __slots__ = ("encoded_bytes", "message", "sent_at", "sent_count")
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.encoded_bytes = len(message.encode())
-        self.sent_at = 0.0
-        self.sent_count = 0
 
 
 class ChatSession:
@@ -198,22 +166,10 @@ class ChatSession:
         self._ask_at = NEVER
         self._ask_tries = 0
         self._asked_since = NEVER
-        # The roster: `members` is true as of the newest delivered event of the room.
-        self._members: set[str] = set()
-        self._roster_seq = 0
-        self._roster_needed = 0
-        self._roster_chunks: list[str] = []
-        self._roster_changes: list[tuple[int, Event]] | None = None
+        self._roster = Roster()
         self._gated: list[tuple[int, Event] | Lost] | None = None
         # Sending.
-        self._pending: dict[int, _Pending] = {}
-        self._next_message_id = 1
-        self._received = 0
-        self._sent_until = 0
-        self._say_at = NEVER
-        self._say_tries = 0
-        self._copies = 0
-        self._copy_at = NEVER
+        self._outbox = Outbox(self.rtt, self.loss, self._jitter)
         self._settled = (0, 0, 0)
         # Leaving.
         self._leave_at = NEVER
@@ -224,12 +180,12 @@ class ChatSession:
     @property
     def members(self) -> list[str]:
         """The names of all who are in, sorted."""
-        return sorted(self._members, key=str.casefold)
+        return sorted(self._roster.names, key=str.casefold)
 
     @property
     def pending_count(self) -> int:
         """Messages that the server is not yet known to have put in order."""
-        return len(self._pending)
+        return len(self._outbox.pending)
 
     @property
     def has_output(self) -> bool:
@@ -256,12 +212,7 @@ class ChatSession:
         A text longer than an event goes out in parts that stay side by side in the log.
         """
         self._now = now
-        parts = split_text(text)
-        if len(self._pending) + len(parts) > PENDING_MAX:
-            raise PendingFull(f"{len(self._pending)} lines are waiting to be sent")
-        for number, part in enumerate(parts, 1):
-            more = number < len(parts) and number % RUN_MAX != 0
-            self._queue(Message(self._next_message_id, kind, part, to, more))
+        self._outbox.add(text, kind, to)
 
     def leave(self, now: float) -> None:
         """Says LEAVE, repeated until the server says BYE; harmless in any state."""
@@ -319,14 +270,14 @@ class ChatSession:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
         at = min(self._join_at, self._leave_at)
         if self.state is State.JOINED:
-            at = min(at, self._say_at, self._copy_at, self._ack_at, self._gap_at)
+            at = min(at, self._outbox.next_timeout(), self._ack_at, self._gap_at)
             at = min(at, self._ask_at, self._heartbeat_at(), self._asked_since + SILENCE_SECONDS)
         return None if at == NEVER else at
 
     def datagrams_to_send(self) -> list[bytes]:
         """What has to go to the server now."""
         if self.state is State.JOINED:
-            self._say_fresh()
+            self._send_say(self._outbox.fresh(self._now))
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
 
@@ -353,7 +304,7 @@ class ChatSession:
             room_ack=log.acknowledged if log is not None else 0,
             inbox_epoch=self._inbox.epoch,
             inbox_ack=self._inbox.acknowledged,
-            next_message_id=next(iter(self._pending), self._next_message_id),
+            next_message_id=self._outbox.first_id,
             name=self._wanted_name,
         )
         self._outgoing.append(join.encode())
@@ -421,42 +372,22 @@ class ChatSession:
             if log is None or log.epoch != welcome.epoch:
                 self._log = log = OrderedReceiver(welcome.epoch, welcome.start)
                 self._history_before = welcome.joined
-                self._roster_seq = self._roster_needed = 0
+                self._roster.restart()
                 self._newest_echo = 0
             self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
-            self._roster_chunks = []
-            self._renumber_pending()
+            self._roster.drop_chunks()
+            self._outbox.renumber()
         received = welcome.received
         if was_session == welcome.session_id:
-            received = max(received, self._received)  # it may have grown since this was sent
+            received = max(received, self._outbox.received)  # it may have grown since this was sent
         else:
-            self._roster_needed = max(self._roster_needed, welcome.joined)
-            if self._roster_seq < self._roster_needed:
-                self._roster_changes = []  # a roster is on its way
+            self._roster.await_one(needed=welcome.joined)
         if self._gated is None:
             self._events.append({"event": "resumed", "name": self.name, "room": self.room})
-        self._resend_from(received)
+        self._outbox.resume(received)
+        self._settled = (0, 0, 0)
         self._deliver(log.receive(welcome.start, (), welcome.oldest, welcome.latest))
         self._plan_gap_report()
-
-    def _renumber_pending(self) -> None:
-        """Makes the ids of what waits consecutive, for a server that begins to count anew.
-
-        They may not be: the echo of a private line can overtake that of an earlier one.
-        """
-        waiting = list(self._pending.values())
-        first = next(iter(self._pending), self._next_message_id)
-        self._pending = {}
-        self._next_message_id = first
-        for pending in waiting:
-            self._queue(replace(pending.message, message_id=self._next_message_id))
-
-    def _resend_from(self, received: int) -> None:
-        """The server has our messages up to this one: what is newer is sent (again)."""
-        self._received = self._sent_until = received
-        self._say_at = self._copy_at = NEVER
-        self._say_tries = self._copies = 0
-        self._settled = (0, 0, 0)
 
     def _handle_refused(self, refused: Refused) -> None:
         joining = self.state in (State.JOINING, State.REJOINING)
@@ -485,7 +416,8 @@ class ChatSession:
 
     def _rejoin(self, reason: str) -> None:
         self.state = State.REJOINING
-        self._say_at = self._copy_at = self._ack_at = self._gap_at = NEVER
+        self._outbox.stop()
+        self._ack_at = self._gap_at = NEVER
         self._ask_at = self._asked_since = NEVER
         if self._gated is None:
             self._events.append({"event": "reconnecting", "reason": reason})
@@ -565,7 +497,7 @@ class ChatSession:
         self.rtt.sample(self._now - answer.echo / 1e6)
         self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
         self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
-        self._note_received(answer.received)
+        self._outbox.note_received(answer.received, self._now)
 
     def _settle(self) -> None:
         """Ends the wait for an echo that lies in a part of a log that is lost for us."""
@@ -575,7 +507,7 @@ class ChatSession:
             and self._log.acknowledged >= room_latest
             and self._inbox.acknowledged >= inbox_latest
         ):
-            for message_id in [i for i in self._pending if i <= appended]:
+            for message_id in [i for i in self._outbox.pending if i <= appended]:
                 self._confirm(message_id, None)
 
     def _deliver(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
@@ -586,12 +518,12 @@ class ChatSession:
         for delivery in deliveries:
             if isinstance(delivery, Lost):
                 self._events.append({"event": "lost", "count": delivery.count})
-                self._roster_needed = self._log.acknowledged if self._log else 0
-                if self._roster_changes is None:
+                self._roster.need(self._log.acknowledged if self._log else 0)
+                if not self._roster.awaited:
                     self._ask_roster()  # who came and went meanwhile?
                 continue
             seq, event = delivery
-            self._follow_roster(seq, event)
+            self._roster.follow(seq, event)
             if event.member == self._member and event.message_id:
                 self._confirm(event.message_id, seq)
             if seq != self._joined_seq:  # that one is told as "joined" or "resumed"
@@ -621,7 +553,7 @@ class ChatSession:
         for delivery in deliveries:
             if isinstance(delivery, Lost):
                 self._events.append({"event": "lost", "count": delivery.count})
-                self._roster_chunks = []  # a part of a roster may be lost
+                self._roster.drop_chunks()
                 self._ask_roster()
                 continue
             _, event = delivery
@@ -649,32 +581,16 @@ class ChatSession:
                     }
                 )
 
-    # --- the roster --------------------------------------------------------------------------
-
     def _ask_roster(self) -> None:
-        self._roster_changes = []
-        self._queue(Message(self._next_message_id, MessageKind.WHO, ""))
+        self._roster.await_one()
+        self._outbox.ask(MessageKind.WHO)
 
     def _take_roster(self, event: Event) -> None:
-        """Collects a roster's names; when all are here, they replace what was known."""
-        head, *names = event.text.split("\n")
-        as_of, _, remaining = head.partition(" ")
-        self._roster_chunks += names
-        if remaining != "0" or not as_of.isdecimal() or self._log is None:
-            return
-        seq, members = int(as_of), set(self._roster_chunks)
-        self._roster_chunks = []
-        unsolicited = self._roster_changes is None
-        if seq < self._roster_needed or (unsolicited and seq < self._log.acknowledged):
-            self._ask_roster()  # who came and went since it was made is not known
-            return
-        changes, self._roster_changes = self._roster_changes or [], None
-        self._roster_seq = seq
-        self._members = members
-        for changed_at, change in changes:
-            if changed_at > seq:
-                self._apply(change)
-        if self._gated is not None:
+        assert self._log is not None
+        complete = self._roster.take(event, self._log.acknowledged)
+        if complete is False:
+            self._ask_roster()
+        elif complete and self._gated is not None:
             gated, self._gated = self._gated, None
             self._events.append(
                 {
@@ -685,21 +601,6 @@ class ChatSession:
                 }
             )
             self._deliver(gated)
-
-    def _follow_roster(self, seq: int, event: Event) -> None:
-        if event.kind in (EventKind.JOIN, EventKind.LEAVE, EventKind.RENAME):
-            if self._roster_changes is not None:
-                self._roster_changes.append((seq, event))
-            elif seq > self._roster_seq:
-                self._apply(event)
-
-    def _apply(self, change: Event) -> None:
-        if change.kind is EventKind.JOIN:
-            self._members.add(change.name)
-        else:
-            self._members.discard(change.name)
-            if change.kind is EventKind.RENAME:
-                self._members.add(change.text)
 
     # --- acknowledging, asking, repairing ----------------------------------------------------
 
@@ -742,10 +643,12 @@ class ChatSession:
         if self._asked_since + SILENCE_SECONDS <= now:
             self._rejoin("silence")
             return
-        if self._say_at <= now:
-            self._on_say_timer()
-        if self._copy_at <= now:
-            self._on_copy_timer()
+        self._send_say(self._outbox.copy(now))
+        repeated = self._outbox.retry(now)
+        if repeated:
+            self.counters["retransmissions"] += 1
+            self._asked_since = min(self._asked_since, now)
+            self._send_say(repeated)
         if self._gap_at <= now:
             self.counters["gap reports"] += 1
             self._send_status()
@@ -767,93 +670,16 @@ class ChatSession:
 
     # --- sending -----------------------------------------------------------------------------
 
-    def _say_fresh(self) -> None:
-        """Sends what was not sent yet, as far as the window allows."""
-        oldest = next(iter(self._pending), 0)
-        until = min(self._next_message_id, oldest + IN_FLIGHT_MAX) - 1
-        if until <= self._sent_until:
-            return
-        fresh = range(self._sent_until + 1, until + 1)
-        # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
-        unreceived = [i for i in self._pending if self._received < i <= until]
-        if len(self._chunks(unreceived)) == 1:
-            self._send_say(unreceived)
-        else:
-            for chunk in self._chunks(fresh):
-                self._send_say(chunk)
-        self._sent_until = until
-        if self._say_at == NEVER:
-            self._say_at = self._now + self.rtt.rto * self._jitter()
-        self._copies = self.loss.copies(LATE_RATIO) - 1
-        self._copy_at = self._now + COPY_SPACING_SECONDS if self._copies else NEVER
-
-    def _queue(self, message: Message) -> None:
-        self._pending[message.message_id] = _Pending(message)
-        self._next_message_id = message.message_id + 1
-
-    def _chunks(self, message_ids: Iterable[int]) -> list[list[int]]:
-        """Messages as runs that each fit one SAY."""
-        chunks: list[list[int]] = []
-        room_bytes = 0
-        for message_id in message_ids:
-            size = self._pending[message_id].encoded_bytes
-            if size > room_bytes or len(chunks[-1]) == COUNT_MAX:
-                chunks.append([])
-                room_bytes = Say.ROOM_BYTES
-            chunks[-1].append(message_id)
-            room_bytes -= size
-        return chunks
-
-    def _send_say(self, message_ids: list[int]) -> None:
-        for message_id in message_ids:
-            pending = self._pending[message_id]
-            if pending.sent_count == 0:
-                pending.sent_at = self._now
-            pending.sent_count += 1
-        messages = tuple(self._pending[message_id].message for message_id in message_ids)
-        self._outgoing.append(Say(self._session_id, self._next_timestamp(), messages).encode())
-
-    def _unreceived(self) -> list[int]:
-        return [i for i in self._pending if self._received < i <= self._sent_until]
-
-    def _on_say_timer(self) -> None:
-        unreceived = self._unreceived()
-        if not unreceived:
-            self._say_at = NEVER
-            return
-        self.counters["retransmissions"] += 1
-        self.loss.update(True)
-        for chunk in self._chunks(unreceived)[:DATAGRAMS_IN_FLIGHT_MAX]:
-            self._send_say(chunk)
-        self._say_tries += 1
-        self._say_at = self._now + self.rtt.backed_off(self._say_tries) * self._jitter()
-        self._asked_since = min(self._asked_since, self._now)
-
-    def _on_copy_timer(self) -> None:
-        self._copy_at = NEVER
-        chunks = self._chunks(self._unreceived())
-        if len(chunks) == 1:
-            self._send_say(chunks[0])
-            self._copies -= 1
-            if self._copies:
-                self._copy_at = self._now + COPY_SPACING_SECONDS
-
-    def _note_received(self, received: int) -> None:
-        if received > self._received:
-            self._received = received
-            self._say_tries = 0
-            waiting = self._sent_until > received
-            self._say_at = self._now + self.rtt.rto * self._jitter() if waiting else NEVER
+    def _send_say(self, chunks: Iterable[tuple[Message, ...]]) -> None:
+        for messages in chunks:
+            say = Say(self._session_id, self._next_timestamp(), messages)
+            self._outgoing.append(say.encode())
 
     def _confirm(self, message_id: int, seq: int | None, accepted: bool = True) -> None:
         """The echo of a message of ours has come (or will never, but it is in the log)."""
-        pending = self._pending.pop(message_id, None)
-        if pending is None:
+        message = self._outbox.confirm(message_id, self._now)
+        if message is None:
             return
-        if pending.sent_count == 1 and message_id > self._received:
-            self.rtt.sample(self._now - pending.sent_at)
-        self._note_received(message_id)
-        message = pending.message
         if not accepted or message.more or message.kind in (MessageKind.RENAME, MessageKind.WHO):
             return
         sent: ChatEvent = {"event": "sent"}

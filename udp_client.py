@@ -24,8 +24,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lines import LANGUAGES, Command, event_line, parse_line, printable, sentence
+from outbox import PendingFull
 from protocol import DEFAULT_PORT, ChatError, MessageKind, UnusableName, check_name, numbered_name
-from session import ChatEvent, ChatSession, PendingFull, State
+from session import ChatEvent, ChatSession, State
 
 __all__ = ["ChatSession", "JoinFailed", "UdpClient", "main"]
 

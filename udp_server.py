@@ -136,6 +136,7 @@ class UdpServer:
 
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
         for datagram, addresses in outgoing:
+            logger.debug("> %s %d bytes", addresses, len(datagram))
             for address in addresses:
                 self._send_one(datagram, address)
 

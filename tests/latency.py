@@ -77,11 +77,14 @@ def measure(loss: float, lines: int, seed: int = 1) -> Figures:
     latencies += [float("inf")] * (expected - len(latencies))
     latencies.sort()
     return Figures(
-        loss,
-        lines,
-        sum(latency < float("inf") for latency in latencies) / expected,
-        *(1000 * percentile(latencies, ratio) for ratio in (0.5, 0.9, 0.99, 1.0)),
-        datagrams / expected,
+        loss=loss,
+        line_count=lines,
+        delivered=sum(latency < float("inf") for latency in latencies) / expected,
+        p50=1000 * percentile(latencies, 0.5),
+        p90=1000 * percentile(latencies, 0.9),
+        p99=1000 * percentile(latencies, 0.99),
+        longest=1000 * latencies[-1],
+        datagrams_per_shown_line=datagrams / expected,
     )
 
 

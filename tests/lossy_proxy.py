@@ -7,6 +7,7 @@ order is the machine's, so a seed names the kind of trouble and not its every mo
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
 import selectors
@@ -159,7 +160,5 @@ def _receive(sock: socket.socket) -> tuple[bytes, Address] | None:
 
 
 def _send(sock: socket.socket, datagram: bytes, to: Address) -> None:
-    try:
+    with contextlib.suppress(OSError):  # a full buffer, an end that is down: one more loss
         sock.sendto(datagram, to)
-    except OSError:  # a full buffer, an end that is down: one more loss
-        pass

@@ -6,6 +6,7 @@ prints is read by threads, so a test waits for a line or an event, never for a t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from typing_extensions import Self
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 20.0
 """What anything may take before its test fails: a machine that runs tests may be slow."""
 
 Json: TypeAlias = dict[str, Any]
@@ -33,10 +34,14 @@ class NeverCame(AssertionError):
 
 
 class Lines:
-    """A stream's lines, read by a thread until its end; any thread may wait for one."""
+    """A stream's lines, read by a thread until its end; any thread may wait for one.
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    What was waited for in vain is told together with the last lines, and those `beside` it.
+    """
+
+    def __init__(self, stream: IO[bytes], beside: Lines | None = None) -> None:
         self._stream = stream
+        self._beside = beside
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
@@ -62,16 +67,20 @@ class Lines:
         with self._changed:
             return list(self._lines)
 
+    def _newest(self) -> str:
+        beside = f", beside it {self._beside.all()[-20:]}" if self._beside else ""
+        return f"the last lines are {self._lines[-20:]}{beside}"
+
     def until_end(self, timeout_seconds: float = WAIT_SECONDS) -> list[str]:
         with self._changed:
             if not self._changed.wait_for(lambda: self._ended, timeout_seconds):
-                raise NeverCame(f"the end of the output; so far {self._lines[-20:]}")
+                raise NeverCame(f"the end of the output; {self._newest()}")
             return list(self._lines)
 
     def wait_for(
         self,
         what: str,
-        wanted: Callable[[str], bool],
+        wanted: Callable[[str], object],
         start: int = 0,
         timeout_seconds: float = WAIT_SECONDS,
     ) -> int:
@@ -86,7 +95,7 @@ class Lines:
                 left = until - time.monotonic()
                 if self._ended or left <= 0:
                     end = "the output ended" if self._ended else f"{timeout_seconds:g} s"
-                    raise NeverCame(f"{what} ({end}); the last lines were {self._lines[-20:]}")
+                    raise NeverCame(f"{what} ({end}); {self._newest()}")
                 self._changed.wait(left)
 
 
@@ -102,8 +111,8 @@ class Program:
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        self.output = Lines(self.process.stdout)
         self.errors = Lines(self.process.stderr)
+        self.output = Lines(self.process.stdout, beside=self.errors)
 
     def __enter__(self) -> Self:
         return self
@@ -129,10 +138,8 @@ class Program:
 
     def end_input(self) -> None:
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it ended before it read everything
             self.process.stdin.close()
-        except BrokenPipeError:  # it ended before it read everything
-            pass
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -154,8 +161,7 @@ class Program:
 
     def wait_line(self, pattern: str, start: int = 0) -> str:
         """The first line of stdout that matches the regular expression."""
-        search = re.compile(pattern).search
-        number = self.output.wait_for(f"/{pattern}/", lambda line: bool(search(line)), start)
+        number = self.output.wait_for(f"/{pattern}/", re.compile(pattern).search, start)
         return self.output.all()[number]
 
     def complaint(self) -> str:
@@ -202,7 +208,7 @@ class Client(Program):
 
         def is_wanted(line: str) -> bool:
             event = json.loads(line)
-            return wanted.items() <= {k: v for k, v in event.items() if k in wanted}.items()
+            return all(key in event and event[key] == wanted[key] for key in wanted)
 
         number = self.output.wait_for(repr(wanted), is_wanted, start, timeout_seconds)
         event: Json = json.loads(self.output.all()[number])

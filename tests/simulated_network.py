@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from delivery import REORDER_MAX
 from member import Member
+from outbox import PENDING_MAX
 from protocol import (
     DATAGRAM_BYTES_MAX,
     NO_COOKIE,
@@ -33,7 +34,7 @@ from protocol import (
     decode,
 )
 from room import HELD_MAX, ChatRoom, RoomSettings
-from session import GATED_MAX, PENDING_MAX, ChatEvent, ChatSession, State
+from session import GATED_MAX, ChatEvent, ChatSession, State
 
 SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200
@@ -358,9 +359,12 @@ class SimulatedNetwork:
             packet = decode(datagram)
         except MalformedDatagram:
             return
-        if isinstance(packet, Join) and packet.cookie != NO_COOKIE:
-            if self.room._cookie_is_good(packet, source, self.now):
-                self._proven.add(source)
+        if (
+            isinstance(packet, Join)
+            and packet.cookie != NO_COOKIE
+            and self.room._cookie_is_good(packet, source, self.now)
+        ):
+            self._proven.add(source)
 
     def _record_truth(self) -> None:
         """Copies what was appended since the last step, and checks it."""
@@ -447,7 +451,8 @@ class SimulatedNetwork:
             assert (shown.epoch, seq) not in shown.sent, f"{user.name}: {seq} confirmed twice"
             shown.sent.add((shown.epoch, seq))
             said = self.truth[shown.epoch][seq]
-            assert said.text and any(text.endswith(said.text) for text in user.said)
+            assert said.text
+            assert any(text.endswith(said.text) for text in user.said)
 
     def _check_in_order(self, user: User, session: ChatSession, event: ChatEvent) -> None:
         shown, seq = user.shown, event["seq"]
@@ -497,19 +502,19 @@ class SimulatedNetwork:
         """Where everyone is, for a failure's message."""
         room = self.room
         lines = [f"room {room.log.oldest}…{room.log.latest} members {len(room.members)}"]
-        for m in room.members.values():
-            lines.append(
-                f"  {m.name} {m.address} acked {m.room.acked} inbox {m.inbox.acked}/"
-                f"{m.inbox.log.latest} received {m.received} appended {m.appended}"
-            )
+        lines += [
+            f"  {m.name} {m.address} acked {m.room.acked} inbox {m.inbox.acked}/"
+            f"{m.inbox.log.latest} received {m.received} appended {m.appended}"
+            for m in room.members.values()
+        ]
         for user in self.users:
             session = user.session
             if session is not None:
                 log, inbox = session._log, session._inbox
                 lines.append(
                     f"  {user.name} {user.address} {session.state} pending {session.pending_count}"
-                    f" first {next(iter(session._pending), 0)} received {session._received}"
-                    f" sent {session._sent_until}"
+                    f" first {session._outbox.first_id} received {session._outbox.received}"
+                    f" sent {session._outbox.sent_until}"
                     f" log {log.acknowledged if log else 0}/{log.latest if log else 0}"
                     f" inbox {inbox.acknowledged}/{inbox.latest} gated {session._gated is not None}"
                     f" as {session._wanted_name} refused {session._refused_for}"

@@ -305,10 +305,6 @@ def test_a_datagram_over_1200_bytes_is_refused() -> None:
     assert refusal(sealed(head, bytes(1200 - HEADER_BYTES))) == "trailing bytes"
 
 
-def test_an_empty_datagram_is_refused() -> None:
-    assert refusal(b"") == "truncated"
-
-
 def test_a_datagram_of_another_program_is_refused() -> None:
     assert refusal(sealed(b"UD\x01\x0a", golden("leave")[HEADER_BYTES:])) == "not udp-chat"
 

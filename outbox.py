@@ -1,0 +1,198 @@
+"""What a client has to say, until its echo comes.
+
+Messages wait, are sent as the window allows, and are sent again until the server is known to have
+them (retransmission with back-off, RFC 6298 §5; copies on a link that loses). They are kept until
+they are known to be in a log. Pure: it hands out tuples of messages, each tuple for one SAY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from delivery import COPY_SPACING_SECONDS, LossEstimate, RttEstimator
+from protocol import (
+    COUNT_MAX,
+    IN_FLIGHT_MAX,
+    RUN_MAX,
+    ChatError,
+    Message,
+    MessageKind,
+    Say,
+    split_text,
+)
+
+NEVER = float("inf")
+
+PENDING_MAX = 10_000
+"""Messages that wait: a person notices long before, a pipe is held back by the client."""
+
+LATE_RATIO = 0.015
+"""So few of the lines may wait for a retransmission timeout: on a link that loses, a SAY is sent
+twice or three times. It costs one datagram where the line costs one for each member."""
+
+DATAGRAMS_IN_FLIGHT_MAX = 4
+"""SAY datagrams repeated at one retransmission timeout."""
+
+
+class PendingFull(ChatError):
+    """More messages wait to be accepted than this client keeps."""
+
+
+class _Pending:
+    """A message whose echo has not come."""
+
+    __slots__ = ("encoded_bytes", "message", "sent_at", "sent_count")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.encoded_bytes = len(message.encode())
+        self.sent_at = 0.0
+        self.sent_count = 0
+
+
+class Outbox:
+    """The messages of one client, numbered from 1 without a gap. `jitter` is a factor around 1."""
+
+    def __init__(self, rtt: RttEstimator, loss: LossEstimate, jitter: Callable[[], float]) -> None:
+        self.pending: dict[int, _Pending] = {}
+        self.received = 0
+        """The newest message that the server is known to have."""
+        self.sent_until = 0
+        self._rtt = rtt
+        self._loss = loss
+        self._jitter = jitter
+        self._next_id = 1
+        self._retry_at = NEVER
+        self._tries = 0
+        self._copies = 0
+        self._copy_at = NEVER
+
+    @property
+    def first_id(self) -> int:
+        """The oldest message that may have to be sent."""
+        return next(iter(self.pending), self._next_id)
+
+    def add(self, text: str, kind: MessageKind, to: str) -> None:
+        """Has a text wait, in parts if it is longer than an event; raises `PendingFull`."""
+        parts = split_text(text)
+        if len(self.pending) + len(parts) > PENDING_MAX:
+            raise PendingFull(f"{len(self.pending)} lines are waiting to be sent")
+        for number, part in enumerate(parts, 1):
+            more = number < len(parts) and number % RUN_MAX != 0
+            self._queue(Message(self._next_id, kind, part, to, more))
+
+    def ask(self, kind: MessageKind) -> None:
+        """Has a question of the client's own wait: one more is never too much."""
+        self._queue(Message(self._next_id, kind, ""))
+
+    def renumber(self) -> None:
+        """Makes the ids of what waits consecutive, for a server that begins to count anew.
+
+        They may not be: the echo of a private line can overtake that of an earlier one.
+        """
+        waiting = list(self.pending.values())
+        self._next_id = self.first_id
+        self.pending = {}
+        for pending in waiting:
+            self._queue(replace(pending.message, message_id=self._next_id))
+
+    def _queue(self, message: Message) -> None:
+        self.pending[message.message_id] = _Pending(message)
+        self._next_id = message.message_id + 1
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def next_timeout(self) -> float:
+        return min(self._retry_at, self._copy_at)
+
+    def stop(self) -> None:
+        """Sends nothing more until `resume`: there is no session to send it in."""
+        self._retry_at = self._copy_at = NEVER
+
+    def resume(self, received: int) -> None:
+        """A session begins. The server has messages up to this one: what is newer is sent."""
+        self.received = self.sent_until = received
+        self.stop()
+        self._tries = self._copies = 0
+
+    def fresh(self, now: float) -> list[tuple[Message, ...]]:
+        """What was not sent yet, as far as the window allows."""
+        until = min(self._next_id, self.first_id + IN_FLIGHT_MAX) - 1
+        if until <= self.sent_until:
+            return []
+        # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
+        chunks = self._chunks(range(self.received + 1, until + 1))
+        if len(chunks) > 1:
+            chunks = self._chunks(range(self.sent_until + 1, until + 1))
+        self.sent_until = until
+        if self._retry_at == NEVER:
+            self._retry_at = now + self._rtt.rto * self._jitter()
+        self._copies = self._loss.copies(LATE_RATIO) - 1
+        self._copy_at = now + COPY_SPACING_SECONDS if self._copies else NEVER
+        return self._sent(chunks, now)
+
+    def retry(self, now: float) -> list[tuple[Message, ...]]:
+        """At the retransmission timeout: what the server is not known to have."""
+        if self._retry_at > now:
+            return []
+        chunks = self._chunks(range(self.received + 1, self.sent_until + 1))
+        if not chunks:
+            self._retry_at = NEVER
+            return []
+        self._loss.update(True)
+        self._tries += 1
+        self._retry_at = now + self._rtt.backed_off(self._tries) * self._jitter()
+        return self._sent(chunks[:DATAGRAMS_IN_FLIGHT_MAX], now)
+
+    def copy(self, now: float) -> list[tuple[Message, ...]]:
+        """On a link that loses: the same again, before anything could be known to be lost."""
+        if self._copy_at > now:
+            return []
+        self._copies -= 1
+        self._copy_at = now + COPY_SPACING_SECONDS if self._copies else NEVER
+        chunks = self._chunks(range(self.received + 1, self.sent_until + 1))
+        return self._sent(chunks, now) if len(chunks) == 1 else []
+
+    def _chunks(self, message_ids: Iterable[int]) -> list[list[_Pending]]:
+        """Messages as runs that each fit one SAY."""
+        chunks: list[list[_Pending]] = []
+        room_bytes = 0
+        for message_id in message_ids:
+            pending = self.pending.get(message_id)
+            if pending is None:
+                continue
+            if pending.encoded_bytes > room_bytes or len(chunks[-1]) == COUNT_MAX:
+                chunks.append([])
+                room_bytes = Say.ROOM_BYTES
+            chunks[-1].append(pending)
+            room_bytes -= pending.encoded_bytes
+        return chunks
+
+    def _sent(self, chunks: list[list[_Pending]], now: float) -> list[tuple[Message, ...]]:
+        for chunk in chunks:
+            for pending in chunk:
+                if pending.sent_count == 0:
+                    pending.sent_at = now
+                pending.sent_count += 1
+        return [tuple(pending.message for pending in chunk) for chunk in chunks]
+
+    # --- what comes back ---------------------------------------------------------------------
+
+    def note_received(self, received: int, now: float) -> None:
+        """The server has everything up to this message."""
+        if received > self.received:
+            self.received = received
+            self._tries = 0
+            waiting = self.sent_until > received
+            self._retry_at = now + self._rtt.rto * self._jitter() if waiting else NEVER
+
+    def confirm(self, message_id: int, now: float) -> Message | None:
+        """The message is in a log; None if that was known."""
+        pending = self.pending.pop(message_id, None)
+        if pending is None:
+            return None
+        if pending.sent_count == 1 and message_id > self.received:
+            self._rtt.sample(now - pending.sent_at)
+        self.note_received(message_id, now)
+        return pending.message
