@@ -8,7 +8,6 @@ they are known to be in a log. Pure: it hands out tuples of messages, each tuple
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from delivery import COPY_SPACING_SECONDS, LossEstimate, RttEstimator
 from protocol import (
@@ -63,6 +62,7 @@ class Outbox:
         self._loss = loss
         self._jitter = jitter
         self._next_id = 1
+        self._confirmed = 0
         self._retry_at = NEVER
         self._tries = 0
         self._copies = 0
@@ -71,7 +71,7 @@ class Outbox:
     @property
     def first_id(self) -> int:
         """The oldest message that may have to be sent."""
-        return next(iter(self.pending), self._next_id)
+        return next((i for i in self.pending if i > self._confirmed), self._next_id)
 
     def add(self, text: str, kind: MessageKind, to: str) -> None:
         """Has a text wait, in parts if it is longer than an event; raises `PendingFull`."""
@@ -86,16 +86,13 @@ class Outbox:
         """Has a question of the client's own wait: one more is never too much."""
         self._queue(Message(self._next_id, kind, ""))
 
-    def renumber(self) -> None:
-        """Makes the ids of what waits consecutive, for a server that begins to count anew.
+    def overtaken(self) -> list[int]:
+        """Messages whose echo has not come although that of a later one has.
 
-        They may not be: the echo of a private line can overtake that of an earlier one.
+        A server appends in order, so they are in a log: only their echo is still on its way in
+        the other log, or lost with the server that made it.
         """
-        waiting = list(self.pending.values())
-        self._next_id = self.first_id
-        self.pending = {}
-        for pending in waiting:
-            self._queue(replace(pending.message, message_id=self._next_id))
+        return [message_id for message_id in self.pending if message_id < self._confirmed]
 
     def _queue(self, message: Message) -> None:
         self.pending[message.message_id] = _Pending(message)
@@ -118,7 +115,7 @@ class Outbox:
 
     def fresh(self, now: float) -> list[tuple[Message, ...]]:
         """What was not sent yet, as far as the window allows."""
-        until = min(self._next_id, self.first_id + IN_FLIGHT_MAX) - 1
+        until = min(self._next_id, next(iter(self.pending), 0) + IN_FLIGHT_MAX) - 1
         if until <= self.sent_until:
             return []
         # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
@@ -192,6 +189,7 @@ class Outbox:
         pending = self.pending.pop(message_id, None)
         if pending is None:
             return None
+        self._confirmed = max(self._confirmed, message_id)
         if pending.sent_count == 1 and message_id > self.received:
             self._rtt.sample(now - pending.sent_at)
         self.note_received(message_id, now)

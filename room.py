@@ -101,6 +101,10 @@ STALL_SECONDS = 1.0
 AUDIT_INTERVAL_SECONDS = 0.01
 """Between two looks at who is late: a hundred a second cost a thousand members 1 % of a core."""
 
+REMEMBERED_MAX = 20_000
+"""Clients whose newest message is remembered after they left: some 4 MB, and more departures
+than an evening has. One that returns after them could have a line appended a second time."""
+
 HELD_MAX = IN_FLIGHT_MAX
 """Messages of one member waiting for its rate or for the rest of a long line."""
 
@@ -164,8 +168,10 @@ class ChatRoom:
         self._by_client: dict[int, Member] = {}
         self._by_name: dict[str, Member] = {}
         self._departed: OrderedDict[int, Member] = OrderedDict()
-        """By client id: those who were in, so that their messages stay counted once and their
-        private ones wait for them. As many as there may be members; the oldest are forgotten."""
+        """By client id: those who were in, so that their private messages wait for them. As many
+        as there may be members; of the oldest only the following is kept."""
+        self._remembered: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        """By client id: member number and newest message, so that each is appended once."""
         self._number = 0
         self._now = now
         self._timers: list[tuple[float, int]] = []
@@ -330,8 +336,10 @@ class ChatRoom:
         member = self._departed.pop(join.client_id, None)
         if member is None:
             self._number += 1
-            member = Member(join.client_id, self._number, self.log, self._new_id(), now)
-            member.received = member.appended = max(0, join.next_message_id - 1)
+            unknown = self._number, max(0, join.next_message_id - 1)
+            number, appended = self._remembered.pop(join.client_id, unknown)
+            member = Member(join.client_id, number, self.log, self._new_id(), now)
+            member.received = member.appended = appended
         member.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
         member.session_id = self._new_id()
         member.name = join.name
@@ -434,7 +442,10 @@ class ChatRoom:
             self._replies.append((bye, (member.address,)))
         self._departed[member.client_id] = member
         while len(self._departed) > self.settings.members_max:
-            self._departed.popitem(last=False)
+            client_id, forgotten = self._departed.popitem(last=False)
+            self._remembered[client_id] = forgotten.number, forgotten.appended
+            if len(self._remembered) > REMEMBERED_MAX:
+                self._remembered.popitem(last=False)
 
     # --- messages ----------------------------------------------------------------------------
 

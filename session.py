@@ -376,7 +376,8 @@ class ChatSession:
                 self._newest_echo = 0
             self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
             self._roster.drop_chunks()
-            self._outbox.renumber()
+            for message_id in self._outbox.overtaken():
+                self._confirm(message_id, None)
         received = welcome.received
         if was_session == welcome.session_id:
             received = max(received, self._outbox.received)  # it may have grown since this was sent

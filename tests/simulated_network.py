@@ -33,7 +33,7 @@ from protocol import (
     _Parser,
     decode,
 )
-from room import HELD_MAX, ChatRoom, RoomSettings
+from room import HELD_MAX, REMEMBERED_MAX, ChatRoom, RoomSettings
 from session import GATED_MAX, ChatEvent, ChatSession, State
 
 SERVER = ("server", 9091)
@@ -403,6 +403,7 @@ class SimulatedNetwork:
         room, settings = self.room, self.settings
         assert len(room.members) <= settings.members_max
         assert len(room._departed) <= settings.members_max
+        assert len(room._remembered) <= REMEMBERED_MAX
         assert len(room._by_client) == len(room._by_name) == len(room.members)
         assert room.log.entry_count <= settings.log_entries_max
         assert room.log.bytes_held <= settings.log_bytes_max + DATAGRAM_BYTES_MAX

@@ -1,0 +1,497 @@
+"""Benches for the two state machines: one datagram at a time, with numbers for `now`.
+
+`RoomBench` plays the network and, through `Peer`s, the clients of a `ChatRoom`. `SessionBench`
+plays the network and the server of a `ChatSession`. Both hand back what a wake-up sent, decoded,
+so that a test reads as a dialogue. There is no socket, no thread and no clock here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from member import Member
+from protocol import (
+    NO_COOKIE,
+    Address,
+    Answer,
+    Bye,
+    ByeReason,
+    Challenge,
+    Event,
+    EventKind,
+    Events,
+    Join,
+    Leave,
+    Message,
+    MessageKind,
+    Packet,
+    Refused,
+    Say,
+    Status,
+    Welcome,
+    _Parser,
+    decode,
+)
+from room import ChatRoom, RoomSettings
+from session import ChatEvent, ChatSession
+
+START = 1000.0
+"""What the benches' clocks show at first."""
+
+SERVER: Address = ("192.0.2.1", 9091)
+
+P = TypeVar("P", bound=Packet)
+
+
+class Sent(NamedTuple):
+    """A datagram that went to one address."""
+
+    packet: Packet
+    address: Address
+    datagram: bytes
+    at: float
+
+
+def of_type(kind: type[P], sent: Iterable[Sent | Packet]) -> list[P]:
+    """The packets of one type, in order."""
+    packets = [entry.packet if isinstance(entry, Sent) else entry for entry in sent]
+    return [packet for packet in packets if isinstance(packet, kind)]
+
+
+def to_address(address: Address, sent: Iterable[Sent]) -> list[Packet]:
+    return [entry.packet for entry in sent if entry.address == address]
+
+
+class RoomBench:
+    """A room, its clock, and everything it ever sent."""
+
+    def __init__(self, settings: RoomSettings | None = None, seed: int = 1) -> None:
+        self.now = START
+        self.settings = settings or RoomSettings()
+        self.room = ChatRoom(self.settings, random.Random(seed), self.now)
+        self.sent: list[Sent] = []
+        self.peer_count = 0
+
+    # --- the network ---
+
+    def take(self, packet: Packet | bytes, address: Address) -> None:
+        """The room receives, and is not yet asked what it has to send."""
+        datagram = packet if isinstance(packet, bytes) else packet.encode()
+        self.room.receive_datagram(datagram, address, self.now)
+
+    def wake(self) -> list[Sent]:
+        """One wake-up of the shell: what is due is done, what is to be sent is sent."""
+        self.room.handle_timeout(self.now)
+        fresh = [
+            Sent(decode(datagram), address, datagram, self.now)
+            for datagram, addresses in self.room.datagrams_to_send()
+            for address in addresses
+        ]
+        self.sent += fresh
+        return fresh
+
+    def receive(self, packet: Packet | bytes, address: Address) -> list[Sent]:
+        self.take(packet, address)
+        return self.wake()
+
+    def advance(self, seconds: float) -> list[Sent]:
+        """Lets time pass; the room is woken when it asked to be."""
+        fresh: list[Sent] = []
+        until = self.now + seconds
+        while (at := self.room.next_timeout()) is not None and at <= until:
+            self.now = max(at, self.now)
+            fresh += self.wake()
+        self.now = until
+        return fresh
+
+    # --- the people ---
+
+    def peer(self, name: str, address: Address | None = None) -> Peer:
+        """Somebody who is not in yet."""
+        self.peer_count += 1
+        address = address or ("192.0.2.10", 40000 + self.peer_count)
+        return Peer(self, name, 0xC0000 + self.peer_count, address)
+
+    def join(self, name: str, address: Address | None = None, **fields: Any) -> Peer:
+        """Somebody who comes in, and acknowledges what is there."""
+        peer = self.peer(name, address)
+        peer.enter(**fields)
+        peer.status()
+        return peer
+
+    def keep_alive(self, seconds: float, *peers: Peer) -> list[Sent]:
+        """Lets time pass in which these peers acknowledge everything twice a second."""
+        fresh: list[Sent] = []
+        until = self.now + seconds
+        while self.now < until:
+            fresh += self.advance(min(0.5, until - self.now))
+            for peer in peers:
+                fresh += peer.status()
+        return fresh
+
+    # --- the truth ---
+
+    def log(self) -> list[Event]:
+        """The room's log, as far as it still holds it."""
+        log = self.room.log
+        return [parse_event(log.slice(n, n, 10_000)[0]) for n in range(log.oldest, log.latest + 1)]
+
+    def lines(self) -> list[str]:
+        """Who did what, one entry an event."""
+        return [
+            f"{e.name} {e.kind.name.lower()}{' ' + e.text if e.text else ''}" for e in self.log()
+        ]
+
+    def texts(self) -> list[str]:
+        """What was said."""
+        return [e.text for e in self.log() if e.kind in (EventKind.CHAT, EventKind.ACTION)]
+
+    def names(self) -> list[str]:
+        return sorted(member.name for member in self.room.members.values())
+
+    def state(self) -> object:
+        """All that the room knows about its members, for comparison."""
+        return (
+            self.room.log.latest,
+            {
+                session_id: (
+                    m.name,
+                    m.address,
+                    m.newest_timestamp,
+                    m.heard_at,
+                    m.room.acked,
+                    m.inbox.acked,
+                    m.inbox.log.latest,
+                    m.received,
+                    m.appended,
+                    len(m.held),
+                    m.rtt.rto,
+                    m.loss.ratio,
+                    m.probe_at,
+                )
+                for session_id, m in self.room.members.items()
+            },
+            sorted(self.room._by_client),
+            sorted(self.room._by_name),
+            list(self.room._departed),
+        )
+
+
+def parse_event(encoded: bytes) -> Event:
+    return Event.parse(_Parser(encoded, 0))
+
+
+class Peer:
+    """A client of the room, played by hand. Nothing is sent by itself."""
+
+    def __init__(self, bench: RoomBench, name: str, client_id: int, address: Address) -> None:
+        self.bench = bench
+        self.name = name
+        self.client_id = client_id
+        self.address = address
+        self.cookie = NO_COOKIE
+        self.session_id = 0
+        self.epoch = 0
+        self.inbox_epoch = 0
+        self.newest_timestamp = 0
+        self.message_id = 0
+
+    @property
+    def member(self) -> Member:
+        return self.bench.room.members[self.session_id]
+
+    def timestamp(self) -> int:
+        now = int(self.bench.now * 1e6)
+        self.newest_timestamp = max(self.newest_timestamp + 1, now)
+        return self.newest_timestamp
+
+    # --- packets ---
+
+    def join_packet(self, **fields: Any) -> Join:
+        join = Join(
+            client_id=self.client_id,
+            timestamp=self.timestamp(),
+            cookie=self.cookie,
+            epoch=0,
+            room_ack=0,
+            inbox_epoch=0,
+            inbox_ack=0,
+            next_message_id=1,
+            name=self.name,
+        )
+        return replace(join, **fields)
+
+    def say_packet(self, *texts: str, first: int | None = None, **fields: Any) -> Say:
+        """A SAY with these texts; message ids count on, or from `first`."""
+        if first is None:
+            first = self.message_id + 1
+            self.message_id += len(texts)
+        kind = fields.pop("kind", MessageKind.CHAT)
+        to = fields.pop("to", "")
+        more = fields.pop("more", False)
+        assert not fields
+        messages = tuple(
+            Message(number, kind, text, to, more) for number, text in enumerate(texts, first)
+        )
+        return Say(self.session_id, self.timestamp(), messages)
+
+    def status_packet(self, **fields: Any) -> Status:
+        """A STATUS that acknowledges everything, but for what is said otherwise."""
+        member = self.bench.room.members.get(self.session_id)
+        room_ack = self.bench.room.log.latest
+        inbox_ack = member.inbox.log.latest if member else 0
+        room_ack = fields.setdefault("room_ack", room_ack)
+        inbox_ack = fields.setdefault("inbox_ack", inbox_ack)
+        status = Status(self.session_id, self.timestamp(), 0, room_ack, room_ack, inbox_ack, inbox_ack)
+        return replace(status, **fields)
+
+    # --- dialogues ---
+
+    def send(self, packet: Packet | bytes) -> list[Sent]:
+        """One wake-up of the room with this datagram of mine."""
+        return self.bench.receive(packet, self.address)
+
+    def challenge(self) -> bytes:
+        """Asks for a cookie and keeps it."""
+        (challenge,) = of_type(Challenge, self.send(self.join_packet(cookie=NO_COOKIE)))
+        self.cookie = challenge.cookie
+        return self.cookie
+
+    def try_to_enter(self, **fields: Any) -> list[Sent]:
+        """Fetches a cookie and brings it back; what the room said to that."""
+        self.challenge()
+        return self.send(self.join_packet(**fields))
+
+    def enter(self, **fields: Any) -> Welcome:
+        (welcome,) = of_type(Welcome, self.try_to_enter(**fields))
+        self.session_id = welcome.session_id
+        self.epoch = welcome.epoch
+        self.inbox_epoch = welcome.inbox_epoch
+        return welcome
+
+    def resume(self, **fields: Any) -> Welcome:
+        """Comes back with what it had; `fields` say otherwise."""
+        known: dict[str, Any] = {
+            "epoch": self.epoch,
+            "inbox_epoch": self.inbox_epoch,
+            "next_message_id": self.message_id + 1,
+        }
+        return self.enter(**{**known, **fields})
+
+    def say(self, *texts: str, **fields: Any) -> list[Sent]:
+        return self.send(self.say_packet(*texts, **fields))
+
+    def status(self, **fields: Any) -> list[Sent]:
+        return self.send(self.status_packet(**fields))
+
+    def leave(self) -> list[Sent]:
+        return self.send(Leave(self.session_id, self.timestamp()))
+
+    def got(self, sent: Iterable[Sent]) -> list[Packet]:
+        """What of this was for me."""
+        return to_address(self.address, sent)
+
+    def shown(self, sent: Iterable[Sent], inbox: bool = False) -> list[str]:
+        """The texts of the events that came to me, in the order of their datagrams."""
+        return [
+            event.text
+            for packet in of_type(Events, self.got(sent))
+            if packet.inbox == inbox
+            for event in packet.events
+        ]
+
+
+class SessionBench:
+    """A session, its clock, and a server played by hand.
+
+    The hand keeps a log (`append`) and sends slices of it (`slice`), as a room would.
+    """
+
+    CLIENT_EPOCH = 0xE
+    INBOX_EPOCH = 0x1E
+    SESSION_ID = 0x5E
+    MEMBER = 7
+
+    def __init__(self, name: str = "Anna", seed: int = 1) -> None:
+        self.now = START
+        self.session = ChatSession(SERVER, name, random.Random(seed))
+        self.sent: list[tuple[float, Packet]] = []
+        self.events: list[ChatEvent] = []
+        self.log: list[Event] = []
+        self.inbox: list[Event] = []
+        self.epoch = self.CLIENT_EPOCH
+        self.inbox_epoch = self.INBOX_EPOCH
+        self.newest_timestamp = 0
+
+    # --- the network ---
+
+    def wake(self) -> list[Packet]:
+        """One wake-up of the shell."""
+        self.session.handle_timeout(self.now)
+        fresh = [decode(datagram) for datagram in self.session.datagrams_to_send()]
+        self.sent += [(self.now, packet) for packet in fresh]
+        self.events += self.session.take_events()
+        return fresh
+
+    def take(self, packet: Packet | bytes, address: Address = SERVER) -> None:
+        datagram = packet if isinstance(packet, bytes) else packet.encode()
+        self.session.receive_datagram(datagram, address, self.now)
+
+    def receive(self, packet: Packet | bytes, address: Address = SERVER) -> list[Packet]:
+        self.take(packet, address)
+        return self.wake()
+
+    def advance(self, seconds: float) -> list[tuple[float, Packet]]:
+        """Lets time pass; what was sent meanwhile, and when."""
+        before = len(self.sent)
+        until = self.now + seconds
+        while (at := self.session.next_timeout()) is not None and at <= until:
+            self.now = max(at, self.now)
+            self.wake()
+        self.now = until
+        return self.sent[before:]
+
+    def say(self, *texts: str, kind: MessageKind = MessageKind.CHAT, to: str = "") -> list[Packet]:
+        """The person says something; one wake-up for all."""
+        for text in texts:
+            self.session.say(text, self.now, kind, to)
+        return self.wake()
+
+    def shown(self, kind: str) -> list[ChatEvent]:
+        """The events of one kind, so far."""
+        return [event for event in self.events if event["event"] == kind]
+
+    def kinds(self) -> list[str]:
+        return [event["event"] for event in self.events]
+
+    # --- the server's hand ---
+
+    def timestamp(self) -> int:
+        self.newest_timestamp = max(self.newest_timestamp + 1, int(self.now * 1e6))
+        return self.newest_timestamp
+
+    def append(self, *events: Event) -> int:
+        """Adds events to the room's log; returns the sequence number of the last."""
+        self.log += events
+        return len(self.log)
+
+    def chat(self, *texts: str, name: str = "Boris", member: int = 8, first_id: int = 0) -> int:
+        """Adds lines to the room's log; `first_id` numbers them if they are an echo."""
+        for number, text in enumerate(texts):
+            message_id = first_id + number if first_id else 0
+            self.append(Event(EventKind.CHAT, 5000, name, "", text, member, message_id))
+        return len(self.log)
+
+    def echo(self, *texts: str, first_id: int) -> int:
+        """Adds lines of this session itself to the room's log."""
+        return self.chat(*texts, name=self.session.name, member=self.MEMBER, first_id=first_id)
+
+    def slice(self, first: int = 0, last: int | None = None, **fields: Any) -> Events:
+        """A slice of the hand's log: all that fits from `first` on, or nothing if it is 0."""
+        log: Sequence[Event] = self.inbox if fields.get("inbox") else self.log
+        first = first or len(log) + 1
+        events = tuple(log[first - 1 : last])
+        timestamp = fields.pop("timestamp", None) or self.timestamp()
+        packet = Events(
+            self.inbox_epoch if fields.get("inbox") else self.epoch,
+            timestamp,
+            oldest=1,
+            latest=len(log),
+            first=first,
+            events=events,
+            ack_delay_ms=20,
+        )
+        return replace(packet, **fields)
+
+    def answer(self, echo: int, received: int = 0, appended: int | None = None) -> Events:
+        """The answer to a heartbeat or to a SAY."""
+        appended = received if appended is None else appended
+        return self.slice(answer=Answer(echo, received, appended, len(self.inbox)))
+
+    def roster(self, *names: str, seq: int | None = None, message_id: int = 0) -> Events:
+        """Puts a roster into the inbox and returns the datagram that brings it."""
+        seq = len(self.log) if seq is None else seq
+        text = "\n".join([f"{seq} 0", *names])
+        event = Event(EventKind.ROSTER, 5000, "", "", text, self.MEMBER, message_id)
+        self.inbox.append(event)
+        return self.slice(len(self.inbox), inbox=True)
+
+    def newest(self, kind: type[P]) -> P:
+        """The newest packet of a type that the session sent."""
+        return of_type(kind, (packet for _, packet in self.sent))[-1]
+
+    def count(self, kind: type[P]) -> int:
+        return len(of_type(kind, (packet for _, packet in self.sent)))
+
+    def start(self) -> Join:
+        self.session.start(self.now)
+        (join,) = of_type(Join, self.wake())
+        return join
+
+    def challenge(self, cookie: bytes = b"c" * 16) -> list[Packet]:
+        return self.receive(Challenge(self.session._client_id, cookie))
+
+    def welcome_packet(self, **fields: Any) -> Welcome:
+        """A WELCOME for the newest JOIN."""
+        join = self.newest(Join)
+        welcome = Welcome(
+            client_id=join.client_id,
+            echo=join.timestamp,
+            session_id=self.SESSION_ID,
+            epoch=self.epoch,
+            inbox_epoch=self.inbox_epoch,
+            oldest=1,
+            latest=len(self.log),
+            start=1,
+            joined=len(self.log),
+            inbox_start=1,
+            received=0,
+            member=self.MEMBER,
+            heartbeat_ms=5000,
+            ack_delay_ms=20,
+            name=join.name,
+            room="chat",
+        )
+        return replace(welcome, **fields)
+
+    def enter(self, **fields: Any) -> None:
+        """Joins an empty room: cookie, WELCOME, the join itself and the roster."""
+        self.start()
+        self.challenge()
+        self.now += 0.02
+        name = self.session.name
+        joined = self.append(Event(EventKind.JOIN, 5000, name, "", "", self.MEMBER))
+        self.take(self.welcome_packet(joined=joined, **fields))
+        self.take(self.slice(1))
+        self.receive(self.roster(name, "Boris"))
+        assert self.kinds()[-1] == "joined"
+        self.advance(0.1)  # the acknowledgement
+
+    def bye(self, reason: ByeReason | int, session_id: int | None = None) -> list[Packet]:
+        return self.receive(Bye(self.SESSION_ID if session_id is None else session_id, reason))
+
+    def lose_the_link(self) -> float:
+        """Lets heartbeats go unanswered until the session says so; returns when that was."""
+        self.advance(12.0)
+        (event,) = self.shown("reconnecting")[-1:]
+        assert event["reason"] == "silence"
+        return self.now
+
+    def resume(self, **fields: Any) -> list[Packet]:
+        """The server takes the session back, with what it had."""
+        log = self.session._log
+        assert log is not None
+        known: dict[str, Any] = {
+            "start": log.acknowledged + 1,
+            "joined": self.session._joined_seq,
+            "inbox_start": self.session._inbox.acknowledged + 1,
+        }
+        self.challenge()
+        self.now += 0.02
+        return self.receive(self.welcome_packet(**{**known, **fields}))
+
+
+__all__ = ["Refused", "RoomBench", "Sent", "SessionBench"]
