@@ -12,6 +12,7 @@ simulated network of the tests runs it in virtual time.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -173,16 +174,26 @@ class RttEstimator:
     never falsifies them (Karn's rule).
     """
 
-    __slots__ = ("rto", "rttvar", "srtt")
+    __slots__ = ("_recent", "rto", "rttvar", "srtt")
+
+    RECENT_MAX: ClassVar[int] = 64
+    """Samples kept for `quantile`."""
 
     def __init__(self) -> None:
         self.srtt = 0.0
         self.rttvar = 0.0
         self.rto = RTO_INITIAL_SECONDS
+        self._recent: deque[float] = deque(maxlen=self.RECENT_MAX)
+
+    def quantile(self, ratio: float) -> float:
+        """What so large a part of the recent samples does not exceed; 0 without samples."""
+        ordered = sorted(self._recent)
+        return ordered[int(ratio * (len(ordered) - 1) + 0.5)] if ordered else 0.0
 
     def sample(self, rtt_seconds: float) -> None:
         if not 0.0 <= rtt_seconds <= RTT_SAMPLE_MAX_SECONDS:
             return
+        self._recent.append(rtt_seconds)
         if self.srtt == 0.0:
             self.srtt = rtt_seconds
             self.rttvar = rtt_seconds / 2

@@ -49,6 +49,59 @@ class Place:
         return True
 
 
+class Traffic:
+    """The datagrams of one session, counted for those who want to see what UDP does."""
+
+    __slots__ = (
+        "_recent",
+        "broadcast_base",
+        "client_sent",
+        "duplicated",
+        "received",
+        "received_bytes",
+        "reordered",
+        "repaired",
+        "sent_alone",
+    )
+
+    RECENT_MAX = 64
+    """Timestamps remembered to tell a doubled datagram from a late one."""
+
+    def __init__(self, broadcast_base: int) -> None:
+        self.received = 0
+        self.received_bytes = 0
+        self.client_sent = 0
+        """As its STATUS said; what it sent after that is not known yet."""
+        self.duplicated = 0
+        self.reordered = 0
+        self.repaired = 0
+        self.sent_alone = 0
+        """EVENTS sent to this member alone; the others are counted once for all."""
+        self.broadcast_base = broadcast_base
+        """How many had been broadcast when this session began."""
+        self._recent: deque[int] = deque(maxlen=self.RECENT_MAX)
+
+    @property
+    def lost(self) -> int:
+        """Datagrams of the client that have not arrived (yet)."""
+        return max(0, self.client_sent - (self.received - self.duplicated))
+
+    def sent(self, broadcast_count: int) -> int:
+        """EVENTS datagrams sent to the client."""
+        return self.sent_alone + broadcast_count - self.broadcast_base
+
+    def count(self, size: int, timestamp: int, newest: bool) -> None:
+        """Counts a datagram of the client; `newest` if no later one came before it."""
+        self.received += 1
+        self.received_bytes += size
+        if not newest:
+            if timestamp in self._recent:
+                self.duplicated += 1
+            else:
+                self.reordered += 1
+        self._recent.append(timestamp)
+
+
 class Member:
     """A client as the room knows it, from its first JOIN until it is forgotten."""
 
@@ -74,6 +127,7 @@ class Member:
         "rtt",
         "said_at",
         "session_id",
+        "traffic",
         "wake_at",
     )
 
@@ -99,6 +153,7 @@ class Member:
         self.repair_bucket = TokenBucket(REPAIRS_PER_SECOND, REPAIR_BURST, now)
         self.rtt = RttEstimator()
         self.loss = LossEstimate()
+        self.traffic = Traffic(0)
         self.probe_started_at = float("-inf")
         self.probe_at = float("inf")
         self.wake_at = float("inf")

@@ -82,9 +82,9 @@ class Outbox:
             more = number < len(parts) and number % RUN_MAX != 0
             self._queue(Message(self._next_id, kind, part, to, more))
 
-    def ask(self, kind: MessageKind) -> None:
+    def ask(self, kind: MessageKind, text: str = "") -> None:
         """Has a question of the client's own wait: one more is never too much."""
-        self._queue(Message(self._next_id, kind, ""))
+        self._queue(Message(self._next_id, kind, text))
 
     def overtaken(self) -> list[int]:
         """Messages whose echo has not come although that of a later one has.

@@ -88,6 +88,8 @@ class EventKind(IntEnum):
     PRIVATE = 6  # to: the recipient
     NOTICE = 7  # text: a code such as "no_such_member", to: the name it is about
     ROSTER = 8  # text: "SEQ REMAINING" and then a name a line; see docs/protocol.md
+    SEEN = 9  # text: "SEQ HAVE TOTAL" and then the names of those who have it not, a line each
+    STATS = 10  # text: "REMAINING" and then a member a line; see docs/protocol.md
 
 
 class MessageKind(IntEnum):
@@ -98,6 +100,8 @@ class MessageKind(IntEnum):
     PRIVATE = 3
     RENAME = 4
     WHO = 5
+    SEEN = 6  # text: sequence numbers of lines of mine, separated by spaces
+    STATS = 7
 
 
 class RefusedReason(IntEnum):
@@ -590,7 +594,7 @@ class Say:
 class Answer:
     """What an EVENTS for one member alone adds.
 
-    ``echo:8 | received:4 | appended:4 | inbox latest:8``
+    ``echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4``
     """
 
     echo: int
@@ -600,8 +604,10 @@ class Answer:
     appended: int
     """The newest that is in a log; those in between are held back."""
     inbox_latest: int
+    sent_count: int = 0
+    """Datagrams sent to this member in this session before this one, modulo 2^32."""
 
-    LAYOUT: ClassVar[Struct] = Struct("!QIIQ")
+    LAYOUT: ClassVar[Struct] = Struct("!QIIQI")
 
 
 EVENTS_INBOX = 1  # a slice of the member's inbox, not of the room's log
@@ -618,7 +624,7 @@ class Events:
     ::
 
       flags:1 | count:1 | ack delay ms:2 | epoch:8 | timestamp:8 | oldest:8 | latest:8 | first:8
-      [echo:8 | received:4 | appended:4 | inbox latest:8] | events …
+      [echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4] | events …
 
     Without an Answer the bytes are the same for every member: a broadcast is built once.
     """
@@ -666,7 +672,11 @@ class Events:
         )
         if answer is not None:
             head += Answer.LAYOUT.pack(
-                answer.echo, answer.received, answer.appended, answer.inbox_latest
+                answer.echo,
+                answer.received,
+                answer.appended,
+                answer.inbox_latest,
+                answer.sent_count,
             )
         return _seal(PacketType.EVENTS, head + b"".join(encoded))
 
@@ -703,7 +713,7 @@ class Status(_Plain):
     ::
 
       session:8 | timestamp:8 | echo:8 | room ack:8 | room gap end:8 | inbox ack:8
-      inbox gap end:8 | ask:1
+      inbox gap end:8 | sent count:4 | ask:1
 
     A gap end above its acknowledgement says: everything in between is missing, please repair.
     """
@@ -716,11 +726,14 @@ class Status(_Plain):
     room_gap_end: int
     inbox_ack: int
     inbox_gap_end: int
+    sent_count: int = 0
+    """Datagrams sent in this session, this one included, modulo 2^32: so the server can say how
+    many were lost on the way."""
     ask: bool = False
     """Please answer: this is a heartbeat."""
 
     TYPE = PacketType.STATUS
-    LAYOUT = Struct("!QQQQQQQ?")
+    LAYOUT = Struct("!QQQQQQQI?")
 
 
 @dataclass(frozen=True, slots=True)

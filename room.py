@@ -14,9 +14,7 @@ there or is told of the gap. It does not promise that the log outlives the proce
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import hmac
 import logging
 import random
 from collections import Counter, OrderedDict
@@ -24,14 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from answers import SEEN_MAX, roster_texts, seen_text, stats_texts
+from cookies import Cookies
 from delivery import COPY_SPACING_SECONDS, RTO_MIN_SECONDS, EventLog, TokenBucket
-from member import Member, Place
+from member import Member, Place, Traffic
 from protocol import (
     IN_FLIGHT_MAX,
     NAME_BYTES_MAX,
     NO_COOKIE,
     RUN_MAX,
-    TEXT_BYTES_MAX,
     Address,
     Answer,
     Bye,
@@ -60,9 +59,6 @@ from protocol import (
 )
 
 logger = logging.getLogger("udp_chat.server")
-
-COOKIE_LIFE_SECONDS = 10.0
-"""A cookie is good for one to two of these: a few lost JOINs, not a stolen one for later."""
 
 ACK_DELAY_MIN_SECONDS = 0.005
 ACK_DELAY_PER_MEMBER_SECONDS = 0.0002
@@ -107,9 +103,6 @@ than an evening has. One that returns after them could have a line appended a se
 
 HELD_MAX = IN_FLIGHT_MAX
 """Messages of one member waiting for its rate or for the rest of a long line."""
-
-ROSTER_CHUNK_BYTES = TEXT_BYTES_MAX - 40
-"""Names in one roster event; the rest is for its two numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +154,7 @@ class ChatRoom:
         self.counters: Counter[str] = Counter()
         """What was dropped and why, what was repaired, what was refused."""
         self._random = randomness
-        self._cookie_key = randomness.getrandbits(256).to_bytes(32, "big")
+        self._cookies = Cookies(randomness.getrandbits(256).to_bytes(32, "big"))
         self.log = EventLog(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
         self.members: dict[int, Member] = {}
         """By session id: those who are in."""
@@ -180,6 +173,7 @@ class ChatRoom:
         self._audited_seq = 0
         self._loss_seen_at = float("-inf")
         self._broadcast_seq = 0
+        self._broadcast_count = 0
         self._replies: list[Outgoing] = []
         self._copies: list[tuple[float, int, bytes, Address]] = []
         self._copy_number = 0
@@ -215,19 +209,25 @@ class ChatRoom:
                 # The session id is right, the address is not: its owner may have moved, or
                 # somebody repeats what they overheard. Only the cookie tells.
                 self._drop("unproven address", address)
-                cookie = self._cookie(address, member.client_id, self._cookie_slot(now))
+                cookie = self._cookies.make(address, member.client_id, now)
                 challenge = Challenge(packet.session_id, cookie)
                 self._reply(challenge.encode(), address, len(datagram))
-            elif isinstance(packet, Status):
-                self._handle_status(packet, member, now)
-            elif isinstance(packet, Say):
-                self._handle_say(packet, member, now)
             else:
-                self._remove(member, "left")
-                bye = Bye(packet.session_id, ByeReason.LEFT)
-                self._reply(bye.encode(), address, len(datagram))
+                newest = packet.timestamp > member.newest_timestamp
+                member.traffic.count(len(datagram), packet.timestamp, newest)
+                self._handle_of_member(packet, member, now)
         else:
             self._drop("unexpected packet", address)
+
+    def _handle_of_member(self, packet: Say | Status | Leave, member: Member, now: float) -> None:
+        if isinstance(packet, Status):
+            self._handle_status(packet, member, now)
+        elif isinstance(packet, Say):
+            self._handle_say(packet, member, now)
+        else:
+            self._remove(member, "left")
+            bye = Bye(packet.session_id, ByeReason.LEFT).encode()
+            self._replies.append((bye, (member.address,)))
 
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
@@ -268,9 +268,15 @@ class ChatRoom:
         for session_id, echo in self._answers.items():
             member = self.members.get(session_id)
             if member is not None:
-                answer = Answer(echo, member.received, member.appended, member.inbox.log.latest)
+                answer = Answer(
+                    echo,
+                    member.received,
+                    member.appended,
+                    member.inbox.log.latest,
+                    member.traffic.sent(self._broadcast_count) & 0xFFFFFFFF,
+                )
                 datagram = self._slice(self.log, self.log.latest + 1, answer=answer)[0]
-                outgoing.append((datagram, (member.address,)))
+                self._send_to(outgoing, member, datagram)
         self._answers.clear()
         return outgoing
 
@@ -286,11 +292,11 @@ class ChatRoom:
     # --- registration ------------------------------------------------------------------------
 
     def _handle_join(self, join: Join, address: Address, size: int, now: float) -> None:
-        if not self._cookie_is_good(join, address, now):
+        if not self._cookies.is_good(join.cookie, address, join.client_id, now):
             # No state is kept for an address before it has echoed its cookie.
             if join.cookie != NO_COOKIE:
                 self._drop("bad cookie", address)
-            cookie = self._cookie(address, join.client_id, self._cookie_slot(now))
+            cookie = self._cookies.make(address, join.client_id, now)
             self._reply(Challenge(join.client_id, cookie).encode(), address, size)
             return
         member = self._by_client.get(join.client_id)
@@ -342,6 +348,7 @@ class ChatRoom:
             member.received = member.appended = appended
         member.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
         member.session_id = self._new_id()
+        member.traffic = Traffic(self._broadcast_count)
         member.name = join.name
         member.address = address
         member.newest_timestamp = join.timestamp
@@ -424,7 +431,7 @@ class ChatRoom:
         else:
             member.probe_at = now + PROBE_INTERVAL_SECONDS
             probe = self._slice(self.log, self.log.latest + 1, ask=True)[0]
-            self._replies.append((probe, (member.address,)))
+            self._send_to(self._replies, member, probe)
         return True
 
     def _remove(self, member: Member, reason: str) -> None:
@@ -492,8 +499,12 @@ class ChatRoom:
             self._append_private(member, message)
         elif kind is MessageKind.RENAME:
             self._rename(member, message)
-        else:
+        elif kind is MessageKind.WHO:
             self._append_roster(member, message_id)
+        elif kind is MessageKind.SEEN:
+            self._append_seen(member, message)
+        else:
+            self._append_stats(member, message_id)
 
     def _append_private(self, member: Member, message: Message) -> None:
         recipient = self._by_name.get(name_key(message.to))
@@ -546,21 +557,28 @@ class ChatRoom:
         event = Event(EventKind.NOTICE, self._unix_ms(), "", about, code, member.number, message_id)
         self._append_inbox(member, event.encode())
 
-    def _append_roster(self, member: Member, message_id: int) -> None:
-        """Puts everyone's names into a member's inbox, true as of the newest room event."""
-        chunks: list[list[str]] = [[]]
-        size = 0
-        for name in sorted(other.name for other in self.members.values()):
-            size += len(name.encode()) + 1
-            if size > ROSTER_CHUNK_BYTES:
-                chunks.append([])
-                size = len(name.encode()) + 1
-            chunks[-1].append(name)
-        for remaining, names in zip(range(len(chunks) - 1, -1, -1), chunks, strict=True):
-            text = "\n".join([f"{self.log.latest} {remaining}", *names])
-            echo = 0 if remaining else message_id
-            event = Event(EventKind.ROSTER, self._unix_ms(), "", "", text, member.number, echo)
+    def _append_answer(
+        self, kind: EventKind, member: Member, texts: Sequence[str], message_id: int
+    ) -> None:
+        """Puts an answer into a member's inbox; its last event is the question's echo."""
+        for number, text in enumerate(texts, 1):
+            echo = message_id if number == len(texts) else 0
+            event = Event(kind, self._unix_ms(), "", "", text, member.number, echo)
             self._append_inbox(member, event.encode())
+
+    def _append_roster(self, member: Member, message_id: int) -> None:
+        names = (other.name for other in self.members.values())
+        texts = roster_texts(names, self.log.latest)
+        self._append_answer(EventKind.ROSTER, member, texts, message_id)
+
+    def _append_seen(self, member: Member, message: Message) -> None:
+        asked = [int(word) for word in message.text.split()[:SEEN_MAX] if word.isdecimal()]
+        texts = [seen_text(seq, member, self.members.values()) for seq in asked or [0]]
+        self._append_answer(EventKind.SEEN, member, texts, message.message_id)
+
+    def _append_stats(self, member: Member, message_id: int) -> None:
+        texts = stats_texts(member, self.members.values(), self._broadcast_count)
+        self._append_answer(EventKind.STATS, member, texts, message_id)
 
     # --- acknowledgements and repair ---------------------------------------------------------
 
@@ -571,6 +589,7 @@ class ChatRoom:
         if not member.hear(status.timestamp, now):
             self._drop("stale", member.address)
             return
+        member.traffic.client_sent = status.sent_count
         if status.echo:
             member.rtt.sample(now - status.echo / 1e6)
         if member.room.acknowledge(status.room_ack):
@@ -611,6 +630,7 @@ class ChatRoom:
             for datagram, _ in repairs:
                 if member.repair_bucket.take(1, now):
                     self._copy_number += 1
+                    member.traffic.sent_alone += 1
                     at = now + copy * COPY_SPACING_SECONDS
                     entry = (at, self._copy_number, datagram, member.address)
                     heapq.heappush(self._copies, entry)
@@ -701,9 +721,11 @@ class ChatRoom:
         if after <= first:  # the repeated ones left no room: then without them
             datagram, after = self._slice(self.log, first)
         outgoing.append((datagram, self._addresses))
+        self._broadcast_count += 1
         while after <= self.log.latest:
             datagram, after = self._slice(self.log, after)
             outgoing.append((datagram, self._addresses))
+            self._broadcast_count += 1
         if self._audit_at == float("inf"):
             self._audit_at = self._now + self._audit_after()
 
@@ -736,8 +758,13 @@ class ChatRoom:
         until = log.latest if until is None else min(until, log.latest)
         while after <= until and datagrams_max and member.repair_bucket.take(1, self._now):
             datagram, after = self._slice(log, after, log is not self.log, repair=repair)
-            outgoing.append((datagram, (member.address,)))
+            self._send_to(outgoing, member, datagram)
+            member.traffic.repaired += repair
             datagrams_max -= 1
+
+    def _send_to(self, outgoing: list[Outgoing], member: Member, events: bytes) -> None:
+        member.traffic.sent_alone += 1
+        outgoing.append((events, (member.address,)))
 
     def _slice(
         self,
@@ -786,21 +813,6 @@ class ChatRoom:
 
     def _unix_ms(self) -> int:
         return int((self._now + self.wall_offset_seconds) * 1000)
-
-    @staticmethod
-    def _cookie_slot(now: float) -> int:
-        return int(now // COOKIE_LIFE_SECONDS)
-
-    def _cookie(self, address: Address, client_id: int, slot: int) -> bytes:
-        text = f"{address!r} {client_id} {slot}".encode()
-        return hashlib.blake2b(text, digest_size=len(NO_COOKIE), key=self._cookie_key).digest()
-
-    def _cookie_is_good(self, join: Join, address: Address, now: float) -> bool:
-        slot = self._cookie_slot(now)
-        return any(
-            hmac.compare_digest(self._cookie(address, join.client_id, s), join.cookie)
-            for s in (slot, slot - 1)
-        )
 
 
 def format_address(address: Address) -> str:

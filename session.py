@@ -22,11 +22,12 @@ while the server is away, but not beyond the end of the process.
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from enum import Enum
 from typing import TypedDict
 
+from answers import Link, parse_seen, parse_stats
 from delivery import LossEstimate, Lost, OrderedReceiver, RttEstimator
 from outbox import NEVER, Outbox
 from protocol import (
@@ -82,6 +83,11 @@ ACK_AGAIN_SECONDS = 0.025
 LEAVE_TRIES = 5
 """With 20 % loss each way, one leave in 160 is left to the server's timeout."""
 
+SEEN_LINES = 3
+"""Lines of mine that "who has them?" is about."""
+
+_LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
+
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
 
@@ -107,6 +113,8 @@ class ChatEvent(_EventKind, total=False):
     members: list[str]
     reason: str
     history: bool
+    total: int
+    links: list[Link]
 
 
 class State(Enum):
@@ -167,6 +175,11 @@ class ChatSession:
         self._ask_tries = 0
         self._asked_since = NEVER
         self._roster = Roster()
+        self._sent_count = 0
+        self._received_count = 0
+        self._server_sent_count = 0
+        self._own_lines: deque[tuple[int, str]] = deque(maxlen=SEEN_LINES)
+        self._links: list[Link] = []
         self._gated: list[tuple[int, Event] | Lost] | None = None
         # Sending.
         self._outbox = Outbox(self.rtt, self.loss, self._jitter)
@@ -213,6 +226,16 @@ class ChatSession:
         """
         self._now = now
         self._outbox.add(text, kind, to)
+
+    def ask_seen(self, now: float) -> None:
+        """Asks who has my last lines; each is answered by a notice `seen`."""
+        self._now = now
+        self._outbox.ask(MessageKind.SEEN, " ".join(str(seq) for seq, _ in self._own_lines))
+
+    def ask_stats(self, now: float) -> None:
+        """Asks how everyone's link does; answered by a notice `stats`."""
+        self._now = now
+        self._outbox.ask(MessageKind.STATS)
 
     def leave(self, now: float) -> None:
         """Says LEAVE, repeated until the server says BYE; harmless in any state."""
@@ -379,10 +402,11 @@ class ChatSession:
             for message_id in self._outbox.overtaken():
                 self._confirm(message_id, None)
         received = welcome.received
-        if was_session == welcome.session_id:
-            received = max(received, self._outbox.received)  # it may have grown since this was sent
-        else:
+        if was_session != welcome.session_id:
+            self._sent_count = self._received_count = self._server_sent_count = 0
             self._roster.await_one(needed=welcome.joined)
+        else:
+            received = max(received, self._outbox.received)  # it may have grown since this was sent
         if self._gated is None:
             self._events.append({"event": "resumed", "name": self.name, "room": self.room})
         self._outbox.resume(received)
@@ -456,6 +480,7 @@ class ChatSession:
 
     def _handle_events(self, packet: Events) -> None:
         log = self._log
+        self._received_count += 1
         if self.state is not State.JOINED or log is None:
             self._drop("not joined")
             return
@@ -498,6 +523,7 @@ class ChatSession:
         self.rtt.sample(self._now - answer.echo / 1e6)
         self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
         self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
+        self._server_sent_count = answer.sent_count + 1
         self._outbox.note_received(answer.received, self._now)
 
     def _settle(self) -> None:
@@ -527,6 +553,8 @@ class ChatSession:
             self._roster.follow(seq, event)
             if event.member == self._member and event.message_id:
                 self._confirm(event.message_id, seq)
+                if event.kind in (EventKind.CHAT, EventKind.ACTION):
+                    self._own_lines.append((seq, event.text))
             if seq != self._joined_seq:  # that one is told as "joined" or "resumed"
                 self._events.append(self._show(seq, event))
 
@@ -562,6 +590,10 @@ class ChatSession:
                 self._confirm(event.message_id, None, event.kind is not EventKind.NOTICE)
             if event.kind is EventKind.ROSTER:
                 self._take_roster(event)
+            elif event.kind is EventKind.SEEN:
+                self._show_seen(event)
+            elif event.kind is EventKind.STATS:
+                self._show_stats(event)
             elif event.kind is EventKind.NOTICE:
                 self._events.append(
                     {
@@ -603,6 +635,34 @@ class ChatSession:
             )
             self._deliver(gated)
 
+    def _show_seen(self, event: Event) -> None:
+        answer = parse_seen(event.text)
+        said = dict(self._own_lines)
+        shown: ChatEvent = {"event": "notice", "reason": "nothing_said"}
+        if answer is not None and answer[0] in said:
+            seq, count, total, missing = answer
+            shown |= {"reason": "seen", "seq": seq, "text": said[seq]}
+            shown |= {"count": count, "total": total, "members": missing}
+        self._events.append(shown)
+
+    def _show_stats(self, event: Event) -> None:
+        links, last = parse_stats(event.text)
+        self._links += links
+        if last and self._links:
+            links, self._links = self._links, []
+            links[0] |= self._own_link()
+            self._events.append({"event": "notice", "reason": "stats", "links": links})
+
+    def _own_link(self) -> Link:
+        """What only this end knows of its link."""
+        counters = self.counters
+        return {
+            "down_received": self._received_count,
+            "down_lost": max(0, self._server_sent_count - self._received_count),
+            "down_duplicates": counters["duplicates"],
+            "retransmissions": counters["retransmissions"],
+        }
+
     # --- acknowledging, asking, repairing ----------------------------------------------------
 
     def _send_status(self, ask: bool = False) -> None:
@@ -617,6 +677,7 @@ class ChatSession:
             room_gap_end=log.gap_end if self._gap_at <= self._now else log.acknowledged,
             inbox_ack=inbox.acknowledged,
             inbox_gap_end=inbox.gap_end if self._gap_at <= self._now else inbox.acknowledged,
+            sent_count=self._count_sent(),
             ask=ask,
         )
         self._outgoing.append(status.encode())
@@ -674,6 +735,7 @@ class ChatSession:
     def _send_say(self, chunks: Iterable[tuple[Message, ...]]) -> None:
         for messages in chunks:
             say = Say(self._session_id, self._next_timestamp(), messages)
+            self._count_sent()
             self._outgoing.append(say.encode())
 
     def _confirm(self, message_id: int, seq: int | None, accepted: bool = True) -> None:
@@ -681,7 +743,7 @@ class ChatSession:
         message = self._outbox.confirm(message_id, self._now)
         if message is None:
             return
-        if not accepted or message.more or message.kind in (MessageKind.RENAME, MessageKind.WHO):
+        if not accepted or message.more or message.kind not in _LINES:
             return
         sent: ChatEvent = {"event": "sent"}
         if message.kind is MessageKind.PRIVATE:
@@ -691,6 +753,10 @@ class ChatSession:
         self._events.append(sent)
 
     # --- small things ------------------------------------------------------------------------
+
+    def _count_sent(self) -> int:
+        self._sent_count = (self._sent_count + 1) & 0xFFFFFFFF
+        return self._sent_count
 
     def _next_timestamp(self) -> int:
         """Microseconds of `now`, made to grow with each datagram."""

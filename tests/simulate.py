@@ -148,6 +148,10 @@ class Evening:
             network.move(user)
         elif dice < 0.98:
             network.say(user, "", MessageKind.WHO)
+        elif dice < 0.99:
+            session.ask_seen(network.now)
+        else:
+            session.ask_stats(network.now)
 
 
 def run_seed(seed: int) -> tuple[int, Counter[str] | None, str]:

@@ -1,0 +1,120 @@
+"""What a member can ask the room, and how the answers are written.
+
+An answer is one or more events in the asker's inbox, so it is as reliable as everything else. Its
+text is lines: numbers at the head, then names or links. The server writes them here and the client
+reads them here; docs/protocol.md has the formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from member import Member
+from protocol import TEXT_BYTES_MAX
+
+CHUNK_BYTES = TEXT_BYTES_MAX - 60
+"""Lines in one event of an answer; the rest is for the numbers at its head."""
+
+SEEN_MAX = 5
+"""Lines of one question "who has them?"."""
+
+STATS_MAX = 100
+"""Members in one answer about links; of more, those whose links lose most."""
+
+LINK_KEYS = (
+    "rtt_us",
+    "rtt_p95_us",
+    "received",
+    "lost",
+    "duplicated",
+    "reordered",
+    "received_bytes",
+    "sent",
+    "repaired",
+)
+"""The numbers of a member's line in STATS, as the server counts them in this session: median and
+95th percentile of the round trip, datagrams from the client, of these lost, doubled and late,
+their bytes, EVENTS to the client, and of these sent as repairs."""
+
+Link: TypeAlias = dict[str, int | str]
+
+
+def roster_texts(names: Iterable[str], seq: int) -> list[str]:
+    """Everyone's names, true as of one event of the room: ``SEQ REMAINING``, then a name a line."""
+    chunks = _chunks(sorted(names))
+    return ["\n".join([f"{seq} {left}", *chunk]) for left, chunk in _counted_down(chunks)]
+
+
+def seen_text(seq: int, asker: Member, members: Iterable[Member]) -> str:
+    """Who has one line: ``SEQ HAVE TOTAL``, then a line for each who has it not (yet).
+
+    Of those who were in when it was said and still are, the asker left out; of very many who
+    have it not, as many names as fit.
+    """
+    expected = [m for m in members if m is not asker and m.first_seq <= seq]
+    missing = sorted(m.name for m in expected if m.room.acked < seq)
+    head = f"{seq} {len(expected) - len(missing)} {len(expected)}"
+    return "\n".join([head, *_chunks(missing)[0]])
+
+
+def parse_seen(text: str) -> tuple[int, int, int, list[str]] | None:
+    """(seq, have, total, names of those who have it not) of a SEEN; None if it is not one."""
+    head, *names = text.split("\n")
+    words = head.split(" ")
+    if len(words) != 3 or not all(word.isdecimal() for word in words):
+        return None
+    seq, have, total = (int(word) for word in words)
+    return seq, have, total, names
+
+
+def stats_texts(asker: Member, members: Iterable[Member], broadcast_count: int) -> list[str]:
+    """How links do: ``REMAINING``, then ``NAME NUMBERS…`` a line, the asker's own first."""
+    others = sorted((m for m in members if m is not asker), key=lambda m: -m.traffic.lost)
+    lines = [_link_line(m, broadcast_count) for m in [asker, *others[: STATS_MAX - 1]]]
+    return ["\n".join([str(left), *chunk]) for left, chunk in _counted_down(_chunks(lines))]
+
+
+def _link_line(member: Member, broadcast_count: int) -> str:
+    traffic, rtt = member.traffic, member.rtt
+    numbers = (
+        int(rtt.quantile(0.5) * 1e6),
+        int(rtt.quantile(0.95) * 1e6),
+        traffic.received,
+        traffic.lost,
+        traffic.duplicated,
+        traffic.reordered,
+        traffic.received_bytes,
+        traffic.sent(broadcast_count),
+        traffic.repaired,
+    )
+    return " ".join([member.name, *map(str, numbers)])
+
+
+def parse_stats(text: str) -> tuple[list[Link], bool]:
+    """(links, whether these were the last ones) of a STATS; lines that are none are left out."""
+    remaining, *lines = text.split("\n")
+    links: list[Link] = []
+    for line in lines:
+        name, *words = line.split(" ")
+        if len(words) == len(LINK_KEYS) and all(word.isdecimal() for word in words):
+            links.append({"name": name, **dict(zip(LINK_KEYS, map(int, words), strict=True))})
+    return links, remaining == "0"
+
+
+def _chunks(lines: Iterable[str]) -> list[list[str]]:
+    """Lines in groups that each fit an event; at least one group."""
+    chunks: list[list[str]] = [[]]
+    size = 0
+    for line in lines:
+        size += len(line.encode()) + 1
+        if size > CHUNK_BYTES:
+            chunks.append([])
+            size = len(line.encode()) + 1
+        chunks[-1].append(line)
+    return chunks
+
+
+def _counted_down(chunks: Sequence[list[str]]) -> Iterable[tuple[int, list[str]]]:
+    """Each chunk with how many come after it."""
+    return zip(range(len(chunks) - 1, -1, -1), chunks, strict=True)
