@@ -559,7 +559,8 @@ class SimulatedNetwork:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.describe()}") from None
         self._check_everything_arrived()
-        self.run(5.0)  # what was on its way, and the last acknowledgements
+        # What was on its way, and the heartbeat by which a moved client learns of it.
+        self.run(1.2 * self.settings.heartbeat_seconds + 1.0)
         before = self._work()
         traffic = self.traffic.copy()
         self.run(silence_seconds)
