@@ -412,6 +412,7 @@ class _Conversation:
         self._wanted_name = name
         self.client = UdpClient(server, name or default_name(), self.show)
         self._joined = threading.Event()
+        self._leaving = self._left = False
         # The client's threads show what comes, the main one what was asked: a line at a time.
         self._printing = threading.Lock()
 
@@ -435,7 +436,8 @@ class _Conversation:
             except OSError:
                 # The reader of our output has gone (`… | head`): there is nobody to talk to.
                 sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-                os.kill(os.getpid(), signal.SIGINT)
+                if not self._leaving:
+                    os.kill(os.getpid(), signal.SIGINT)
 
     def tell(self, key: str, **values: object) -> None:
         """Says something about the program itself, where it disturbs no output."""
@@ -458,7 +460,14 @@ class _Conversation:
     def leave(self) -> None:
         """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
         with contextlib.suppress(KeyboardInterrupt):
+            self._leaving = True
             self.client.close()
+        self._left = True
+
+    def interrupt(self, number: int, _: object) -> None:
+        """Ends what the main thread is doing; a signal handler."""
+        if not self._left and (number == signal.SIGINT or not self._leaving):
+            raise KeyboardInterrupt
 
     def do(self, command: Command) -> None:
         """Carries out a typed line other than quit."""
@@ -530,11 +539,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     host, port = arguments.server
     conversation = _Conversation(arguments.server, arguments.name, arguments.json, arguments.lang)
 
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     # Also SIGINT: who starts us in the background of a script has it ignored.
-    previous = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    endings = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        endings.append(signal.SIGHUP)  # the terminal's window is closed; nohup has it ignored
+    previous = {number: signal.signal(number, conversation.interrupt) for number in endings}
     try:
         conversation.join()
         return _converse(conversation)

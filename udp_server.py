@@ -320,7 +320,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def stop(*_: Any) -> None:
         server.stop()
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    endings = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        endings.append(signal.SIGHUP)  # the terminal's window is closed; nohup has it ignored
+    previous = {number: signal.signal(number, stop) for number in endings}
     previous_wakeup = signal.set_wakeup_fd(server.wake_fileno(), warn_on_full_buffer=False)
     try:
         print(f"listening on {format_address(server.address)}", flush=True)

@@ -8,12 +8,14 @@ so that a test reads as a dialogue. There is no socket, no thread and no clock h
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from member import Member
 from protocol import (
+    HEADER_BYTES,
     NO_COOKIE,
     Address,
     Answer,
@@ -36,7 +38,7 @@ from protocol import (
     decode,
 )
 from room import ChatRoom, RoomSettings
-from session import ChatEvent, ChatSession
+from session import ChatEvent, ChatSession, State
 
 START = 1000.0
 """What the benches' clocks show at first."""
@@ -55,7 +57,7 @@ class Sent(NamedTuple):
     at: float
 
 
-def of_type(kind: type[P], sent: Iterable[Sent | Packet]) -> list[P]:
+def of_type(kind: type[P], sent: Iterable[object]) -> list[P]:
     """The packets of one type, in order."""
     packets = [entry.packet if isinstance(entry, Sent) else entry for entry in sent]
     return [packet for packet in packets if isinstance(packet, kind)]
@@ -180,6 +182,12 @@ class RoomBench:
         )
 
 
+def reseal(datagram: bytes) -> bytes:
+    """The same datagram with the checksum that its bytes ask for."""
+    checksum = zlib.crc32(datagram[HEADER_BYTES:], zlib.crc32(datagram[:4]))
+    return datagram[:4] + checksum.to_bytes(4, "big") + datagram[HEADER_BYTES:]
+
+
 def parse_event(encoded: bytes) -> Event:
     return Event.parse(_Parser(encoded, 0))
 
@@ -245,7 +253,9 @@ class Peer:
         inbox_ack = member.inbox.log.latest if member else 0
         room_ack = fields.setdefault("room_ack", room_ack)
         inbox_ack = fields.setdefault("inbox_ack", inbox_ack)
-        status = Status(self.session_id, self.timestamp(), 0, room_ack, room_ack, inbox_ack, inbox_ack)
+        status = Status(
+            self.session_id, self.timestamp(), 0, room_ack, room_ack, inbox_ack, inbox_ack
+        )
         return replace(status, **fields)
 
     # --- dialogues ---
@@ -310,7 +320,7 @@ class SessionBench:
     The hand keeps a log (`append`) and sends slices of it (`slice`), as a room would.
     """
 
-    CLIENT_EPOCH = 0xE
+    EPOCH = 0xE
     INBOX_EPOCH = 0x1E
     SESSION_ID = 0x5E
     MEMBER = 7
@@ -322,9 +332,10 @@ class SessionBench:
         self.events: list[ChatEvent] = []
         self.log: list[Event] = []
         self.inbox: list[Event] = []
-        self.epoch = self.CLIENT_EPOCH
+        self.epoch = self.EPOCH
         self.inbox_epoch = self.INBOX_EPOCH
         self.newest_timestamp = 0
+        self.joined = 0
 
     # --- the network ---
 
@@ -360,6 +371,9 @@ class SessionBench:
             self.session.say(text, self.now, kind, to)
         return self.wake()
 
+    def state(self) -> State:
+        return self.session.state
+
     def shown(self, kind: str) -> list[ChatEvent]:
         """The events of one kind, so far."""
         return [event for event in self.events if event["event"] == kind]
@@ -389,19 +403,17 @@ class SessionBench:
         """Adds lines of this session itself to the room's log."""
         return self.chat(*texts, name=self.session.name, member=self.MEMBER, first_id=first_id)
 
-    def slice(self, first: int = 0, last: int | None = None, **fields: Any) -> Events:
-        """A slice of the hand's log: all that fits from `first` on, or nothing if it is 0."""
+    def slice(self, begin: int = 0, end: int | None = None, **fields: Any) -> Events:
+        """A slice of the hand's log, from `begin` to `end`; with no `begin`, without events."""
         log: Sequence[Event] = self.inbox if fields.get("inbox") else self.log
-        first = first or len(log) + 1
-        events = tuple(log[first - 1 : last])
-        timestamp = fields.pop("timestamp", None) or self.timestamp()
+        begin = begin or len(log) + 1
         packet = Events(
             self.inbox_epoch if fields.get("inbox") else self.epoch,
-            timestamp,
+            self.timestamp(),
             oldest=1,
             latest=len(log),
-            first=first,
-            events=events,
+            first=begin,
+            events=tuple(log[begin - 1 : end]),
             ack_delay_ms=20,
         )
         return replace(packet, **fields)
@@ -432,7 +444,7 @@ class SessionBench:
         return join
 
     def challenge(self, cookie: bytes = b"c" * 16) -> list[Packet]:
-        return self.receive(Challenge(self.session._client_id, cookie))
+        return self.receive(Challenge(self.newest(Join).client_id, cookie))
 
     def welcome_packet(self, **fields: Any) -> Welcome:
         """A WELCOME for the newest JOIN."""
@@ -460,11 +472,14 @@ class SessionBench:
     def enter(self, **fields: Any) -> None:
         """Joins an empty room: cookie, WELCOME, the join itself and the roster."""
         self.start()
+        self.enter_after_start(**fields)
+
+    def enter_after_start(self, **fields: Any) -> None:
         self.challenge()
         self.now += 0.02
         name = self.session.name
-        joined = self.append(Event(EventKind.JOIN, 5000, name, "", "", self.MEMBER))
-        self.take(self.welcome_packet(joined=joined, **fields))
+        self.joined = self.append(Event(EventKind.JOIN, 5000, name, "", "", self.MEMBER))
+        self.take(self.welcome_packet(joined=self.joined, **fields))
         self.take(self.slice(1))
         self.receive(self.roster(name, "Boris"))
         assert self.kinds()[-1] == "joined"
@@ -482,16 +497,18 @@ class SessionBench:
 
     def resume(self, **fields: Any) -> list[Packet]:
         """The server takes the session back, with what it had."""
-        log = self.session._log
-        assert log is not None
-        known: dict[str, Any] = {
-            "start": log.acknowledged + 1,
-            "joined": self.session._joined_seq,
-            "inbox_start": self.session._inbox.acknowledged + 1,
-        }
         self.challenge()
         self.now += 0.02
-        return self.receive(self.welcome_packet(**{**known, **fields}))
+        return self.receive(self.resume_packet(**fields))
+
+    def resume_packet(self, **fields: Any) -> Welcome:
+        join = self.newest(Join)
+        known: dict[str, Any] = {
+            "start": join.room_ack + 1,
+            "joined": self.joined,
+            "inbox_start": join.inbox_ack + 1,
+        }
+        return self.welcome_packet(**{**known, **fields})
 
 
 __all__ = ["Refused", "RoomBench", "Sent", "SessionBench"]

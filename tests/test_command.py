@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -62,9 +63,7 @@ def test_a_line_comes_back_in_its_place_and_is_told_as_sent(server: Server) -> N
         assert chat["text"] == "  leading spaces stay, and /me stays text"
         assert chat["name"] == "Anna"
         assert chat["seq"] == sent["seq"]
-        assert abs(chat["time"] - anna.wait_event("join")["time"]) < 3600 if (
-            anna.events("join")
-        ) else chat["time"] > 1.6e9
+        assert abs(chat["time"] - time.time()) < 600
 
 
 def test_me_is_an_action(server: Server) -> None:
@@ -196,19 +195,14 @@ def test_the_conversation_reads_well_in_russian(server: Server) -> None:
             anna.wait_line("^! Никого по имени Никто здесь нет: ничего не отправлено$")
             anna.wait_line(r"^Сейчас здесь: Анна, Боря \(2\)$")
             boris.kill()
-            boris = Client(server.address, "боря", joined=False)
-            with boris:  # frees the name of the one who does not answer
-                boris.wait_event("joined")
+            with Client(server.address, "боря"):  # wants the name of one who does not answer
                 anna.wait_line(r"^\* Боря больше не отвечает$")
-            boris.wait()
         anna.say("выйти")
         assert anna.wait() == 0
         assert anna.output.until_end()[-1] == "Вы вышли."
         complaint = anna.complaint()
         assert complaint.startswith("Команды /x нет. Список: /help;")
-        assert not re.search("[a-z]{4}", complaint.replace("/help", "").replace("/quit", "").replace(
-            "/nick", ""
-        ))
+        assert not re.search("[a-z]{3}", re.sub("/[a-z]+|Ctrl", "", complaint))
 
 
 def test_history_reconnecting_and_coming_back_are_told_in_words() -> None:
@@ -224,7 +218,8 @@ def test_history_reconnecting_and_coming_back_are_told_in_words() -> None:
             with Server(port=first.port):
                 boris.wait_line("^! Something may be missing here: the server began anew$")
                 boris.wait_line("^! Back in the room “chat” as Boris$")
-                assert boris.complaint_so_far() == ""
+                assert finish(boris)[-1] == "You left."
+                assert boris.complaint() == ""
 
 
 def test_a_hostile_text_reaches_no_terminal_as_it_is(server: Server) -> None:

@@ -1,0 +1,32 @@
+# Everything a developer runs. A fresh machine needs Python 3.10+, git and make; the tools come
+# from the `dev` extra in pyproject.toml, into .venv.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/installed
+
+.PHONY: test check clean
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest
+
+# The tests run once here, under coverage; what the chat's promise rests on is covered entirely.
+check: $(INSTALLED)
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m coverage erase
+	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage combine --quiet
+	$(PYTHON) -m coverage report --fail-under=95
+	$(PYTHON) -m coverage report --fail-under=100 --include=protocol.py,delivery.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .*_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is newer than pyproject.toml where what that asks for is installed.
+$(INSTALLED): pyproject.toml
+	test -x $(PYTHON) && $(PYTHON) -m pip --version >/dev/null || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
