@@ -88,7 +88,7 @@ class EventLog:
         return self._entries[seq][1]
 
     def slice(self, first: int, last: int, bytes_max: int) -> list[bytes]:
-        """Encoded events from `first` on, up to `last`, as many as fit one datagram."""
+        """Encoded events from `first` (in the log) up to `last`, as many as fit one datagram."""
         encoded = []
         for seq in range(first, min(last, self.latest, first + COUNT_MAX - 1) + 1):
             event = self._entries[seq][0]
@@ -137,12 +137,13 @@ class OrderedReceiver:
             self.latest = latest
         acknowledged, waiting = self.acknowledged, self._waiting
         deliveries: list[Delivery] = []
+        furthest = max(acknowledged, oldest - 1) + REORDER_MAX
         for seq, event in enumerate(events, first):
             if seq == acknowledged + 1:
                 acknowledged = seq
                 waiting.pop(seq, None)
                 deliveries.append((seq, event))
-            elif acknowledged < seq <= acknowledged + REORDER_MAX:
+            elif acknowledged < seq <= furthest:
                 waiting[seq] = event
         while waiting or acknowledged + 1 < oldest:
             following = waiting.pop(acknowledged + 1, None)
@@ -193,13 +194,13 @@ class RttEstimator:
     def sample(self, rtt_seconds: float) -> None:
         if not 0.0 <= rtt_seconds <= RTT_SAMPLE_MAX_SECONDS:
             return
-        self._recent.append(rtt_seconds)
-        if self.srtt == 0.0:
+        if not self._recent:
             self.srtt = rtt_seconds
             self.rttvar = rtt_seconds / 2
         else:
             self.rttvar += (abs(self.srtt - rtt_seconds) - self.rttvar) / 4
             self.srtt += (rtt_seconds - self.srtt) / 8
+        self._recent.append(rtt_seconds)
         self.rto = min(max(self.srtt + 4 * self.rttvar, RTO_MIN_SECONDS), RTO_MAX_SECONDS)
 
     def backed_off(self, attempts: int) -> float:
@@ -253,7 +254,8 @@ class TokenBucket:
         return True
 
     def ready_at(self, count: int) -> float:
-        """When `take(count)` will succeed if nothing else is taken before."""
+        """When `take(count)`, at most `burst`, will succeed if nothing is taken before."""
+        assert self.rate <= 0 or count <= self.burst
         if self.rate <= 0:
             return self._at
         # A microsecond more, so that rounding does not wake the caller a moment too early.

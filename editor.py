@@ -237,9 +237,8 @@ class KeyDecoder:
             if found:
                 self._waiting = self._waiting[found.end() :]
                 self._sequence(found[1], keys)
-            elif (
-                len(self._waiting) <= SEQUENCE_CHARACTERS_MAX
-                and _SEQUENCE_BEGUN.match(self._waiting)
+            elif len(self._waiting) <= SEQUENCE_CHARACTERS_MAX and _SEQUENCE_BEGUN.match(
+                self._waiting
             ):
                 return False
             else:

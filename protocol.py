@@ -2,8 +2,9 @@
 
 A datagram is a header (magic, version, type, CRC-32) and a body of fixed fields in network
 byte order, followed by texts in UTF-8. `decode` turns bytes into one of the packet classes
-below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. Each
-packet's `encode` is the inverse. docs/protocol.md is the normative description.
+below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. What a
+packet's `encode` made, `decode` reads back; padding is written as zeros and not looked at.
+docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
@@ -152,6 +153,26 @@ class UnusableName(ChatError):
 # --- names and texts -------------------------------------------------------------------------
 
 
+_BLANKS = "\u2800"
+"""Visible by their category, but drawn as nothing: the empty Braille pattern."""
+
+_IGNORABLE = (
+    (0x034F, 0x034F),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFFA0, 0xFFA0),
+    (0xE0000, 0xE0FFF),
+)
+"""Unicode's Default_Ignorable_Code_Point outside the control and format categories."""
+
+
+def _is_ignorable(character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in _IGNORABLE)
+
+
 def check_name(name: str) -> str:
     """The name, if it may be used in a room; raises `UnusableName` with the rule it breaks."""
     if not name:
@@ -163,11 +184,11 @@ def check_name(name: str) -> str:
         )
     for character in name:
         category = unicodedata.category(character)
-        if character.isspace() or category[0] == "Z":
+        if character.isspace() or category[0] == "Z" or character in _BLANKS:
             raise UnusableName("white_space", "a name is one word, without white space")
-        if category[0] == "C":
-            # Controls, bidi overrides, zero-width joiners, surrogates, unassigned: whatever
-            # could make two different names look the same, or move the reader's cursor.
+        if category[0] == "C" or _is_ignorable(character):
+            # Controls, bidi overrides, joiners, fillers, variation selectors, unassigned:
+            # whatever could make two names look the same, or move the reader's cursor.
             raise UnusableName("invisible", "a name has no control or invisible characters")
     if all(unicodedata.category(character)[0] == "M" for character in name):
         raise UnusableName("invisible", "a name does not consist of accents alone")
@@ -689,7 +710,7 @@ class Events:
             raise MalformedDatagram("unknown flags")
         answer = Answer(*parser.fields(Answer.LAYOUT)) if flags & EVENTS_ANSWER else None
         events = tuple([Event.parse(parser) for _ in range(count)])
-        if oldest < 1 or first < oldest or first + count - 1 > latest or oldest > latest + 1:
+        if oldest < 1 or first < oldest or first + count - 1 > latest:
             raise MalformedDatagram("impossible slice")
         return cls(
             epoch,

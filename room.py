@@ -475,9 +475,8 @@ class ChatRoom:
         """Appends the complete lines that the member's rate allows."""
         held = member.held
         while held:
-            run = next((n for n, message in enumerate(held, 1) if not message.more), 0)
-            if run == 0 and len(held) >= RUN_MAX:
-                run = RUN_MAX
+            ends = (n for n, message in enumerate(held, 1) if not message.more or n == RUN_MAX)
+            run = next(ends, 0)
             if run == 0:
                 return
             if not member.bucket.take(run, now):

@@ -163,11 +163,11 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
             inbox=True,
             ask=True,
             repair=True,
-            answer=Answer(echo=TIMESTAMP, received=14, appended=13, inbox_latest=4),
+            answer=Answer(TIMESTAMP, received=14, appended=13, inbox_latest=4, sent_count=42),
         ),
-        "55430108 0e2f4636 0f 01 0000 f1f2f3f4f5f6f7f8 0008090a0b0c0d0e 0000000000000003"
+        "55430108 b8aa38d1 0f 01 0000 f1f2f3f4f5f6f7f8 0008090a0b0c0d0e 0000000000000003"
         " 0000000000000004 0000000000000004"
-        " 0001020304050607 0000000e 0000000d 0000000000000004"
+        " 0001020304050607 0000000e 0000000d 0000000000000004 0000002a"
         " 06 04 05 0003 0000018bcfe56800 00000005 0000000e 416e6e61 426f726973 686579",
     ),
     "answer to a heartbeat": (
@@ -177,10 +177,10 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
             oldest=2,
             latest=43,
             first=44,
-            answer=Answer(echo=TIMESTAMP, received=14, appended=14, inbox_latest=0),
+            answer=Answer(TIMESTAMP, received=14, appended=14, inbox_latest=0, sent_count=0),
         ),
-        "55430108 02b12a43 04 00 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
-        " 000000000000002b 000000000000002c 0001020304050607 0000000e 0000000e 0000000000000000",
+        "55430108 8eef152c 04 00 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
+        " 000000000000002b 000000000000002c 0001020304050607 0000000e 0000000e 0000000000000000 00000000",
     ),
     "status": (
         Status(
@@ -191,10 +191,11 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
             room_gap_end=42,
             inbox_ack=3,
             inbox_gap_end=5,
+            sent_count=42,
             ask=True,
         ),
-        "55430109 1f8436cf b1b2b3b4b5b6b7b8 0001020304050607 0008090a0b0c0d0e 0000000000000029"
-        " 000000000000002a 0000000000000003 0000000000000005 01",
+        "55430109 d8673dda b1b2b3b4b5b6b7b8 0001020304050607 0008090a0b0c0d0e 0000000000000029"
+        " 000000000000002a 0000000000000003 0000000000000005 0000002a 01",
     ),
     "leave": (
         Leave(session_id=SESSION, timestamp=TIMESTAMP),
