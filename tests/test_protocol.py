@@ -570,7 +570,7 @@ def says(draw: st.DrawFn) -> Say:
 
 @st.composite
 def slices(draw: st.DrawFn) -> Events:
-    answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64))
+    answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64, U32))
     room = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
     events: list[Event] = []
     for event in draw(st.lists(EVENT)):
@@ -613,7 +613,7 @@ PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
     Refused: st.builds(Refused, U64, U64, st.integers(0, 255), texts(REASON_BYTES_MAX)),
     Say: says(),
     Events: slices(),
-    Status: st.builds(Status, U64, U64, U64, U64, U64, U64, U64, st.booleans()),
+    Status: st.builds(Status, U64, U64, U64, U64, U64, U64, U64, U32, st.booleans()),
     Leave: st.builds(Leave, U64, U64),
     Bye: st.builds(Bye, U64, st.integers(0, 255)),
 }
