@@ -16,18 +16,18 @@ server says nothing of the way back.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
-import selectors
+import select
 import socket
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from discovery import (
     DISCOVERY_PORT,
@@ -83,19 +83,18 @@ COMMAND_CHARACTERS_MAX = 60
 PROC = Path("/proc")
 
 
-class Outcome(Enum):
-    """What became of the probes. The first that fits."""
-
-    ANSWERED = "answered"
-    SHORT_ONLY = "short_only"  # long datagrams are lost on the way
-    UNKNOWN_HOST = "unknown_host"
-    NO_ROUTE = "no_route"
-    FORBIDDEN = "forbidden"
-    STRANGER = "stranger"  # something answers that is not this chat
-    REFUSED = "refused"  # an ICMP error: the machine is there, nothing listens
-    NO_NEIGHBOUR = "no_neighbour"  # on this network, but no machine has that address
-    FILTERED = "filtered"  # the machine is there, but its port is silent
-    SILENT = "silent"
+Outcome: TypeAlias = Literal[
+    "answered",
+    "short_only",  # long datagrams are lost on the way
+    "forbidden",  # this machine does not let us send
+    "stranger",  # something answers that is not this chat
+    "refused",  # an ICMP error: the machine is there, nothing listens
+    "filtered",  # an ICMP error: a firewall says no
+    "no_neighbour",  # nobody on this network has the address
+    "no_route",
+    "silent",
+]
+"""What became of the probes; also the key of the sentence that says so."""
 
 
 # --- the pure part ---------------------------------------------------------------------------
@@ -103,7 +102,7 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Probing:
-    """What was sent to a server and what came back. The pure half of `probe`."""
+    """What was sent to a server and what came back."""
 
     sent_at: dict[int, float] = field(default_factory=dict)
     """By session id: when that short probe went out."""
@@ -113,7 +112,19 @@ class Probing:
     strange_count: int = 0
     """Datagrams from the server's port that are no BYE to a probe."""
     refused: bool = False
-    send_error: OSError | None = None
+    error: OSError | None = None
+
+    def next_probe(self, session_id: int, short: bool, now: float) -> bytes:
+        """A datagram to send now; `session_id` is random, and new with each."""
+        if short:
+            self.sent_at[session_id] = now
+            return short_probe(session_id, int(now * 1_000_000))
+        self.long_ids.add(session_id)
+        return long_probe(session_id, int(now * 1_000_000))
+
+    @property
+    def complete(self) -> bool:
+        return self.long_answered and not self.sent_at
 
     def receive(self, datagram: bytes, now: float) -> None:
         try:
@@ -131,16 +142,22 @@ class Probing:
     @property
     def outcome(self) -> Outcome:
         if self.rtts_seconds:
-            return Outcome.ANSWERED if self.long_answered else Outcome.SHORT_ONLY
-        if isinstance(self.send_error, PermissionError):
-            return Outcome.FORBIDDEN
+            return "answered" if self.long_answered else "short_only"
         if self.strange_count:
-            return Outcome.STRANGER
+            return "stranger"
         if self.refused:
-            return Outcome.REFUSED
-        if self.send_error is not None:
-            return Outcome.NO_ROUTE
-        return Outcome.SILENT
+            return "refused"
+        if self.error is None:
+            return "silent"
+        if self.error.errno in (errno.EACCES, errno.EHOSTUNREACH) and sys.platform == "linux":
+            # To a UDP socket, Linux tells a firewall's refusal so (icmp_err_convert), and not
+            # that nobody has the address.
+            return "filtered"
+        if isinstance(self.error, PermissionError):
+            return "forbidden"
+        if self.error.errno in (errno.EHOSTUNREACH, errno.EHOSTDOWN):
+            return "no_neighbour"
+        return "no_route"
 
 
 def short_probe(session_id: int, timestamp: int) -> bytes:
@@ -203,10 +220,9 @@ _ENGLISH = {
     "way_multicast": "IPv4 multicast",
     "way_multicast6": "IPv6 multicast",
     "way_broadcast": "Broadcast to {target}",
-    "way_broadcast_all": "Broadcast to {target}",
-    "way_loopback": "A datagram to {target}",
     "echo_returned": "{way} on {name}: leaves and comes back.",
-    "echo_lost": "{way} on {name}: leaves, but does not come back.",
+    "echo_lost": "{way} on {name}: leaves, but does not come back: a firewall on this"
+    " machine may hold it.",
     "echo_unsent": "{way} on {name}: cannot be sent ({error}).",
     "echo_deaf": "What comes back cannot be heard: port {port} is not to be had ({error}).",
     "echo_note": "What comes back is this machine's own copy. Whether the network carries it to"
@@ -214,15 +230,15 @@ _ENGLISH = {
     "room": "Room “{room}” answers, at {address} (members: {count}).",
     "rooms_none": "No room answers on this network.",
     "chat_port_taken": "Port {port} of this machine, the chat's, is taken by {holders}.",
-    "chat_port_taken_unknown": "Port {port} of this machine, the chat's, is taken.",
     "chat_port_free": "Port {port} of this machine, the chat's, is free: no room is open here"
     " on it.",
-    "discovery_port_taken": "Port {port} of this machine, for finding rooms, is taken by {holders}.",
-    "discovery_port_taken_unknown": "Port {port} of this machine, for finding rooms, is taken.",
+    "discovery_port_taken": "Port {port} of this machine, for finding rooms, is taken by"
+    " {holders}.",
     "discovery_port_free": "Port {port} of this machine, for finding rooms, is free: no room here"
     " can be found from elsewhere.",
     "holder": "{command} (process {pid})",
-    "holder_unknown": "a process of another user",
+    "holder_hidden": "a process of another user",
+    "holder_unknown": "a process that this system does not name",
     "probing": "Asking {server} …",
     "probes": "{server} answered {answered} of {sent} probes: {median} ms there and back"
     " (median), {p95} ms for 95 %. Lost: {loss} %.",
@@ -249,9 +265,9 @@ _ENGLISH = {
     " address is wrong, that machine is off, or the Wi-Fi keeps its users apart (client isolation,"
     " usual in guest networks). Compare the address with what the server's machine shows; else use"
     " a cable, another Wi-Fi or a phone's hotspot.",
-    "filtered": "Likely cause: the machine {host} is there, but lets nothing in on UDP port {port}:"
-    " a firewall on it. Allow the port there (Linux: sudo ufw allow {port}/udp; Windows and macOS:"
-    " allow Python in the firewall's settings).",
+    "filtered": "Likely cause: the machine {host} is on this network, or was a minute ago, but lets"
+    " nothing in on UDP port {port}: a firewall on it. Allow the port there (Linux: sudo ufw allow"
+    " {port}/udp; Windows and macOS: allow Python in the firewall's settings).",
     "silent": "Likely cause, one of these: the address {host} is wrong, or that machine is off; a"
     " firewall there lets nothing in on UDP port {port}; the Wi-Fi keeps its users apart (client"
     " isolation, usual in guest networks). Compare the address with what the server's machine"
@@ -259,6 +275,9 @@ _ENGLISH = {
     "silent_here": "Likely cause: what holds port {port} of this machine is no server of this"
     " chat, or a firewall keeps this machine from itself. Start the server on another port:"
     " python3 udp_server.py --port 0",
+    "firewall_here": "Likely cause: a firewall on this machine lets no multicast or broadcast pass."
+    " Allow Python to use UDP in its settings, or give the server's address:"
+    " python3 udp_client.py ADDRESS",
     "nothing_found": "Likely cause, one of these: no server is running; a firewall on its machine"
     " lets nothing in on UDP port {port}; the Wi-Fi keeps its users apart (client isolation, usual"
     " in guest networks). Start a room on one machine (python3 udp_server.py), then give its"
@@ -278,10 +297,9 @@ _RUSSIAN = {
     "way_multicast": "Групповая рассылка IPv4",
     "way_multicast6": "Групповая рассылка IPv6",
     "way_broadcast": "Рассылка всем на {target}",
-    "way_broadcast_all": "Рассылка всем на {target}",
-    "way_loopback": "Датаграмма на {target}",
     "echo_returned": "{way} через {name}: уходит и возвращается.",
-    "echo_lost": "{way} через {name}: уходит, но не возвращается.",
+    "echo_lost": "{way} через {name}: уходит, но не возвращается: возможно, её держит"
+    " брандмауэр этой машины.",
     "echo_unsent": "{way} через {name}: отправить нельзя ({error}).",
     "echo_deaf": "Услышать возвращённое нельзя: порт {port} не получить ({error}).",
     "echo_note": "Возвращается собственная копия этой машины. Доносит ли её сеть до других машин,"
@@ -289,14 +307,13 @@ _RUSSIAN = {
     "room": "Отвечает комната «{room}» по адресу {address} (участников: {count}).",
     "rooms_none": "В этой сети ни одна комната не отвечает.",
     "chat_port_taken": "Порт чата {port} на этой машине занят: {holders}.",
-    "chat_port_taken_unknown": "Порт чата {port} на этой машине занят.",
     "chat_port_free": "Порт чата {port} на этой машине свободен: здесь на нём комнаты нет.",
     "discovery_port_taken": "Порт для поиска комнат {port} на этой машине занят: {holders}.",
-    "discovery_port_taken_unknown": "Порт для поиска комнат {port} на этой машине занят.",
     "discovery_port_free": "Порт для поиска комнат {port} на этой машине свободен: комнату на ней"
     " другие не найдут.",
     "holder": "{command} (процесс {pid})",
-    "holder_unknown": "процесс другого пользователя",
+    "holder_hidden": "процесс другого пользователя",
+    "holder_unknown": "процесс, которого эта система не называет",
     "probing": "Спрашиваю {server} …",
     "probes": "{server}: ответов {answered} на {sent} проб; туда и обратно {median} мс (медиана),"
     " 95 % — до {p95} мс. Потеряно: {loss} %.",
@@ -323,9 +340,9 @@ _RUSSIAN = {
     " неверен, та машина выключена или Wi-Fi разделяет своих пользователей (изоляция клиентов,"
     " обычная в гостевых сетях). Сверьте адрес с тем, что показывает машина сервера; иначе"
     " возьмите кабель, другой Wi-Fi или раздачу с телефона.",
-    "filtered": "Вероятная причина: машина {host} на месте, но на порт UDP {port} ничего не"
-    " пропускает: на ней брандмауэр. Откройте там порт (Linux: sudo ufw allow {port}/udp; Windows"
-    " и macOS: разрешите Python в настройках брандмауэра).",
+    "filtered": "Вероятная причина: машина {host} есть в этой сети или была минуту назад, но на"
+    " порт UDP {port} ничего не пропускает: на ней брандмауэр. Откройте там порт (Linux: sudo ufw"
+    " allow {port}/udp; Windows и macOS: разрешите Python в настройках брандмауэра).",
     "silent": "Вероятная причина, одна из этих: адрес {host} неверен или та машина выключена;"
     " брандмауэр на ней ничего не пропускает на порт UDP {port}; Wi-Fi разделяет своих"
     " пользователей (изоляция клиентов, обычная в гостевых сетях). Сверьте адрес с тем, что"
@@ -334,6 +351,9 @@ _RUSSIAN = {
     "silent_here": "Вероятная причина: порт {port} этой машины держит не сервер этого чата, или"
     " брандмауэр не пускает машину к самой себе. Запустите сервер на другом порту:"
     " python3 udp_server.py --port 0",
+    "firewall_here": "Вероятная причина: брандмауэр этой машины не пропускает рассылок. Разрешите"
+    " Python пользоваться UDP в его настройках или укажите адрес сервера:"
+    " python3 udp_client.py АДРЕС",
     "nothing_found": "Вероятная причина, одна из этих: ни один сервер не запущен; брандмауэр на его"
     " машине ничего не пропускает на порт UDP {port}; Wi-Fi разделяет своих пользователей"
     " (изоляция клиентов, обычная в гостевых сетях). Откройте комнату на одной из машин"
@@ -342,20 +362,21 @@ _RUSSIAN = {
 }
 
 CATALOGUES: Mapping[str, Mapping[str, str]] = {"en": _ENGLISH, "ru": _RUSSIAN}
-"""The same keys in each; of the outcomes, the key is the `Outcome`'s value."""
+"""The same keys in each."""
 
 
 # --- looking ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Echo:
-    """Whether a DISCOVER over one way came back to this machine."""
+    """A DISCOVER over one way, and whether it came back to this machine."""
 
     way: Way
-    error: OSError | None
+    nonce: int
+    error: OSError | None = None
     """Why it could not be sent."""
-    returned: bool
+    returned: bool = False
 
 
 def hear_own_copies(
@@ -366,47 +387,43 @@ def hear_own_copies(
     Also the error, if there was one, that kept this machine from listening. Rooms that answer
     are not heard here: their OFFERs go to sockets that nobody reads.
     """
-    listeners: list[socket.socket] = []
     deaf: OSError | None = None
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            listeners.append(listening_socket(family, port))
-        except OSError as error:
-            # Without IPv6 there are no IPv6 ways either, so only IPv4 is worth a word.
-            deaf = error if family == socket.AF_INET else deaf
     with contextlib.ExitStack() as stack:
+        listeners: list[socket.socket] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                listeners.append(stack.enter_context(listening_socket(family, port)))
+            except OSError as error:
+                # Without IPv6 there are no IPv6 ways either, so only IPv4 is worth a word.
+                deaf = error if family == socket.AF_INET else deaf
         for listener in listeners:
-            stack.enter_context(listener)
             for interface in interfaces:
                 with contextlib.suppress(OSError):
                     join_group(listener, interface)
         ways = stack.enter_context(open_ways(interfaces, port))
-        awaited: dict[int, Way] = {}
-        errors: dict[int, OSError] = {}
-        for way in ways:
-            nonce = secrets.randbits(64)
-            awaited[nonce] = way
+        # Not the unicast ones: where several listen, the system chooses one of them.
+        echoes = [Echo(way, secrets.randbits(64)) for way in ways if way.kind != "loopback"]
+        for echo in echoes:
             try:
-                way.send(Discover(nonce, int(time.monotonic() * 1_000_000)).encode())
+                echo.way.send(Discover(echo.nonce, int(time.monotonic() * 1_000_000)).encode())
             except OSError as error:
-                errors[nonce] = error
-        heard = _listen_for(set(awaited) - set(errors), listeners)
-        return [Echo(way, errors.get(n), n in heard) for n, way in awaited.items()], deaf
+                echo.error = error
+        _listen({echo.nonce: echo for echo in echoes}, listeners)
+    return echoes, deaf
 
 
-def _listen_for(nonces: set[int], listeners: Sequence[socket.socket]) -> set[int]:
-    heard: set[int] = set()
+def _listen(echoes: Mapping[int, Echo], listeners: Sequence[socket.socket]) -> None:
+    """Waits until every DISCOVER that was sent has come back, but not for long."""
     until = time.monotonic() + ECHO_SECONDS
-    with selectors.DefaultSelector() as selector:
-        for listener in listeners:
-            selector.register(listener, selectors.EVENT_READ, listener)
-        while listeners and heard != nonces and (left := until - time.monotonic()) > 0:
-            for key, _ in selector.select(left):
-                with contextlib.suppress(OSError, MalformedDatagram):
-                    packet = decode(key.data.recv(RECEIVE_BYTES))
-                    if isinstance(packet, Discover) and packet.nonce in nonces:
-                        heard.add(packet.nonce)
-    return heard
+    while listeners and not all(echo.returned or echo.error for echo in echoes.values()):
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        for listener in select.select(listeners, [], [], left)[0]:
+            with contextlib.suppress(OSError, MalformedDatagram):
+                packet = decode(listener.recv(RECEIVE_BYTES))
+                if isinstance(packet, Discover) and packet.nonce in echoes:
+                    echoes[packet.nonce].returned = True
 
 
 def port_holders(port: int) -> list[tuple[int, str]] | None:
@@ -416,87 +433,80 @@ def port_holders(port: int) -> list[tuple[int, str]] | None:
     system does not tell: macOS, Windows. Linux: /proc/net/udp has the inodes of the sockets, and
     /proc/PID/fd who has them open.
     """
-    inodes: set[str] = set()
-    tables = [PROC / "net" / name for name in ("udp", "udp6")]
-    for table in tables:
-        with contextlib.suppress(OSError):
-            inodes |= inodes_of_port(table.read_text(), port)
-    if not any(table.exists() for table in tables):
+    tables = [_read(PROC / "net" / name) for name in ("udp", "udp6")]
+    if not any(tables):
         return None
-    if not inodes:
+    sockets = {f"socket:[{inode}]" for table in tables for inode in inodes_of_port(table, port)}
+    if not sockets:
         return []
-    holders: dict[int, str] = {}
+    holders = {}
     for process in PROC.glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has just ended, or is another user's
-            targets = {str(entry.readlink()) for entry in (process / "fd").iterdir()}
-            if any(f"socket:[{inode}]" in targets for inode in inodes):
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                holders[int(process.name)] = printable(command.strip())[:COMMAND_CHARACTERS_MAX]
+        if not sockets.isdisjoint(_open_files(process)):
+            command = printable(_read(process / "cmdline").replace("\0", " ").strip())
+            holders[int(process.name)] = command[:COMMAND_CHARACTERS_MAX]
     return sorted(holders.items()) or [(0, "")]
+
+
+def _open_files(process: Path) -> set[str]:
+    """What a process has open; nothing if it has ended or is another user's."""
+    files = set()
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # it has just been closed
+                files.add(str(entry.readlink()))
+    return files
+
+
+def _read(path: Path) -> str:
+    """The text of a file of /proc; empty where there is none to read."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def port_is_taken(port: int) -> bool:
     """Whether a UDP port of this machine is taken, found out by asking for it."""
-    for family, host in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        if sys.platform == "win32":  # else it would be given away a second time
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         try:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                if sys.platform == "win32":  # else it would be given away a second time
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-                elif family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.bind((host, port))
-        except PermissionError:
-            return True  # Windows, of a port that is held exclusively
-        except OSError as error:
-            if error.errno in _IN_USE:
-                return True
+            sock.bind(("", port))
+        except OSError:
+            return True
     return False
 
 
-_IN_USE = (98, 48, 10048)  # EADDRINUSE of Linux, of macOS and the BSDs, of Windows
+def probe(address: tuple[Any, ...], family: int, short_count: int) -> Probing:
+    """Sends short probes, then LONG_PROBE_COUNT long ones, and collects what comes back.
 
-
-def probe(address: tuple[Any, ...], family: int, short_count: int, long_count: int) -> Probing:
-    """Sends the probes, evenly spaced, and collects what comes back. Raises nothing.
-
-    The socket is connected: only then is it told that nothing listens, by an ICMP error, and
+    Raises nothing. The socket is connected: only then is it told that nothing listens, by an ICMP error, and
     it hears nobody but the server.
     """
     probing = Probing()
     try:
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-    except OSError as error:
-        probing.send_error = error
-        return probing
-    with sock:
-        try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect(address)
-        except OSError as error:
-            probing.send_error = error
-            return probing
-        total = short_count + long_count
-        for number in range(total):
-            session_id = secrets.randbits(63) + 1
-            now = time.monotonic()
-            if number < short_count:
-                probing.sent_at[session_id] = now
-                datagram = short_probe(session_id, int(now * 1_000_000))
-            else:
-                probing.long_ids.add(session_id)
-                datagram = long_probe(session_id, int(now * 1_000_000))
-            try:
-                sock.send(datagram)
-            except ConnectionError:  # about an earlier one; this one was not sent
-                probing.refused = True
-            except OSError as error:
-                probing.send_error = error
-            _receive(sock, probing, now + PROBE_SPACING_SECONDS)
-        ends_at = time.monotonic() + ANSWER_SECONDS
-        while time.monotonic() < ends_at and not (
-            (probing.long_answered or not long_count) and not probing.sent_at
-        ):
-            _receive(sock, probing, min(ends_at, time.monotonic() + PROBE_SPACING_SECONDS))
+            for number in range(short_count + LONG_PROBE_COUNT):
+                now = time.monotonic()
+                session_id = secrets.randbits(63) + 1
+                _send(sock, probing.next_probe(session_id, number < short_count, now), probing)
+                _receive(sock, probing, now + PROBE_SPACING_SECONDS)
+            ends_at = time.monotonic() + ANSWER_SECONDS
+            while (now := time.monotonic()) < ends_at and not probing.complete:
+                _receive(sock, probing, min(ends_at, now + PROBE_SPACING_SECONDS))
+    except OSError as error:  # no route, or no such family here
+        probing.error = error
     return probing
+
+
+def _send(sock: socket.socket, datagram: bytes, probing: Probing) -> None:
+    try:
+        sock.send(datagram)
+    except ConnectionError:  # it is about an earlier one
+        probing.refused = True
+    except OSError as error:
+        probing.error = error
 
 
 def _receive(sock: socket.socket, probing: Probing, until: float) -> None:
@@ -510,11 +520,190 @@ def _receive(sock: socket.socket, probing: Probing, until: float) -> None:
         except ConnectionError:
             probing.refused = True
         except OSError as error:
-            probing.send_error = error
+            probing.error = error
 
 
 # --- the command -----------------------------------------------------------------------------
 
 
+def main_checks(
+    server: tuple[str, int] | None,
+    language: str,
+    discovery_port: int = DISCOVERY_PORT,
+    interfaces: Sequence[Interface] | None = None,
+) -> int:
+    """Runs all checks, prints a sentence for each, and returns the exit code.
+
+    0: the server, or if none is given a room that was found, can be joined. 1: it cannot, or its
+    long datagrams are lost, so that a chat with it would stall. `interfaces` are those to look
+    at, all of them if not given. Takes about two seconds, and with a server about four.
+    """
+    if interfaces is None:
+        interfaces = list_interfaces()
+    report = _Report(language, interfaces)
+    report.interfaces()
+    # Before this process takes part in the ports itself.
+    report.port("chat", server[1] if server else DEFAULT_PORT)
+    report.port("discovery", discovery_port)
+    echoes, deaf = hear_own_copies(interfaces, discovery_port)
+    report.echoes(echoes, deaf, discovery_port)
+    rooms = find_rooms(port=discovery_port, interfaces=interfaces)
+    report.rooms(rooms)
+    if server is not None:
+        joinable = report.server(server, PROBE_COUNT)
+        if not joinable and rooms:
+            report.tell("other_rooms", rooms=", ".join(_address(*r.address) for r in rooms))
+        return 0 if joinable else 1
+    if rooms:
+        # All of them: who reads this wants to know which one works.
+        probed = rooms[:ROOMS_PROBED_MAX]
+        joinable_count = sum(report.server(room.address, ROOM_PROBE_COUNT) for room in probed)
+        return 0 if joinable_count else 1
+    report.tell(nothing_found(interfaces, echoes, deaf), port=DEFAULT_PORT)
+    return 1
+
+
+def nothing_found(
+    interfaces: Sequence[Interface], echoes: Sequence[Echo], deaf: OSError | None
+) -> str:
+    """Which sentence says why no room was found."""
+    if not any(i.up and i.running and not i.loopback and _addresses(i) for i in interfaces):
+        return "no_network"
+    out = [echo for echo in echoes if not echo.way.interface.loopback]
+    if deaf is None and not any(echo.returned for echo in out):
+        return "firewall_here"
+    return "nothing_found"
+
+
+def likely_cause(outcome: Outcome, own: bool, neighbour: bool | None) -> str:
+    """Which sentence says why a server does not answer.
+
+    `own`: its address is one of this machine's. `neighbour`: see `neighbour_answers`.
+    """
+    if outcome != "silent":
+        return outcome
+    if own:
+        return "silent_here"
+    if neighbour is None:
+        return outcome
+    return "filtered" if neighbour else "no_neighbour"
+
+
 class _Report:
-    """Runs the checks and prints a sentence for each."""
+    """Prints what was seen, in one language."""
+
+    def __init__(self, language: str, interfaces: Sequence[Interface]) -> None:
+        self._interfaces = interfaces
+        self._catalogue = CATALOGUES[language]
+        self._point = "," if language == "ru" else "."
+
+    def text(self, key: str, **values: object) -> str:
+        return self._catalogue[key].format(**values)
+
+    def tell(self, key: str, **values: object) -> None:
+        print(printable(self.text(key, **values)), flush=True)
+
+    def interfaces(self) -> None:
+        for interface in self._interfaces:
+            addresses = _addresses(interface)
+            if not interface.up or not (addresses or os.name == "posix"):
+                continue  # Windows lists dozens of which no address is known
+            key = "interface_loopback" if interface.loopback else "interface"
+            self.tell(
+                key if interface.running else "interface_idle",
+                name=interface.name,
+                addresses=", ".join(addresses) or self.text("no_address"),
+            )
+        off = [interface.name for interface in self._interfaces if not interface.up]
+        if off:
+            self.tell("interfaces_off", names=", ".join(off))
+
+    def port(self, which: str, port: int) -> None:
+        """`which` is chat or discovery."""
+        holders = port_holders(port)
+        if holders is None:
+            named = [self.text("holder_unknown")] if port_is_taken(port) else []
+        else:
+            named = [
+                self.text("holder" if pid else "holder_hidden", command=command, pid=pid)
+                for pid, command in holders
+            ]
+        taken = "taken" if named else "free"
+        self.tell(f"{which}_port_{taken}", port=port, holders=", ".join(named))
+
+    def echoes(self, echoes: Sequence[Echo], deaf: OSError | None, port: int) -> None:
+        if deaf is not None:
+            self.tell("echo_deaf", port=port, error=_why(deaf))
+        for echo in echoes:
+            way = self.text(f"way_{echo.way.kind.removesuffix('_all')}", target=echo.way.target[0])
+            values = {"way": way, "name": echo.way.interface.name}
+            if echo.error is not None and _addresses(echo.way.interface):
+                self.tell("echo_unsent", error=_why(echo.error), **values)
+            elif echo.returned:
+                self.tell("echo_returned", **values)
+            elif echo.error is None and deaf is None:
+                self.tell("echo_lost", **values)
+        if any(echo.returned and not echo.way.interface.loopback for echo in echoes):
+            self.tell("echo_note")
+
+    def rooms(self, rooms: Sequence[Room]) -> None:
+        for room in rooms:
+            address = _address(*room.address)
+            self.tell("room", room=room.name, address=address, count=room.member_count)
+        if not rooms:
+            self.tell("rooms_none")
+
+    def server(self, server: tuple[str, int], probe_count: int) -> bool:
+        """Probes a server and says what is likely wrong; whether it can be joined."""
+        host, port = server
+        values: dict[str, object] = {"server": _address(host, port), "host": host, "port": port}
+        self.tell("probing", **values)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError) as error:
+            self.tell("unknown_host", error=_why(error), **values)
+            return False
+        # The address that the client would take.
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        probing = probe(address, family, probe_count)
+        self._probes(probing, probe_count, values)
+        number = str(address[0])
+        own = number.startswith("127.") or any(number in _addresses(i) for i in self._interfaces)
+        neighbour = neighbour_answers(_read(PROC / "net" / "arp"), number)
+        key = likely_cause(probing.outcome, own, neighbour)
+        self.tell(key, error=_why(probing.error), **values)
+        return probing.outcome == "answered"
+
+    def _probes(self, probing: Probing, sent: int, values: Mapping[str, object]) -> None:
+        rtts = probing.rtts_seconds
+        if not rtts:
+            self.tell("probes_none", sent=sent, **values)
+            return
+        loss = 1 - len(rtts) / sent
+        self.tell(
+            "probes",
+            answered=len(rtts),
+            sent=sent,
+            median=self._number(1000 * statistics.median(rtts)),
+            p95=self._number(1000 * percentile(rtts, 0.95)),
+            loss=self._number(100 * loss),
+            **values,
+        )
+        self.tell("long_arrives" if probing.long_answered else "long_lost", size=DATAGRAM_BYTES_MAX)
+        if loss >= LOSS_NOTABLE:
+            self.tell("lossy")
+
+    def _number(self, value: float) -> str:
+        return f"{value:.1f}".replace(".", self._point)
+
+
+def _addresses(interface: Interface) -> list[str]:
+    return [address for address, _ in interface.ipv4] + list(interface.ipv6)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _why(error: Exception | None) -> str:
+    return str(getattr(error, "strerror", None) or error)

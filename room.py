@@ -187,6 +187,8 @@ class ChatRoom:
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
         self._now = now
+        if self._closed:
+            return
         try:
             packet = decode(datagram)
         except UnsupportedVersion:
@@ -283,6 +285,7 @@ class ChatRoom:
     def close(self, now: float) -> None:
         """Says BYE to everyone; the room takes nothing in after that."""
         self._now = now
+        self._closed = True
         for member in self.members.values():
             bye = Bye(member.session_id, ByeReason.SHUTTING_DOWN).encode()
             self._replies.append((bye, (member.address,)))
@@ -339,7 +342,11 @@ class ChatRoom:
 
     def _enter(self, join: Join, address: Address, now: float) -> None:
         settings = self.settings
-        member = self._departed.pop(join.client_id, None)
+        member = self._departed.get(join.client_id)
+        if member is not None and join.timestamp <= member.newest_timestamp:
+            self._drop("stale", address)  # a replayed JOIN does not bring back who has left
+            return
+        self._departed.pop(join.client_id, None)
         if member is None:
             self._number += 1
             unknown = self._number, max(0, join.next_message_id - 1)
@@ -608,6 +615,8 @@ class ChatRoom:
 
     def _repair_gap(self, member: Member, place: Place, gap_end: int, now: float) -> None:
         """Sends what a member reports as missing, unless that may still be on its way."""
+        if not place.behind:
+            return
         sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
         if now - sent_at < 0.9 * member.rtt.srtt:
             return
@@ -701,7 +710,7 @@ class ChatRoom:
         logger.info("this process stalled for %.1f s; deadlines moved", seconds)
         self.counters["stalls"] += 1
         for member in self.members.values():
-            member.heard_at += seconds
+            member.heard_at = min(member.heard_at + seconds, self._now)
             if member.probe_at != float("inf"):
                 member.probe_started_at += seconds
 

@@ -12,6 +12,10 @@ from protocol import Event, EventKind
 _CHANGES = (EventKind.JOIN, EventKind.LEAVE, EventKind.RENAME)
 
 
+NAMES_MAX = 50_000
+"""Names that a roster may have: far more than a room, and a bound for a server gone mad."""
+
+
 class Roster:
     """The names of all members, true as of the newest delivered event of the room."""
 
@@ -51,7 +55,7 @@ class Roster:
         for again, None if more of it is to come. `acknowledged` is the room log's."""
         head, *names = event.text.split("\n")
         as_of, _, remaining = head.partition(" ")
-        self._chunks += names
+        self._chunks = [*self._chunks[-NAMES_MAX:], *names]
         if remaining != "0" or not as_of.isdecimal():
             return None
         seq, complete, self._chunks = int(as_of), set(self._chunks), []

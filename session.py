@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TypedDict
 
-from answers import Link, parse_seen, parse_stats
+from answers import STATS_MAX, Link, parse_seen, parse_stats
 from delivery import LossEstimate, Lost, OrderedReceiver, RttEstimator
 from outbox import NEVER, Outbox
 from protocol import (
@@ -647,7 +647,7 @@ class ChatSession:
 
     def _show_stats(self, event: Event) -> None:
         links, last = parse_stats(event.text)
-        self._links += links
+        self._links = [*self._links[-STATS_MAX:], *links]
         if last and self._links:
             links, self._links = self._links, []
             links[0] |= self._own_link()
@@ -709,8 +709,10 @@ class ChatSession:
         repeated = self._outbox.retry(now)
         if repeated:
             self.counters["retransmissions"] += 1
-            self._asked_since = min(self._asked_since, now)
             self._send_say(repeated)
+            if self._asked_since == NEVER:  # a line is a question too
+                self._asked_since = now
+                self._ask_at = now + ASK_RETRY_MAX_SECONDS
         if self._gap_at <= now:
             self.counters["gap reports"] += 1
             self._send_status()

@@ -36,9 +36,14 @@ from typing import Any
 if not __package__:  # run as a file: `python3 compare/tcp_server.py`
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from compare.console import add_listen_arguments, add_silence_arguments, raise_file_limit
+from compare.console import (
+    add_keepalive_arguments,
+    add_server_arguments,
+    keepalive_of,
+    run_server,
+)
 from compare.framing import Keepalive, frame, messages_from, prepare, why_lost
-from compare.messages import Kind, MalformedMessage, Message, refusal
+from compare.messages import Kind, MalformedMessage, Message, TextTooLong, refusal
 from delivery import TokenBucket
 from protocol import DEFAULT_PORT, name_key
 
@@ -50,6 +55,9 @@ QUEUE_BYTES_MAX = 256 * 1024
 HELLO_SECONDS = 10.0
 """How long a connection may be silent before it has said who it is."""
 
+MEMBERS_MAX = 1900
+"""As many names as fit a WELCOME, if all are of the longest."""
+
 STRANGERS_MAX = 100
 """Connections beyond the members that a room can have: those who say hello, or goodbye."""
 
@@ -58,6 +66,9 @@ DRAIN_SECONDS = 15.0
 
 CLOSE_SECONDS = 1.0
 """The same when the server stops."""
+
+WAIT_SECONDS = 1.0
+"""How often the accepting thread looks up."""
 
 PAUSE_SECONDS = 0.5
 """After `accept` failed for want of file descriptors: else it would fail on and on."""
@@ -69,10 +80,15 @@ class TcpSettings:
 
     room: str = "chat"
     members_max: int = 1000
+    """At most MEMBERS_MAX."""
     message_rate: float = 500.0
     """Lines a second of one member in the long run, twice as many at once; 0: no limit."""
     queue_bytes_max: int = QUEUE_BYTES_MAX
     keepalive: Keepalive = field(default_factory=Keepalive)
+
+    def __post_init__(self) -> None:
+        if self.members_max > MEMBERS_MAX:
+            raise ValueError(f"at most {MEMBERS_MAX} members: their names have to fit a frame")
 
 
 class _Member:
@@ -91,9 +107,9 @@ class _Member:
         self.writer = threading.Thread(target=self._write, name="tcp-chat writer", daemon=True)
 
     def post(self, data: bytes) -> bool:
-        """Queues a frame, never blocks; false if that is too much."""
+        """Queues a frame, never blocks; false if too much waits already."""
         with self._changed:
-            if self._queue_bytes + len(data) > self._queue_bytes_max:
+            if self._queue and self._queue_bytes + len(data) > self._queue_bytes_max:
                 return False
             self._queue.append(data)
             self._queue_bytes += len(data)
@@ -101,13 +117,18 @@ class _Member:
         return True
 
     def finish(self, goodbye: Message, at_once: bool = False) -> None:
-        """Queues the last frame, `at_once` in place of all that waits; then the writer ends."""
+        """Queues the last frame, after which the writer ends.
+
+        `at_once`: in place of all that waits, and the reader ends too.
+        """
         with self._changed:
             if at_once:
                 self._queue.clear()
             self._queue.append(frame(goodbye))
             self._finished = True
             self._changed.notify()
+        if at_once:
+            _shut_down(self._socket, socket.SHUT_RD)
 
     def _write(self) -> None:
         while True:
@@ -176,10 +197,6 @@ class TcpServer:
         with contextlib.suppress(OSError):
             self._wake_sender.send(b"\0")
 
-    def wake_fileno(self) -> int:
-        """For `signal.set_wakeup_fd`: without it, Windows sleeps through Ctrl-C."""
-        return self._wake_sender.fileno()
-
     def close(self) -> None:
         """Says goodbye to all members, ends all threads and frees the port."""
         self.stop()
@@ -205,7 +222,8 @@ class TcpServer:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
             while not self._stopping.is_set():
-                selector.select()
+                # A while only: Windows runs signal handlers between waits, not in them.
+                selector.select(WAIT_SECONDS)
                 try:
                     sock, address = self._listener.accept()
                 except BlockingIOError:
@@ -280,7 +298,7 @@ class TcpServer:
                 self._pause(bucket)
                 if message.kind is Kind.SAY:
                     self._relay(member, message.text)
-        except MalformedMessage as error:
+        except (MalformedMessage, TextTooLong) as error:
             logger.info("%s: %s", address, error)
             reason = "malformed"
         except OSError as error:
@@ -320,11 +338,14 @@ class TcpServer:
                 return "name_in_use"
             if len(self._members) >= self.settings.members_max:
                 return "room_full"
+            try:
+                member.writer.start()
+            except RuntimeError:  # the system has no more threads
+                return "room_full"
             self._post_to_all(_now(Kind.JOIN, name))
             self._members[name_key(name)] = member
             names = [other.name for other in self._members.values()]
             member.post(frame(_now(Kind.WELCOME, name, "\n".join([self.settings.room, *names]))))
-            member.writer.start()
         logger.info("%s joined", name)
         return member
 
@@ -353,7 +374,6 @@ class TcpServer:
                     logger.warning("%s is dropped: it reads too slowly", member.name)
                     del self._members[name_key(member.name)]
                     member.finish(Message(Kind.BYE, text="too_slow"), at_once=True)
-                    _shut_down(member._socket, socket.SHUT_RD)  # ends its reader
                     messages.append(_now(Kind.LEFT, member.name, "too_slow"))
 
 
@@ -391,13 +411,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="tcp_server.py",
         description="Opens a chat room over TCP. Join it with: python3 -m compare.tcp_client",
     )
-    add_listen_arguments(parser)
+    add_server_arguments(parser)
     parser.add_argument(
         "--rate",
         type=float,
         default=TcpSettings.message_rate,
         metavar="N",
-        help="lines a second that one member may say in the long run, 0: no limit",
+        help="lines a second that one member may say in the long run, 0: no limit"
+        " (default: %(default)g)",
     )
     parser.add_argument(
         "--queue",
@@ -406,7 +427,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BYTES",
         help="what may wait for a member before it is dropped as too slow (default: %(default)s)",
     )
-    add_silence_arguments(parser, user_timeout=True)
+    add_keepalive_arguments(parser)
     return parser
 
 
@@ -414,10 +435,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
-    return 0
+
+    def open_server() -> TcpServer:
+        settings = TcpSettings(
+            room=arguments.room,
+            members_max=arguments.max_members,
+            message_rate=arguments.rate,
+            queue_bytes_max=arguments.queue,
+            keepalive=keepalive_of(parser, arguments),
+        )
+        return TcpServer(arguments.host, arguments.port, settings)
+
+    return run_server(open_server, arguments)
 
 
 if __name__ == "__main__":

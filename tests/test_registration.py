@@ -21,7 +21,8 @@ from protocol import (
     RefusedReason,
     Welcome,
 )
-from room import COOKIE_LIFE_SECONDS, PROBE_INTERVAL_SECONDS, PROBE_SECONDS, RoomSettings
+from cookies import COOKIE_LIFE_SECONDS
+from room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS, RoomSettings
 from session import State
 from tests.machines import START, RoomBench, SessionBench, of_type, reseal, to_address
 
