@@ -221,8 +221,7 @@ _ENGLISH = {
     "way_multicast6": "IPv6 multicast",
     "way_broadcast": "Broadcast to {target}",
     "echo_returned": "{way} on {name}: leaves and comes back.",
-    "echo_lost": "{way} on {name}: leaves, but does not come back: a firewall on this"
-    " machine may hold it.",
+    "echo_lost": "{way} on {name}: leaves, but does not come back (a firewall here?).",
     "echo_unsent": "{way} on {name}: cannot be sent ({error}).",
     "echo_deaf": "What comes back cannot be heard: port {port} is not to be had ({error}).",
     "echo_note": "What comes back is this machine's own copy. Whether the network carries it to"
@@ -230,15 +229,12 @@ _ENGLISH = {
     "room": "Room “{room}” answers, at {address} (members: {count}).",
     "rooms_none": "No room answers on this network.",
     "chat_port_taken": "Port {port} of this machine, the chat's, is taken by {holders}.",
-    "chat_port_free": "Port {port} of this machine, the chat's, is free: no room is open here"
-    " on it.",
-    "discovery_port_taken": "Port {port} of this machine, for finding rooms, is taken by"
-    " {holders}.",
-    "discovery_port_free": "Port {port} of this machine, for finding rooms, is free: no room here"
+    "chat_port_free": "Port {port} of this machine, the chat's, is free: no room is open on it.",
+    "discovery_port_taken": "Port {port} of this machine, to find rooms by, is taken by {holders}.",
+    "discovery_port_free": "Port {port} of this machine, to find rooms by, is free: no room here"
     " can be found from elsewhere.",
     "holder": "{command} (process {pid})",
-    "holder_hidden": "a process of another user",
-    "holder_unknown": "a process that this system does not name",
+    "holder_hidden": "a process that the system does not show",
     "probing": "Asking {server} …",
     "probes": "{server} answered {answered} of {sent} probes: {median} ms there and back"
     " (median), {p95} ms for 95 %. Lost: {loss} %.",
@@ -263,15 +259,15 @@ _ENGLISH = {
     " Start one there: python3 udp_server.py --port {port}",
     "no_neighbour": "Likely cause: no machine on this network answers for the address {host}. The"
     " address is wrong, that machine is off, or the Wi-Fi keeps its users apart (client isolation,"
-    " usual in guest networks). Compare the address with what the server's machine shows; else use"
-    " a cable, another Wi-Fi or a phone's hotspot.",
+    " usual for guests). Compare the address with what the server's machine shows, then try a"
+    " cable, another Wi-Fi or a phone's hotspot.",
     "filtered": "Likely cause: the machine {host} is on this network, or was a minute ago, but lets"
     " nothing in on UDP port {port}: a firewall on it. Allow the port there (Linux: sudo ufw allow"
     " {port}/udp; Windows and macOS: allow Python in the firewall's settings).",
     "silent": "Likely cause, one of these: the address {host} is wrong, or that machine is off; a"
     " firewall there lets nothing in on UDP port {port}; the Wi-Fi keeps its users apart (client"
-    " isolation, usual in guest networks). Compare the address with what the server's machine"
-    " shows, allow the port there, then try a cable, another Wi-Fi or a phone's hotspot.",
+    " isolation, usual for guests). Compare the address with what the server's machine shows,"
+    " allow the port there, then try a cable, another Wi-Fi or a phone's hotspot.",
     "silent_here": "Likely cause: what holds port {port} of this machine is no server of this"
     " chat, or a firewall keeps this machine from itself. Start the server on another port:"
     " python3 udp_server.py --port 0",
@@ -279,10 +275,9 @@ _ENGLISH = {
     " Allow Python to use UDP in its settings, or give the server's address:"
     " python3 udp_client.py ADDRESS",
     "nothing_found": "Likely cause, one of these: no server is running; a firewall on its machine"
-    " lets nothing in on UDP port {port}; the Wi-Fi keeps its users apart (client isolation, usual"
-    " in guest networks). Start a room on one machine (python3 udp_server.py), then give its"
-    " address: python3 udp_client.py ADDRESS, or to see more: python3 udp_client.py --doctor"
-    " ADDRESS",
+    " lets nothing in on UDP ports {port} and {discovery_port}; the Wi-Fi keeps its users apart"
+    " (client isolation, usual for guests). Start a room somewhere: python3 udp_server.py. Then give"
+    " its address: python3 udp_client.py ADDRESS; to see more: python3 udp_client.py --doctor ADDRESS",
 }
 
 _RUSSIAN = {
@@ -298,8 +293,7 @@ _RUSSIAN = {
     "way_multicast6": "Групповая рассылка IPv6",
     "way_broadcast": "Рассылка всем на {target}",
     "echo_returned": "{way} через {name}: уходит и возвращается.",
-    "echo_lost": "{way} через {name}: уходит, но не возвращается: возможно, её держит"
-    " брандмауэр этой машины.",
+    "echo_lost": "{way} через {name}: уходит, но не возвращается (брандмауэр?).",
     "echo_unsent": "{way} через {name}: отправить нельзя ({error}).",
     "echo_deaf": "Услышать возвращённое нельзя: порт {port} не получить ({error}).",
     "echo_note": "Возвращается собственная копия этой машины. Доносит ли её сеть до других машин,"
@@ -312,8 +306,7 @@ _RUSSIAN = {
     "discovery_port_free": "Порт для поиска комнат {port} на этой машине свободен: комнату на ней"
     " другие не найдут.",
     "holder": "{command} (процесс {pid})",
-    "holder_hidden": "процесс другого пользователя",
-    "holder_unknown": "процесс, которого эта система не называет",
+    "holder_hidden": "чем — эта система не показывает",
     "probing": "Спрашиваю {server} …",
     "probes": "{server}: ответов {answered} на {sent} проб; туда и обратно {median} мс (медиана),"
     " 95 % — до {p95} мс. Потеряно: {loss} %.",
@@ -355,9 +348,9 @@ _RUSSIAN = {
     " Python пользоваться UDP в его настройках или укажите адрес сервера:"
     " python3 udp_client.py АДРЕС",
     "nothing_found": "Вероятная причина, одна из этих: ни один сервер не запущен; брандмауэр на его"
-    " машине ничего не пропускает на порт UDP {port}; Wi-Fi разделяет своих пользователей"
-    " (изоляция клиентов, обычная в гостевых сетях). Откройте комнату на одной из машин"
-    " (python3 udp_server.py), затем укажите её адрес: python3 udp_client.py АДРЕС, а чтобы узнать"
+    " машине ничего не пропускает на порты UDP {port} и {discovery_port}; Wi-Fi разделяет своих"
+    " пользователей (изоляция клиентов, обычная в гостевых сетях). Откройте где-нибудь комнату:"
+    " python3 udp_server.py. Затем укажите её адрес: python3 udp_client.py АДРЕС; чтобы узнать"
     " больше: python3 udp_client.py --doctor АДРЕС",
 }
 
@@ -426,16 +419,15 @@ def _listen(echoes: Mapping[int, Echo], listeners: Sequence[socket.socket]) -> N
                     echoes[packet.nonce].returned = True
 
 
-def port_holders(port: int) -> list[tuple[int, str]] | None:
-    """(process, its command line) of everyone with a UDP socket on this port, here.
+def port_holders(port: int) -> list[tuple[int, str]]:
+    """(process, its command line) of everyone with a UDP socket on this port of this machine.
 
-    An empty command line and process 0 stand for one that may not be looked at. None where the
-    system does not tell: macOS, Windows. Linux: /proc/net/udp has the inodes of the sockets, and
-    /proc/PID/fd who has them open.
+    Process 0 stands for one that the system does not show: on macOS and Windows any, on Linux
+    another user's. There /proc/net/udp has the sockets' inodes, and /proc/PID/fd who has them.
     """
     tables = [_read(PROC / "net" / name) for name in ("udp", "udp6")]
     if not any(tables):
-        return None
+        return [(0, "")] if port_is_taken(port) else []
     sockets = {f"socket:[{inode}]" for table in tables for inode in inodes_of_port(table, port)}
     if not sockets:
         return []
@@ -480,8 +472,8 @@ def port_is_taken(port: int) -> bool:
 def probe(address: tuple[Any, ...], family: int, short_count: int) -> Probing:
     """Sends short probes, then LONG_PROBE_COUNT long ones, and collects what comes back.
 
-    Raises nothing. The socket is connected: only then is it told that nothing listens, by an ICMP error, and
-    it hears nobody but the server.
+    Raises nothing. The socket is connected: only then is it told, by an ICMP error, that nothing
+    listens; and it hears nobody but the server.
     """
     probing = Probing()
     try:
@@ -559,7 +551,8 @@ def main_checks(
         probed = rooms[:ROOMS_PROBED_MAX]
         joinable_count = sum(report.server(room.address, ROOM_PROBE_COUNT) for room in probed)
         return 0 if joinable_count else 1
-    report.tell(nothing_found(interfaces, echoes, deaf), port=DEFAULT_PORT)
+    key = nothing_found(interfaces, echoes, deaf)
+    report.tell(key, port=DEFAULT_PORT, discovery_port=discovery_port)
     return 1
 
 
@@ -620,14 +613,10 @@ class _Report:
 
     def port(self, which: str, port: int) -> None:
         """`which` is chat or discovery."""
-        holders = port_holders(port)
-        if holders is None:
-            named = [self.text("holder_unknown")] if port_is_taken(port) else []
-        else:
-            named = [
-                self.text("holder" if pid else "holder_hidden", command=command, pid=pid)
-                for pid, command in holders
-            ]
+        named = [
+            self.text("holder" if pid else "holder_hidden", command=command, pid=pid)
+            for pid, command in port_holders(port)
+        ]
         taken = "taken" if named else "free"
         self.tell(f"{which}_port_{taken}", port=port, holders=", ".join(named))
 

@@ -279,11 +279,16 @@ class KeyDecoder:
             # The ending may have begun, or a "\r\n".
             pasted = re.sub(r"(\x1b(\[(2(0(1)?)?)?)?|\r)\Z", "", self._waiting)
             self._waiting = self._waiting[len(pasted) :]
-        first, *others = re.split(r"\r\n|\r|\n", pasted.replace("\t", PASTED_TAB))
+        first, *others = pasted_lines(pasted)
         keys.append(first)
         for line in others:
             keys += [Key.ENTER, line]
         return bool(ending)
+
+
+def pasted_lines(text: str) -> list[str]:
+    """The lines of a pasted text; the last has no end, and is empty where the text has one."""
+    return re.split(r"\r\n|\r|\n", text.replace("\t", PASTED_TAB))
 
 
 def _until_control(text: str) -> tuple[str, str]:
@@ -467,11 +472,11 @@ def block_rows(
     room = max(1, rows - 1)
     status_rows = [shortened(clean(status), cells_max)] if status and room >= 2 else []
     room -= len(status_rows)
-    pending_rows = _pending_rows(pending, min(PENDING_ROWS_MAX, room // 2), cells_max)
-    room -= len(pending_rows)
+    waiting = pending_rows(pending, min(PENDING_ROWS_MAX, room // 2), cells_max)
+    room -= len(waiting)
     start = min(max(0, cursor_row - room // 2), max(0, len(typed) - room))
     return Block(
-        pending_rows,
+        waiting,
         typed[start : start + room],
         status_rows,
         cursor_row - start,
@@ -496,7 +501,8 @@ def _typed_rows(text: str, cursor: int, cells_max: int) -> tuple[list[str], int,
     return typed, cursor_row, text[starts[cursor_row] : cursor]
 
 
-def _pending_rows(pending: Sequence[str], rows_max: int, cells_max: int) -> list[str]:
+def pending_rows(pending: Sequence[str], rows_max: int, cells_max: int) -> list[str]:
+    """What is pending, a row each; if it is too much, the newest of it."""
     if not pending or not rows_max:
         return []
     hidden_count = 0 if len(pending) <= rows_max else len(pending) - rows_max + 1

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -267,10 +267,11 @@ _Number = TypeVar("_Number", bound=IntEnum)
 
 
 def _number(kind: type[_Number], value: int) -> _Number:
-    try:
-        return kind(value)
-    except ValueError:
-        raise MalformedDatagram(f"unknown {kind.__name__}") from None
+    # The enum's own table of values: calling the class costs four times as much, once per line.
+    number = kind._value2member_map_.get(value)
+    if number is None:
+        raise MalformedDatagram(f"unknown {kind.__name__}")
+    return cast(_Number, number)
 
 
 def _bounded(text: bytes, bytes_max: int) -> bytes:
@@ -347,22 +348,14 @@ class Event:
     LAYOUT: ClassVar[Struct] = Struct("!BBBHQII")
 
     def encode(self) -> bytes:
-        name = _bounded(self.name.encode(), NAME_BYTES_MAX)
-        to = _bounded(self.to.encode(), NAME_BYTES_MAX)
-        text = _bounded(self.text.encode(), TEXT_BYTES_MAX)
-        return b"%b%b%b%b" % (
-            self.LAYOUT.pack(
-                self.kind,
-                len(name),
-                len(to),
-                len(text),
-                self.time_ms,
-                self.member,
-                self.message_id,
-            ),
-            name,
-            to,
-            text,
+        return encode_event(
+            self.kind,
+            self.time_ms,
+            self.name,
+            self.to,
+            self.text,
+            self.member,
+            self.message_id,
         )
 
     @classmethod
@@ -379,6 +372,24 @@ class Event:
             member,
             message_id,
         )
+
+
+def encode_event(
+    kind: EventKind,
+    time_ms: int,
+    name: str,
+    to: str,
+    text: str,
+    member: int,
+    message_id: int,
+) -> bytes:
+    """The bytes of an `Event` that nobody needs as an object: a server makes one for each line."""
+    name_bytes = _bounded(name.encode(), NAME_BYTES_MAX)
+    to_bytes = _bounded(to.encode(), NAME_BYTES_MAX)
+    text_bytes = _bounded(text.encode(), TEXT_BYTES_MAX)
+    lengths = len(name_bytes), len(to_bytes), len(text_bytes)
+    head = Event.LAYOUT.pack(kind, *lengths, time_ms, member, message_id)
+    return b"%b%b%b%b" % (head, name_bytes, to_bytes, text_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ from protocol import (
     Welcome,
     check_name,
     decode,
+    encode_event,
     name_key,
     sender_and_timestamp,
 )
@@ -550,8 +551,10 @@ class ChatRoom:
     def _append_room(
         self, kind: EventKind, member: Member, text: str = "", message_id: int = 0
     ) -> int:
-        event = Event(kind, self._unix_ms(), member.name, "", text, member.number, message_id)
-        return self.log.append(event.encode(), self._now)
+        event = encode_event(
+            kind, self._unix_ms(), member.name, "", text, member.number, message_id
+        )
+        return self.log.append(event, self._now)
 
     def _append_inbox(self, member: Member, encoded: bytes) -> None:
         seq = member.inbox.log.append(encoded, self._now)

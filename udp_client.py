@@ -221,9 +221,11 @@ class UdpClient:
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
+            self._send(sock, session.datagrams_to_send())  # LEAVE, if the writer is who calls
             sock.close()
             with self._lock:
-                session.leave(time.monotonic())  # if no BYE came: "left" all the same
+                while (at := session.next_timeout()) is not None:
+                    session.handle_timeout(at)  # if no BYE came: "left" all the same
         finally:
             self._closing.release()
         self._dispatch()
@@ -277,14 +279,17 @@ class UdpClient:
                     self._sleeps_until = 0.0
                     continue
                 self._stepped.notify_all()
-            for datagram in datagrams:
-                try:
-                    sock.sendto(datagram, session.server)
-                except OSError as error:
-                    # No route, no network, a full buffer: as good as lost on the way, and
-                    # repaired like that.
-                    logger.debug("sendto: %s", error)
+            self._send(sock, datagrams)
             self._dispatch()
+
+    def _send(self, sock: socket.socket, datagrams: list[bytes]) -> None:
+        for datagram in datagrams:
+            try:
+                sock.sendto(datagram, self._session.server)  # type: ignore[union-attr]
+            except OSError as error:
+                # No route, no network, a full buffer: as good as lost on the way, and
+                # repaired like that.
+                logger.debug("sendto: %s", error)
 
     def _dispatch(self) -> None:
         """Calls back with what has happened. Whichever thread is first does it for both."""
@@ -437,7 +442,7 @@ class _Conversation:
                 # The reader of our output has gone (`… | head`): there is nobody to talk to.
                 sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
                 if not self._leaving:
-                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), signal.SIGTERM)
 
     def tell(self, key: str, **values: object) -> None:
         """Says something about the program itself, where it disturbs no output."""
@@ -459,14 +464,15 @@ class _Conversation:
 
     def leave(self) -> None:
         """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
+        self._leaving = True
         with contextlib.suppress(KeyboardInterrupt):
-            self._leaving = True
             self.client.close()
         self._left = True
 
     def interrupt(self, number: int, _: object) -> None:
-        """Ends what the main thread is doing; a signal handler."""
-        if not self._left and (number == signal.SIGINT or not self._leaving):
+        """Ends what the main thread is doing; a signal handler. Only Ctrl-C does it twice."""
+        first, self._leaving = not self._leaving, True
+        if not self._left and (first or number == signal.SIGINT):
             raise KeyboardInterrupt
 
     def do(self, command: Command) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import socket
 import sys
@@ -112,6 +113,7 @@ class PlainUdpServer:
         self.counters: Counter[str] = Counter()
         """Datagrams by what became of them: received, sent, send errors, ignored."""
         self._members: dict[Address, _Member] = {}
+        self._looked_at = time.monotonic()
         self._stopping = False
         self._serving = threading.RLock()  # so that `close` takes no socket from under `serve`
         self._thread: threading.Thread | None = None
@@ -211,6 +213,9 @@ class PlainUdpServer:
         self._send(_now(Kind.WELCOME, name, text), address)
 
     def _drop_silent(self, now: float) -> None:
+        if now - self._looked_at < WAIT_SECONDS:
+            return
+        self._looked_at = now
         for address, member in list(self._members.items()):
             if now - member.heard_at > self.settings.timeout_seconds:
                 self._drop(address, "timeout")
@@ -435,8 +440,7 @@ class PlainUdpClient:
             logger.exception("on_event failed for %r", event)
 
 
-_TOO_LARGE = (90, 40, 10040)
-"""EMSGSIZE on Linux, on BSD and macOS, on Windows."""
+_TOO_LARGE = (errno.EMSGSIZE, 10040)  # the second is Windows' own number for it
 
 
 def _now(kind: Kind, name: str = "", text: str = "") -> Message:
@@ -451,9 +455,11 @@ def _resolve(host: str, port: int) -> Any:
 
 def _wake(sock: socket.socket) -> None:
     """Ends a wait in `recvfrom` in the one way that works everywhere: with a datagram."""
-    loopback = "::1" if sock.family == socket.AF_INET6 else "127.0.0.1"
-    with contextlib.suppress(OSError), socket.socket(sock.family, socket.SOCK_DGRAM) as alarm:
-        alarm.sendto(b"", (loopback, sock.getsockname()[1]))
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "::1" if sock.family == socket.AF_INET6 else "127.0.0.1"
+    with contextlib.suppress(OSError):
+        sock.sendto(b"", (host, port))
 
 
 # --- the command -----------------------------------------------------------------------------

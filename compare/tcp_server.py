@@ -22,7 +22,6 @@ import argparse
 import contextlib
 import logging
 import selectors
-import signal
 import socket
 import sys
 import threading
@@ -415,7 +414,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate",
         type=float,
-        default=TcpSettings.message_rate,
+        default=TcpSettings().message_rate,
         metavar="N",
         help="lines a second that one member may say in the long run, 0: no limit"
         " (default: %(default)g)",

@@ -8,6 +8,7 @@ get them past the first checks. Each meets both machines, in every state they ha
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -46,7 +47,7 @@ from protocol import (
     decode,
 )
 from session import State
-from tests.machines import RoomBench, SessionBench, of_type, reseal
+from tests.machines import Peer, RoomBench, SessionBench, of_type, reseal
 
 MANY = settings(
     max_examples=150,
@@ -55,6 +56,7 @@ MANY = settings(
     derandomize=True,
 )
 STRANGER: Address = ("192.0.2.66", 666)
+IDS = {"session_id", "client_id", "epoch"}
 
 
 # --- what an attacker can make ---------------------------------------------------------------
@@ -128,6 +130,7 @@ def to_room(
             numbers(64, *small),
             numbers(64, *small),
             numbers(64, *small),
+            numbers(32),
             st.booleans(),
         ),
         say,
@@ -217,6 +220,15 @@ def encoded(packet: Packet) -> bytes:
     return packet.encode()[:DATAGRAM_BYTES_MAX]
 
 
+def _malformed(datagram: bytes) -> str:
+    """Why this is no packet; empty if it is one."""
+    try:
+        decode(datagram)
+    except ChatError as error:
+        return str(error)
+    return ""
+
+
 @st.composite
 def mutated(draw: st.DrawFn, datagrams: list[bytes]) -> bytes:
     """A valid datagram with bytes changed, added or taken away, and a checksum that agrees."""
@@ -234,7 +246,7 @@ def mutated(draw: st.DrawFn, datagrams: list[bytes]) -> bytes:
 # --- the room --------------------------------------------------------------------------------
 
 
-def _talking_room() -> RoomBench:
+def _talking_room() -> tuple[RoomBench, Peer, Peer]:
     """Anna, who is attacked, and Boris, who attacks, in the middle of a conversation."""
     bench = RoomBench()
     anna, boris = bench.join("Anna"), bench.join("Boris")
@@ -242,12 +254,12 @@ def _talking_room() -> RoomBench:
     boris.say("one", "two", more=True)  # held: incomplete
     anna.say("psst", kind=MessageKind.PRIVATE, to="Boris")
     bench.advance(0.05)
-    return bench
+    return bench, anna, boris
 
 
-def _anna(bench: RoomBench) -> tuple[object, ...]:
-    """What of Anna's only Anna may change."""
-    (member,) = [m for m in bench.room.members.values() if m.client_id == 0xC0001]
+def _own(peer: Peer) -> tuple[object, ...]:
+    """What of a member's only itself may change."""
+    member = peer.member
     return (
         member.name,
         member.address,
@@ -283,18 +295,14 @@ def _settle(bench: RoomBench) -> None:
 @example(b"\xff" * 1200)
 @example(b"\0" * 65_535)
 def test_bytes_that_are_no_packet_change_nothing_in_a_room_and_are_counted(data: bytes) -> None:
-    bench = _talking_room()
-    boris = next(m for m in bench.room.members.values() if m.name == "Boris")
+    bench, _, boris = _talking_room()
     for datagram in (data, reseal(b"UC\x01\x09" + bytes(4) + data)):
         for address in (STRANGER, boris.address):
-            try:
-                decode(datagram)
-            except ChatError as error:
+            if reason := _malformed(datagram):
                 before, counters = bench.state(), bench.room.counters.copy()
                 bench.take(datagram, address)
                 assert bench.state() == before
-                counted = bench.room.counters - counters
-                assert counted == {str(error): 1}
+                assert bench.room.counters - counters == {reason: 1}
     _settle(bench)
 
 
@@ -304,8 +312,7 @@ def test_a_strangers_packets_change_nothing_in_a_room_whatever_they_say(
     data: st.DataObject,
 ) -> None:
     """Somebody who overheard a session's id, but does not have its address."""
-    bench = _talking_room()
-    anna = next(m for m in bench.room.members.values() if m.name == "Anna")
+    bench, anna, _ = _talking_room()
     before = bench.state()
     for _ in range(5):
         packets = to_room(anna.session_id, anna.client_id, NO_COOKIE, bench.room.log.epoch)
@@ -320,19 +327,15 @@ def test_a_strangers_packets_change_nothing_in_a_room_whatever_they_say(
 @MANY
 @given(st.data())
 def test_a_hostile_member_harms_nobody_else(data: st.DataObject) -> None:
-    bench = _talking_room()
-    boris = next(m for m in bench.room.members.values() if m.name == "Boris")
-    peer = bench.peer("Boris", boris.address)
-    peer.client_id = boris.client_id
-    cookie = bench.room._cookie(boris.address, boris.client_id, bench.room._cookie_slot(bench.now))
-    session_id, client_id, epoch = boris.session_id, boris.client_id, bench.room.log.epoch
-    before = _anna(bench)
+    bench, anna, boris = _talking_room()
+    before = _own(anna)
     for _ in range(8):
-        packet = data.draw(to_room(session_id, client_id, cookie, epoch))
-        bench.receive(encoded(packet), boris.address)
-        assert _anna(bench) == before
-        now_in = [m for m in bench.room.members.values() if m.client_id == client_id]
-        session_id = now_in[0].session_id if now_in else session_id
+        packets = to_room(boris.session_id, boris.client_id, boris.cookie, boris.epoch)
+        boris.send(encoded(data.draw(packets)))
+        assert _own(anna) == before
+        for member in bench.room.members.values():
+            if member.client_id == boris.client_id:
+                boris.session_id = member.session_id
     _settle(bench)
     assert all(m.room.acked <= bench.room.log.latest for m in bench.room.members.values())
 
@@ -340,24 +343,25 @@ def test_a_hostile_member_harms_nobody_else(data: st.DataObject) -> None:
 @MANY
 @given(st.data())
 def test_valid_datagrams_with_changed_bytes_do_not_break_a_room(data: st.DataObject) -> None:
-    bench = _talking_room()
-    boris = next(m for m in bench.room.members.values() if m.name == "Boris")
-    peer = bench.peer("Boris", boris.address)
-    peer.session_id, peer.client_id = boris.session_id, boris.client_id
-    peer.cookie = bench.room._cookie(
-        boris.address, boris.client_id, bench.room._cookie_slot(bench.now)
-    )
-    valid: list[Packet] = [
+    bench, anna, boris = _talking_room()
+    valid = [packet.encode() for packet in _valid(boris)]
+    before = _own(anna)
+    for _ in range(6):
+        boris.send(data.draw(mutated(valid)))
+        assert _own(anna) == before
+    _settle(bench)
+
+
+def _valid(peer: Peer) -> list[Packet]:
+    """One of each packet that a member may send."""
+    return [
         peer.say_packet("three", first=3),
+        peer.say_packet("1 2", first=3, kind=MessageKind.SEEN),
+        peer.say_packet("", first=3, kind=MessageKind.STATS),
         peer.status_packet(ask=True),
-        peer.join_packet(epoch=bench.room.log.epoch),
+        peer.join_packet(epoch=peer.epoch, inbox_epoch=peer.inbox_epoch),
         Leave(peer.session_id, peer.timestamp()),
     ]
-    before = _anna(bench)
-    for _ in range(6):
-        bench.receive(data.draw(mutated([p.encode() for p in valid])), boris.address)
-        assert _anna(bench) == before
-    _settle(bench)
 
 
 def _extremes(packet: Packet, keep: set[str]) -> list[Packet]:
@@ -377,8 +381,6 @@ def _extremes(packet: Packet, keep: set[str]) -> list[Packet]:
 
 def _fits(packet: Packet) -> bytes | None:
     """The datagram, with numbers that are too big for their field at that field's end."""
-    import struct
-
     for bits in (64, 32, 16, 8):
         small = {
             f.name: min(getattr(packet, f.name), 2**bits - 1)
@@ -393,37 +395,37 @@ def _fits(packet: Packet) -> bytes | None:
 
 
 def test_every_number_at_either_end_does_not_break_a_room() -> None:
-    template = _talking_room()
+    _, _, template = _talking_room()
+    kinds = range(len(_valid(template)))
     count = 0
-    for kind in range(4):
-        index = 0
-        while True:
-            bench = _talking_room()
-            boris = next(m for m in bench.room.members.values() if m.name == "Boris")
-            peer = bench.peer("Boris", boris.address)
-            peer.session_id, peer.client_id = boris.session_id, boris.client_id
-            slot = bench.room._cookie_slot(bench.now)
-            peer.cookie = bench.room._cookie(boris.address, boris.client_id, slot)
-            packet: Packet = [
-                peer.status_packet(),
-                peer.join_packet(epoch=bench.room.log.epoch, inbox_epoch=boris.inbox.log.epoch),
-                peer.say_packet("x", first=3),
-                Leave(peer.session_id, peer.timestamp()),
-            ][kind]
-            packets = _extremes(packet, {"session_id", "client_id"})
-            if index >= len(packets):
-                break
-            datagram = _fits(packets[index])
-            index += 1
-            if datagram is None:
-                continue
-            count += 1
-            before = _anna(bench)
-            bench.receive(datagram, boris.address)
-            assert _anna(bench) == before
-            _settle(bench)
+    for kind in kinds:
+        for extreme in range(len(_extremes(_valid(template)[kind], IDS))):
+            bench, anna, boris = _talking_room()
+            datagram = _fits(_extremes(_valid(boris)[kind], IDS)[extreme])
+            if datagram is not None:
+                count += 1
+                before = _own(anna)
+                boris.send(datagram)
+                assert _own(anna) == before
+                _settle(bench)
     assert count > 60
-    assert template.names() == ["Anna", "Boris"]
+
+
+@pytest.mark.parametrize("kind", MessageKind)
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "9" * TEXT_BYTES_MAX, "9" * 860, "0 " * 450, "-1", "٣", "²", "\0", "x" * 900, "1\n2"],
+)
+def test_a_message_of_any_kind_may_have_any_text(kind: MessageKind, text: str) -> None:
+    bench, anna, boris = _talking_room()
+    bench.join("Clara")
+    boris.say("the rest", first=3)
+    before = _own(anna)
+    boris.say(text, first=4, kind=kind, to="Anna")
+    boris.say("still here", first=5)
+    assert bench.texts()[-1] == "still here"
+    assert _own(anna) == before
+    _settle(bench)
 
 
 def test_what_is_dropped_is_logged_at_debug_level_with_its_reason(
@@ -560,13 +562,11 @@ def test_bytes_that_are_no_packet_change_nothing_in_a_session_and_are_counted(
 ) -> None:
     bench = SITUATIONS[situation][0]()
     for datagram in (data, reseal(b"UC\x01\x08" + bytes(4) + data)):
-        try:
-            decode(datagram)
-        except ChatError as error:
+        if reason := _malformed(datagram):
             before, counters = _seen(bench), bench.session.counters.copy()
             bench.take(datagram)
             assert _seen(bench) == before
-            assert bench.session.counters - counters == {str(error): 1}
+            assert bench.session.counters - counters == {reason: 1}
     _settle_session(bench)
 
 
