@@ -58,6 +58,12 @@ def seen_text(seq: int, asker: Member, members: Iterable[Member]) -> str:
     return "\n".join([head, *_chunks(missing)[0]])
 
 
+def parse_asked(text: str, latest: int) -> list[int]:
+    """The sequence numbers in a question, as far as there are such events."""
+    words = [word for word in text.split()[:SEEN_MAX] if word.isdecimal() and len(word) <= 20]
+    return [seq for seq in map(int, words) if 0 < seq <= latest]
+
+
 def parse_seen(text: str) -> tuple[int, int, int, list[str]] | None:
     """(seq, have, total, names of those who have it not) of a SEEN; None if it is not one."""
     head, *names = text.split("\n")

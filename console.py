@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import sys
-import threading
 from types import FrameType
 from typing import Any
 
@@ -77,21 +76,20 @@ if sys.platform != "win32":
             """Ctrl-Z was pressed: `stop` is to be called."""
             self._keyboard, self._screen = sys.stdin.fileno(), sys.stdout.fileno()
             self._mode = KeyMode(self._keyboard)
-            # A signal's handler only wakes the reader: it may have interrupted a drawing.
+            # Signals wake the reader through a pipe: one that another thread gets would not end
+            # the main thread's wait. Nothing is drawn in a handler: it may interrupt a drawing.
             self._wakes, self._waker = os.pipe()
             os.set_blocking(self._waker, False)
+            self._waker_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
             self._handlers: dict[int, Any] = {}
-            if threading.current_thread() is threading.main_thread():
-                for number in (signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP):
-                    # Where nobody could let us go on again, SIGTSTP is ignored from the start.
-                    if number != signal.SIGTSTP or signal.getsignal(number) != signal.SIG_IGN:
-                        self._handlers[number] = signal.signal(number, self._wake)
+            for number in (signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP):
+                # Where nobody could let us go on again, SIGTSTP is ignored from the start.
+                if number != signal.SIGTSTP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._handlers[number] = signal.signal(number, self._note)
 
-        def _wake(self, number: int, _: FrameType | None) -> None:
+        def _note(self, number: int, _: FrameType | None) -> None:
             if number == signal.SIGTSTP:
                 self.stop_wanted = True
-            with contextlib.suppress(BlockingIOError):  # it has been woken often enough
-                os.write(self._waker, b"!")
 
         def read(self, timeout_seconds: float | None) -> bytes:
             """What was typed; nothing after the timeout, or if the screen may have changed.
@@ -129,6 +127,7 @@ if sys.platform != "win32":
             self.write(PASTE_MARKS_ON)
 
         def close(self) -> None:
+            signal.set_wakeup_fd(self._waker_before)
             for number, handler in self._handlers.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
             self._mode.leave()

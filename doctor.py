@@ -276,8 +276,9 @@ _ENGLISH = {
     " python3 udp_client.py ADDRESS",
     "nothing_found": "Likely cause, one of these: no server is running; a firewall on its machine"
     " lets nothing in on UDP ports {port} and {discovery_port}; the Wi-Fi keeps its users apart"
-    " (client isolation, usual for guests). Start a room somewhere: python3 udp_server.py. Then give"
-    " its address: python3 udp_client.py ADDRESS; to see more: python3 udp_client.py --doctor ADDRESS",
+    " (client isolation, usual for guests). Start a room: python3 udp_server.py. Then give its"
+    " address: python3 udp_client.py ADDRESS; or, to see more, python3 udp_client.py --doctor"
+    " ADDRESS",
 }
 
 _RUSSIAN = {

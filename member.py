@@ -14,8 +14,8 @@ REPAIRS_PER_SECOND = 200.0
 REPAIR_BURST = 64
 """Repairs to one member: enough to catch up in seconds, too little to drown a bad link."""
 
-INBOX_ENTRIES_MAX = 512
-INBOX_BYTES_MAX = 256 * 1024
+INBOX_ENTRIES_MAX = 2048
+INBOX_BYTES_MAX = 1024 * 1024
 """An inbox holds what its member has not yet acknowledged; enough for a roster of thousands."""
 
 

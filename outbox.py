@@ -31,7 +31,7 @@ LATE_RATIO = 0.015
 twice or three times. It costs one datagram where the line costs one for each member."""
 
 DATAGRAMS_IN_FLIGHT_MAX = 4
-"""SAY datagrams repeated at one retransmission timeout."""
+"""SAY datagrams that the server is not known to have: what a burst may be on any link."""
 
 
 class PendingFull(ChatError):
@@ -69,6 +69,11 @@ class Outbox:
         self._copy_at = NEVER
 
     @property
+    def has_fresh(self) -> bool:
+        """Whether something was not sent yet, though the window may not allow it."""
+        return self._next_id - 1 > self.sent_until
+
+    @property
     def first_id(self) -> int:
         """The oldest message that may have to be sent."""
         return next((i for i in self.pending if i > self._confirmed), self._next_id)
@@ -83,7 +88,9 @@ class Outbox:
             self._queue(Message(self._next_id, kind, part, to, more))
 
     def ask(self, kind: MessageKind, text: str = "") -> None:
-        """Has a question of the client's own wait: one more is never too much."""
+        """Has a question of the client's own wait, unless the same one does already."""
+        if any(pending.message.kind is kind for pending in self.pending.values()):
+            return
         self._queue(Message(self._next_id, kind, text))
 
     def overtaken(self) -> list[int]:
@@ -109,7 +116,7 @@ class Outbox:
 
     def resume(self, received: int) -> None:
         """A session begins. The server has messages up to this one: what is newer is sent."""
-        self.received = self.sent_until = received
+        self.received = self.sent_until = min(received, self._next_id - 1)
         self.stop()
         self._tries = self._copies = 0
 
@@ -119,7 +126,10 @@ class Outbox:
         if until <= self.sent_until:
             return []
         # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
-        chunks = self._chunks(range(self.received + 1, until + 1))
+        chunks = self._chunks(range(self.received + 1, until + 1))[:DATAGRAMS_IN_FLIGHT_MAX]
+        until = chunks[-1][-1].message.message_id
+        if until <= self.sent_until:
+            return []
         if len(chunks) > 1:
             chunks = self._chunks(range(self.sent_until + 1, until + 1))
         self.sent_until = until
@@ -140,7 +150,7 @@ class Outbox:
         self._loss.update(True)
         self._tries += 1
         self._retry_at = now + self._rtt.backed_off(self._tries) * self._jitter()
-        return self._sent(chunks[:DATAGRAMS_IN_FLIGHT_MAX], now)
+        return self._sent(chunks, now)
 
     def copy(self, now: float) -> list[tuple[Message, ...]]:
         """On a link that loses: the same again, before anything could be known to be lost."""
@@ -178,6 +188,7 @@ class Outbox:
 
     def note_received(self, received: int, now: float) -> None:
         """The server has everything up to this message."""
+        received = min(received, self.sent_until)
         if received > self.received:
             self.received = received
             self._tries = 0

@@ -13,12 +13,13 @@ import atexit
 import contextlib
 import contextvars
 import os
+import signal
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from prompt_toolkit.application import Application
+from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.filters import Condition
@@ -133,7 +134,8 @@ class PromptToolkitTerminal(Terminal):
 
         @bindings.add("c-z")
         def _(event: KeyPressEvent) -> None:
-            event.app.suspend_to_background()
+            if sys.platform != "win32":
+                run_in_terminal(self._stop)
 
         @bindings.add("tab")
         def _(event: KeyPressEvent) -> None:
@@ -176,12 +178,22 @@ class PromptToolkitTerminal(Terminal):
         with self._changed:
             self._loop = asyncio.get_running_loop()
             self._context = contextvars.copy_context()
+        # Has its history loaded, which the end of the last run may have broken off.
+        self._buffer.reset(self._buffer.document)
 
     def _end(self) -> None:
         with self._changed:
             self._loop = None
             self._in_frame = False
             self._print()
+
+    if sys.platform != "win32":
+
+        def _stop(self) -> None:
+            """Gives the terminal back, stops the process, and goes on when that is let go on."""
+            self._mode.leave()
+            os.kill(os.getpid(), signal.SIGTSTP)
+            self._mode.enter()
 
     def _accept(self, buffer: Buffer) -> bool:
         self._application.exit(result=buffer.text)

@@ -826,8 +826,8 @@ def decode(datagram: bytes) -> Packet:
         raise MalformedDatagram("not udp-chat")
     if zlib.crc32(datagram[HEADER_BYTES:], zlib.crc32(datagram[: _HEAD.size])) != checksum:
         raise MalformedDatagram("bad checksum")
-    if version != VERSION:
-        raise UnsupportedVersion(version)
+    if version != VERSION and packet_type != PacketType.REFUSED:
+        raise UnsupportedVersion(version)  # a REFUSED says just that, so it is read in any
     packet_class = _PACKETS.get(packet_type)
     if packet_class is None:
         raise MalformedDatagram("unknown PacketType")

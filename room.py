@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from answers import SEEN_MAX, roster_texts, seen_text, stats_texts
+from answers import parse_asked, roster_texts, seen_text, stats_texts
 from cookies import Cookies
 from delivery import COPY_SPACING_SECONDS, RTO_MIN_SECONDS, EventLog, TokenBucket
 from member import Member, Place, Traffic
@@ -63,7 +63,8 @@ logger = logging.getLogger("udp_chat.server")
 
 ACK_DELAY_MIN_SECONDS = 0.005
 ACK_DELAY_PER_MEMBER_SECONDS = 0.0002
-"""So that acknowledgements never come faster than 5000 a second, whatever the room's size."""
+"""So that acknowledgements come no faster than some 7000 a second, whatever the room's size:
+each client waits for half the delay to the whole of it."""
 
 ACK_DELAY_MAX_SECONDS = 2.0
 
@@ -581,8 +582,8 @@ class ChatRoom:
         self._append_answer(EventKind.ROSTER, member, texts, message_id)
 
     def _append_seen(self, member: Member, message: Message) -> None:
-        asked = [int(word) for word in message.text.split()[:SEEN_MAX] if word.isdecimal()]
-        texts = [seen_text(seq, member, self.members.values()) for seq in asked or [0]]
+        asked = parse_asked(message.text, self.log.latest) or [0]
+        texts = [seen_text(seq, member, self.members.values()) for seq in asked]
         self._append_answer(EventKind.SEEN, member, texts, message.message_id)
 
     def _append_stats(self, member: Member, message_id: int) -> None:

@@ -81,7 +81,7 @@ ACK_AGAIN_SECONDS = 0.025
 """Copies that arrive this soon after an acknowledgement were not sent for lack of it."""
 
 LEAVE_TRIES = 5
-"""With 20 % loss each way, one leave in 160 is left to the server's timeout."""
+"""With 20 % loss each way, one leave in 3000 is left to the server's timeout."""
 
 SEEN_LINES = 3
 """Lines of mine that "who has them?" is about."""
@@ -202,8 +202,8 @@ class ChatSession:
 
     @property
     def has_output(self) -> bool:
-        """Whether `datagrams_to_send` has something, but for fresh messages."""
-        return bool(self._outgoing)
+        """Whether `datagrams_to_send` may have something."""
+        return bool(self._outgoing) or (self.state is State.JOINED and self._outbox.has_fresh)
 
     @property
     def has_events(self) -> bool:
@@ -240,9 +240,10 @@ class ChatSession:
     def leave(self, now: float) -> None:
         """Says LEAVE, repeated until the server says BYE; harmless in any state."""
         self._now = now
-        if self.state is State.JOINED:
+        if self.state in (State.JOINED, State.REJOINING):
+            # Also while rejoining: the server may still have us.
             self.state = State.LEAVING
-            self._join_at = NEVER  # a WELCOME at a new address would bring us back in
+            self._join_at = NEVER  # a WELCOME would bring us back in
             self._leave_at = now
             self._on_leave_timer()
         elif self.state is not State.LEAVING:

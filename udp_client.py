@@ -221,7 +221,7 @@ class UdpClient:
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
-            self._send(sock, session.datagrams_to_send())  # LEAVE, if the writer is who calls
+            self._send(session.datagrams_to_send())  # LEAVE, if the writer is who calls
             sock.close()
             with self._lock:
                 while (at := session.next_timeout()) is not None:
@@ -236,6 +236,8 @@ class UdpClient:
         session = self._session
         assert session is not None, "start first"
         with self._stepped:
+            if self._stopping or session.state is State.CLOSED:
+                raise ChatError("this client has left: nothing can be said any more")
             session.say(text, time.monotonic(), kind, to)
             self._stepped.notify_all()
 
@@ -258,9 +260,8 @@ class UdpClient:
             self._dispatch()
 
     def _write(self) -> None:
-        session, sock = self._session, self._socket
+        session = self._session
         assert session is not None
-        assert sock is not None
         while True:
             with self._stepped:
                 now = time.monotonic()
@@ -279,13 +280,16 @@ class UdpClient:
                     self._sleeps_until = 0.0
                     continue
                 self._stepped.notify_all()
-            self._send(sock, datagrams)
+            self._send(datagrams)
             self._dispatch()
 
-    def _send(self, sock: socket.socket, datagrams: list[bytes]) -> None:
+    def _send(self, datagrams: list[bytes]) -> None:
+        session, sock = self._session, self._socket
+        assert session is not None
+        assert sock is not None
         for datagram in datagrams:
             try:
-                sock.sendto(datagram, self._session.server)  # type: ignore[union-attr]
+                sock.sendto(datagram, session.server)
             except OSError as error:
                 # No route, no network, a full buffer: as good as lost on the way, and
                 # repaired like that.

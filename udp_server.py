@@ -36,6 +36,10 @@ SEND_RETRY_SECONDS = 0.05
 """How long a full send buffer is waited for before a datagram is given up to the repair."""
 
 
+MEMBERS_MAX = 10_000
+"""The most that `--max-members` takes: their roster is to fit a member's inbox."""
+
+
 class UdpServer:
     """A room on a UDP socket, served by one thread.
 
@@ -198,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-members",
-        type=_positive_int,
+        type=_member_count,
         default=defaults.members_max,
         metavar="N",
         help="refuse more than N (default: %(default)s)",
@@ -269,6 +273,13 @@ def _positive_int(text: str) -> int:
     number = _count(text)
     if number == 0:
         raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _member_count(text: str) -> int:
+    number = _positive_int(text)
+    if number > MEMBERS_MAX:
+        raise argparse.ArgumentTypeError(f"at most {MEMBERS_MAX}: more names fit no inbox")
     return number
 
 

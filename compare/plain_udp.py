@@ -455,10 +455,10 @@ def _resolve(host: str, port: int) -> Any:
 
 def _wake(sock: socket.socket) -> None:
     """Ends a wait in `recvfrom` in the one way that works everywhere: with a datagram."""
-    host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
-        host = "::1" if sock.family == socket.AF_INET6 else "127.0.0.1"
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it is closed already
+        host, port = sock.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):
+            host = "::1" if sock.family == socket.AF_INET6 else "127.0.0.1"
         sock.sendto(b"", (host, port))
 
 

@@ -48,8 +48,12 @@ from protocol import DEFAULT_PORT, name_key
 
 logger = logging.getLogger("udp_chat.compare.tcp_server")
 
-QUEUE_BYTES_MAX = 256 * 1024
-"""What may wait for one member beyond the kernel's buffer: some four thousand lines."""
+QUEUE_BYTES_MAX = 1024 * 1024
+"""What may wait for one member beyond the kernel's buffer. As much as one member may say at once
+at the default rate, so that a burst drops nobody who reads."""
+
+LINE_BYTES = 1024
+"""A longer line counts as several."""
 
 HELLO_SECONDS = 10.0
 """How long a connection may be silent before it has said who it is."""
@@ -166,7 +170,8 @@ class TcpServer:
         self._lock = threading.Lock()
         self._members: dict[str, _Member] = {}
         self._connections: dict[socket.socket, threading.Thread] = {}
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._ending = threading.Event()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_sender.setblocking(False)
         self._serving = threading.RLock()  # so that `close` takes no socket from under `serve`
@@ -192,7 +197,7 @@ class TcpServer:
 
     def stop(self) -> None:
         """Asks `serve` to say goodbye and return; safe in a signal handler."""
-        self._stopping.set()
+        self._stopping = True
         with contextlib.suppress(OSError):
             self._wake_sender.send(b"\0")
 
@@ -208,7 +213,7 @@ class TcpServer:
     def serve(self) -> None:
         """Runs the room until `stop` or `close`."""
         with self._serving:
-            if not self._stopping.is_set():
+            if not self._stopping:
                 try:
                     self._accept_all()
                 finally:
@@ -220,7 +225,7 @@ class TcpServer:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
-            while not self._stopping.is_set():
+            while not self._stopping:
                 # A while only: Windows runs signal handlers between waits, not in them.
                 selector.select(WAIT_SECONDS)
                 try:
@@ -231,7 +236,7 @@ class TcpServer:
                     continue  # it has gone again, which some systems tell this way
                 except OSError as error:
                     logger.warning("accept: %s", error)
-                    self._stopping.wait(PAUSE_SECONDS)
+                    self._ending.wait(PAUSE_SECONDS)
                     continue
                 self._take_in(sock, address)
 
@@ -255,6 +260,7 @@ class TcpServer:
 
     def _end_all(self) -> None:
         with self._lock:
+            self._ending.set()
             for member in self._members.values():
                 member.finish(Message(Kind.BYE, text="shutting_down"))
             self._members.clear()
@@ -274,7 +280,6 @@ class TcpServer:
         """The life of one connection: its reader thread."""
         member = None
         try:
-            sock.setblocking(True)
             sock.settimeout(HELLO_SECONDS)
             prepare(sock, self.settings.keepalive)
             messages = messages_from(sock)
@@ -287,16 +292,17 @@ class TcpServer:
                 sock.sendall(frame(Message(Kind.REFUSED, text=member)))
                 return
             reason = "disconnected"  # unless it says that it leaves
-            bucket = TokenBucket(
-                self.settings.message_rate, 2 * self.settings.message_rate, time.monotonic()
-            )
+            rate = self.settings.message_rate
+            bucket = TokenBucket(rate, max(1, 2 * rate), time.monotonic())
             for message in messages:
                 if message.kind is Kind.LEAVE:
                     reason = "left"
                     break
-                self._pause(bucket)
-                if message.kind is Kind.SAY:
-                    self._relay(member, message.text)
+                if message.kind is not Kind.SAY:
+                    raise MalformedMessage("not what a member says")
+                self._pause(bucket, 1 + len(message.text.encode()) // LINE_BYTES)
+                if not self._relay(member, message.text):
+                    break  # it has been let go, but goes on talking
         except (MalformedMessage, TextTooLong) as error:
             logger.info("%s: %s", address, error)
             reason = "malformed"
@@ -317,10 +323,11 @@ class TcpServer:
             with self._lock:
                 del self._connections[sock]
 
-    def _pause(self, bucket: TokenBucket) -> None:
+    def _pause(self, bucket: TokenBucket, lines: int) -> None:
         """Holds back who says too much at once: it is read later, so it can send only later."""
-        while not bucket.take(1, now := time.monotonic()) and not self._stopping.is_set():
-            self._stopping.wait(bucket.ready_at(1) - now)
+        lines = min(lines, int(bucket.burst))
+        while not bucket.take(lines, now := time.monotonic()) and not self._ending.is_set():
+            self._ending.wait(bucket.ready_at(lines) - now)
 
     # --- the room ----------------------------------------------------------------------------
 
@@ -331,7 +338,7 @@ class TcpServer:
             return why
         member = _Member(name, sock, self.settings.queue_bytes_max)
         with self._lock:
-            if self._stopping.is_set():
+            if self._ending.is_set():
                 return "shutting_down"
             if name_key(name) in self._members:
                 return "name_in_use"
@@ -348,10 +355,13 @@ class TcpServer:
         logger.info("%s joined", name)
         return member
 
-    def _relay(self, member: _Member, text: str) -> None:
+    def _relay(self, member: _Member, text: str) -> bool:
+        """Relays a line to everyone, its speaker too; false if that is no member any more."""
         with self._lock:
-            if self._members.get(name_key(member.name)) is member:
-                self._post_to_all(_now(Kind.CHAT, member.name, text))
+            if self._members.get(name_key(member.name)) is not member:
+                return False
+            self._post_to_all(_now(Kind.CHAT, member.name, text))
+        return True
 
     def _release(self, member: _Member, reason: str) -> None:
         """Lets a member go, if it has not been let go already."""
@@ -434,8 +444,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-
-    def open_server() -> TcpServer:
+    try:
         settings = TcpSettings(
             room=arguments.room,
             members_max=arguments.max_members,
@@ -443,9 +452,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             queue_bytes_max=arguments.queue,
             keepalive=keepalive_of(parser, arguments),
         )
-        return TcpServer(arguments.host, arguments.port, settings)
-
-    return run_server(open_server, arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    return run_server(lambda: TcpServer(arguments.host, arguments.port, settings), arguments)
 
 
 if __name__ == "__main__":

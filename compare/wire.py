@@ -31,13 +31,14 @@ import ctypes
 import dataclasses
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from struct import pack
+from struct import pack, unpack_from
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from compare.link import DIRECTIONS, PROTOCOLS, Quality, Tally
@@ -63,18 +64,14 @@ _NETMASK = "255.255.0.0"
 _NETWORK = {"a": "10.91.1.", "b": "10.91.2."}
 _ADDRESSES_MAX = 250
 
-# From linux/sched.h, linux/if_tun.h, linux/sockios.h, linux/if.h.
+# From linux/sched.h, linux/if_tun.h, linux/sockios.h, linux/if.h, linux/rtnetlink.h.
 _CLONE_NEWNET = 0x40000000
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
-_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFMTU, _SIOCSIFTXQLEN = (
-    0x8914,
-    0x8916,
-    0x891C,
-    0x8922,
-    0x8943,
-)
+_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFMTU = 0x8914, 0x8916, 0x891C, 0x8922
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_NETLINK_ROUTE, _RTM_NEWLINK, _IFLA_TXQLEN = 0, 16, 13
+_NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
 
 _T = TypeVar("_T")
 
@@ -273,12 +270,14 @@ class Wire:
         }
 
     def _change(self, **settings: Setting) -> None:
+        changed = {}
         for position, direction in enumerate(DIRECTIONS):
             values: dict[str, Any] = {
                 name: value[position] if isinstance(value, tuple) else value
                 for name, value in settings.items()
             }
-            self.qualities[direction] = dataclasses.replace(self.qualities[direction], **values)
+            changed[direction] = dataclasses.replace(self.qualities[direction], **values)
+        self.qualities = changed
 
     def _set_cut(self, direction: str | None, cut: bool) -> None:
         for name in DIRECTIONS if direction is None else (direction,):
@@ -291,12 +290,16 @@ class Wire:
     def _ask(self, request: str) -> Any:
         with self._lock:
             assert self._control is not None, "start first"
-            self._control.send(request.encode())
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._control.send(request.encode())
             return self._answer()
 
     def _answer(self) -> Any:
         assert self._control is not None
-        answer = self._control.recv(65536)
+        try:
+            answer = self._control.recv(65536)
+        except ConnectionResetError:
+            answer = b""
         if not answer:
             raise RuntimeError("the wire's process has ended")
         return json.loads(answer)
@@ -398,12 +401,24 @@ def _set_up(device: int, address: str, mtu: int) -> None:
     import fcntl  # not everywhere: the experiments without a wire run there
 
     fcntl.ioctl(device, _TUNSETIFF, pack("16sH22x", DEVICE, _IFF_TUN | _IFF_NO_PI))
+    _lengthen_queue()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, _SIOCSIFTXQLEN, pack("16si20x", DEVICE, QUEUE_PACKETS))
         fcntl.ioctl(sock, _SIOCSIFMTU, pack("16si20x", DEVICE, mtu))
         _set_address(sock, address)
         for name in (DEVICE, b"lo"):
             fcntl.ioctl(sock, _SIOCSIFFLAGS, pack("16sH22x", name, _IFF_UP | _IFF_RUNNING))
+
+
+def _lengthen_queue() -> None:
+    """By netlink: the ioctl for it is for the machine's own root alone."""
+    body = pack("=BxHiII", 0, 0, socket.if_nametoindex(DEVICE.decode()), 0, 0)  # ifinfomsg
+    body += pack("=HHI", 8, _IFLA_TXQLEN, QUEUE_PACKETS)
+    request = pack("=IHHII", 16 + len(body), _RTM_NEWLINK, _NLM_F_REQUEST | _NLM_F_ACK, 1, 0) + body
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as sock:
+        sock.send(request)
+        (code,) = unpack_from("=i", sock.recv(4096), 16)  # of the nlmsgerr
+    if code != 0:
+        raise OSError(-code, os.strerror(-code))
 
 
 def _set_address(sock: socket.socket, address: str) -> None:
@@ -427,6 +442,7 @@ def _end(programs: Sequence[subprocess.Popen[bytes]]) -> None:
     for program in programs:
         if program.poll() is None:
             program.terminate()
+            program.send_signal(signal.SIGCONT)  # one that was stopped does not hear else
     for program in programs:
         try:
             program.wait(END_SECONDS)

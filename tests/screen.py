@@ -26,7 +26,8 @@ from wcwidth import wcwidth
 from tests.processes import PROJECT, WAIT_SECONDS, NeverCame
 
 TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    " signal.signal(signal.SIGINT, signal.SIG_DFL);"
     " os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
 """Makes stdin the controlling terminal, so that Ctrl-C typed there is SIGINT here."""
@@ -43,6 +44,11 @@ CTRL_A, CTRL_C, CTRL_D, CTRL_Z = "\x01", "\x03", "\x04", "\x1a"
 
 
 class _Emulator(pyte.HistoryScreen):  # type: ignore[misc]  # pyte has no types
+    bell_count = 0
+
+    def bell(self, *_: object) -> None:
+        self.bell_count += 1
+
     def draw(self, data: str) -> None:
         """Without joiners and variation selectors: pyte leaves out all that follows one."""
         super().draw("".join(c for c in data if wcwidth(c) or unicodedata.combining(c)))
@@ -56,7 +62,7 @@ class Screen:
         arguments: Sequence[str],
         columns: int = 80,
         rows: int = 24,
-        environment: dict[str, str] | None = None,
+        variables: dict[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.keyboard, person = pty.openpty()
@@ -77,7 +83,7 @@ class Screen:
                 stdout=person,
                 stderr=person,
                 cwd=PROJECT,
-                env={**_environment(), **(environment or {})},
+                env={**environment(), **(variables or {})},
                 pass_fds=tuple(pass_fds),
                 start_new_session=True,
             )
@@ -109,9 +115,9 @@ class Screen:
                     self._stream.feed(frame)
                     self._look()
                 # The end of a frame may have been cut in two; all else is seen as it comes.
-                kept = len(rest) if not data else max(0, len(rest) - len(FRAME_ENDS) + 1)
-                self._stream.feed(rest[:kept])
-                rest = rest[kept:]
+                seen = len(rest) - _begun(rest) if data else len(rest)
+                self._stream.feed(rest[:seen])
+                rest = rest[seen:]
                 self.changed.notify_all()
             if not data:
                 return
@@ -133,9 +139,7 @@ class Screen:
     def paste(self, text: str) -> None:
         """As a terminal does it that was asked for marks around a paste; else as typed."""
         text = text.replace("\n", "\r")
-        with self.changed:
-            marks = (2004 << 5) in self._emulator.mode
-        self.type(f"{PASTE_BEGINS}{text}{PASTE_ENDS}" if marks else text)
+        self.type(f"{PASTE_BEGINS}{text}{PASTE_ENDS}" if self.marks_pastes else text)
 
     def resize(self, columns: int, rows: int) -> None:
         """The window's new size: the terminal knows it first, then the program is told."""
@@ -163,22 +167,37 @@ class Screen:
     def rows(self) -> list[str]:
         """The rows of the screen, blanks at their ends left out; the empty ones below too."""
         with self.changed:
-            return [row.rstrip() for row in self._emulator.display]
+            return [self._text(self._emulator.buffer[n]) for n in range(self._emulator.lines)]
+
+    def _text(self, row: Any) -> str:
+        return "".join(row[column].data for column in range(self._emulator.columns)).rstrip()
 
     def transcript(self) -> list[str]:
         """The rows, also those that have left the screen at its top."""
         with self.changed:
-            columns = self._emulator.columns
-            above = [
-                "".join(row[column].data for column in range(columns)).rstrip()
-                for row in self._emulator.history.top
-            ]
-            return above + self.rows()
+            return [self._text(row) for row in self._emulator.history.top] + self.rows()
 
     def cursor(self) -> tuple[int, int]:
         """Row and column, from 0."""
         with self.changed:
             return self._emulator.cursor.y, self._emulator.cursor.x
+
+    @property
+    def marks_pastes(self) -> bool:
+        """Whether the program asked for marks around what is pasted."""
+        with self.changed:
+            return 2004 << 5 in self._emulator.mode
+
+    @property
+    def bell_count(self) -> int:
+        with self.changed:
+            return self._emulator.bell_count
+
+    def colours(self) -> set[str]:
+        """All colours on the screen."""
+        with self.changed:
+            rows, columns = self._emulator.lines, self._emulator.columns
+            return {self.colour_at(r, c) for r in range(rows) for c in range(columns)}
 
     def colour_at(self, row: int, column: int) -> str:
         with self.changed:
@@ -196,15 +215,19 @@ class Screen:
         in the tests begins with "[". None if there is no prompt.
         """
         with self.changed:
-            rows = self.rows()
-            first = last = self.cursor()[0]
-            while not rows[first].startswith(prompt):
-                if not first:
+            buffer, number = self._emulator.buffer, self.cursor()[0]
+            rows = [self._text(buffer[number])]
+            while not rows[0].startswith(prompt):
+                if not number:
                     return None
-                first -= 1
-            while last + 1 < len(rows) and rows[last + 1] and not rows[last + 1].startswith("["):
-                last += 1
-            return squeezed("".join(rows[first : last + 1]).removeprefix(prompt))
+                number -= 1
+                rows.insert(0, self._text(buffer[number]))
+            for number in range(self.cursor()[0] + 1, self._emulator.lines):
+                row = self._text(buffer[number])
+                if not row or row.startswith("["):
+                    break
+                rows.append(row)
+            return squeezed("".join(rows).removeprefix(prompt))
 
     def watch(self, check: Callable[[Screen], str]) -> None:
         """Has each complete frame looked at from now on; the check returns what is wrong."""
@@ -238,11 +261,19 @@ class Screen:
         return code
 
 
+def _begun(data: bytes) -> int:
+    """How many bytes of the end of a frame the data ends with."""
+    return next(
+        n for n in range(len(FRAME_ENDS) - 1, -1, -1) if data.endswith(FRAME_ENDS[:n])
+    )
+
+
 def squeezed(text: str) -> str:
-    return "".join(text.split())
+    """Without blanks, and as pyte composes it."""
+    return unicodedata.normalize("NFC", "".join(text.split()))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()

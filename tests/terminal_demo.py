@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,10 @@ COMMANDS = ("/help", "/msg ", "/who")
 
 class Broken(Exception):
     pass
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
@@ -53,6 +58,7 @@ def main(control: int, results: int) -> None:
     def tell(**result: str) -> None:
         os.write(results, f"{json.dumps(result)}\n".encode())
 
+    signal.signal(signal.SIGTERM, interrupt)
     terminal = open_terminal(lambda left: completions(left, NAMES, COMMANDS))
     raises = threading.Event()
     threading.Thread(target=obey, args=(terminal, control, raises), daemon=True).start()
@@ -65,8 +71,8 @@ def main(control: int, results: int) -> None:
                 raise Broken  # and nobody calls `close`
     except (EOFError, KeyboardInterrupt) as end:
         terminal.close()
-        terminal.show("The end.")
         tell(ended=type(end).__name__)
+        terminal.show("The end.")
 
 
 if __name__ == "__main__":

@@ -210,10 +210,14 @@ def test_a_client_marks_the_parts_of_a_long_line_and_keeps_runs_within_bounds() 
     bench = SessionBench()
     bench.enter()
     bench.session.say("x" * (TEXT_BYTES_MAX * (RUN_MAX + 2)), bench.now)
-    bench.wake()
-    messages = [m for say in of_type(Say, _packets(bench)) for m in say.messages]
-    assert len(messages) == RUN_MAX + 2
-    assert [m.more for m in messages] == [True] * (RUN_MAX - 1) + [False, True, False]
+    messages: dict[int, Message] = {}
+    while bench.session.pending_count:
+        messages |= {m.message_id: m for say in of_type(Say, bench.wake()) for m in say.messages}
+        latest = bench.echo("…", first_id=len(bench.log))
+        bench.receive(bench.slice(latest))
+        messages |= {m.message_id: m for say in of_type(Say, _packets(bench)) for m in say.messages}
+    assert list(messages) == list(range(1, RUN_MAX + 3))
+    assert [m.more for m in messages.values()] == [True] * (RUN_MAX - 1) + [False, True, False]
 
 
 # --- the member's rate -----------------------------------------------------------------------
@@ -463,14 +467,23 @@ def test_no_say_is_larger_than_a_datagram_may_be() -> None:
     assert len(says) == 3
 
 
-def test_a_timeout_repeats_a_bounded_number_of_datagrams() -> None:
+def test_a_bounded_number_of_datagrams_is_sent_and_repeated_at_a_time() -> None:
     bench = SessionBench()
     bench.enter()
     bench.say(*["x" * 900] * 20)
     began_at = bench.now
+    first = list(range(1, DATAGRAMS_IN_FLIGHT_MAX + 1))
+    assert [ids for _, ids in _says(bench)] == [[n] for n in first]
     bench.advance(1.1 * bench.session.rtt.rto)
-    again = [ids for _, ids in _says(bench, began_at + 0.001)]
-    assert again == [[n] for n in range(1, DATAGRAMS_IN_FLIGHT_MAX + 1)]
+    assert [ids for _, ids in _says(bench, began_at + 0.001)] == [[n] for n in first]
+
+
+def test_the_window_moves_on_with_what_the_server_has() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.say(*["x" * 900] * 20)
+    sent = bench.receive(bench.answer(of_type(Say, _packets(bench))[0].timestamp, 3, 0))
+    assert [m.message_id for say in of_type(Say, sent) for m in say.messages] == [5, 6, 7]
 
 
 def test_too_much_that_waits_is_said_and_nothing_of_it_is_kept() -> None:
@@ -493,8 +506,9 @@ def test_what_is_said_before_joining_is_sent_when_in() -> None:
     assert _says(bench)[0][1] == [1]
 
 
-def test_an_echo_that_overtakes_its_welcomes_first_look_is_no_harm() -> None:
-    """WELCOME says that nothing was received; in the same wake-up the echoes come."""
+@pytest.mark.parametrize("more", [True, False])
+def test_echoes_in_the_same_wake_up_as_an_older_welcome_are_no_harm(more: bool) -> None:
+    """A SAY arrived after the JOIN: WELCOME says that nothing was received, then come echoes."""
     bench = SessionBench()
     bench.enter()
     bench.say("one", "two")
@@ -503,9 +517,11 @@ def test_an_echo_that_overtakes_its_welcomes_first_look_is_no_harm() -> None:
     bench.take(bench.resume_packet())
     bench.echo("one", "two", first_id=1)
     bench.take(bench.slice(2))
-    bench.say("three")
-    assert bench.session.pending_count == 1
-    assert _says(bench)[-1][1] == [3]
+    if more:
+        bench.session.say("three", bench.now)
+    assert [m.text for say in of_type(Say, bench.wake()) for m in say.messages] == ["three"] * more
+    assert bench.session.pending_count == more
+    assert len(bench.shown("sent")) == 2
 
 
 def test_a_question_that_a_retransmission_asked_is_asked_until_it_is_answered() -> None:

@@ -267,17 +267,17 @@ def test_a_long_russian_line_arrives_as_neighbouring_parts_while_others_talk(
             assert len(parts) > 5
 
 
-def test_a_line_too_long_to_wait_is_refused_in_one_sentence_and_the_next_is_said(
-    server: Server,
-) -> None:
-    with Client(server.address, "Anna") as anna:
-        anna.write(b"x" * 9_100_000 + b"\nshort\n")
-        anna.end_input()
-        assert anna.wait() == 1
-        assert anna.complaint() == "That line was not taken: too much is waiting for the server" + (
-            " already."
-        )
-        assert said(anna) == ["short"]
+def test_what_was_asked_and_what_comes_do_not_mix_on_the_screen(server: Server) -> None:
+    with Client(server.address, "Anna") as anna, Client(server.address, "Boris") as boris:
+        for _ in range(10):
+            anna.say(*["x" * 200] * 30)
+            boris.say(*["/who"] * 30)
+        anna.say("the end")
+        boris.wait_event("chat", text="the end")
+        assert len(boris.events("chat")) == 301  # every line of its output is an event
+        boris.end_input()
+        assert boris.wait() == 0
+        assert len(boris.events("notice")) == 300
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])

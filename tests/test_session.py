@@ -631,14 +631,18 @@ def test_who_leaves_before_being_in_just_ends() -> None:
         assert bench.session.next_timeout() is None
 
 
-def test_who_leaves_while_reconnecting_just_ends() -> None:
+def test_who_leaves_while_reconnecting_tells_the_server_which_may_still_have_it() -> None:
     bench = SessionBench()
     bench.enter()
     bench.lose_the_link()
     bench.session.leave(bench.now)
-    assert bench.wake() == []
-    assert bench.advance(10.0) == []
+    (leave,) = bench.wake()
+    assert isinstance(leave, Leave)
+    assert leave.session_id == bench.SESSION_ID
+    sent = bench.advance(10.0)
+    assert {type(packet) for _, packet in sent} == {Leave}, "no JOIN any more"
     assert bench.events[-1] == {"event": "left"}
+    assert bench.state() is State.CLOSED
 
 
 def test_who_is_leaving_is_not_brought_back_by_a_late_welcome() -> None:

@@ -1,0 +1,791 @@
+"""The TCP chat to compare with: its frames on a stream, real sockets, real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compare import tcp_server
+from compare.framing import (
+    FRAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    Deframer,
+    Keepalive,
+    frame,
+    messages_from,
+    prepare,
+)
+from compare.messages import JoinFailed, Kind, MalformedMessage, Message, TextTooLong
+from compare.tcp_client import TcpClient
+from compare.tcp_server import TcpServer, TcpSettings
+from tests.processes import WAIT_SECONDS, Client, Program, start_process
+
+if TYPE_CHECKING:
+    from session import ChatEvent
+
+HELLO = "привет 🙂"
+
+
+class Ear:
+    """What a client hears: an `on_event` that a test can wait at."""
+
+    def __init__(self) -> None:
+        self._events: list[ChatEvent] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: ChatEvent) -> None:
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def events(self, *kinds: str) -> list[ChatEvent]:
+        """What has come so far, of these kinds or of all."""
+        with self._changed:
+            return [event for event in self._events if not kinds or event["event"] in kinds]
+
+    def texts(self) -> list[str]:
+        return [event["text"] for event in self.events("chat")]
+
+    def hears(self, kind: str, timeout_seconds: float, **keys: object) -> bool:
+        """Whether an event of this kind with these keys and values has come or comes in time."""
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: self._find(kind, keys), timeout_seconds))
+
+    def wait_for(self, kind: str, **keys: object) -> ChatEvent:
+        """The first event of this kind with these keys and values."""
+        assert self.hears(kind, WAIT_SECONDS, **keys), (kind, keys, self.events()[-20:])
+        return self._find(kind, keys)[0]
+
+    def _find(self, kind: str, keys: dict[str, object]) -> list[ChatEvent]:
+        wanted = {"event": kind, **keys}
+        return [
+            event
+            for event in self._events
+            if all(key in event and event.get(key) == value for key, value in wanted.items())
+        ]
+
+
+class Raw:
+    """A client made of a bare socket, to misbehave with."""
+
+    def __init__(self, server: TcpServer, name: str = "", receive_buffer_bytes: int = 0) -> None:
+        self.socket = socket.socket()
+        if receive_buffer_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.socket.settimeout(WAIT_SECONDS)
+        self.socket.connect(server.address)
+        self.messages = messages_from(self.socket)
+        if name:
+            self.socket.sendall(frame(Message(Kind.HELLO, name)))
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def next(self, kind: Kind) -> Message:
+        """The next message of this kind."""
+        return next(message for message in self.messages if message.kind is kind)
+
+
+def _say_all(client: TcpClient, texts: Sequence[str]) -> None:
+    for text in texts:
+        client.say(text)
+
+
+@pytest.fixture
+def server() -> Iterator[TcpServer]:
+    with TcpServer(port=0) as server:
+        yield server
+
+
+# --- frames ----------------------------------------------------------------------------------
+
+MESSAGES = [
+    Message(Kind.CHAT, "Анна", HELLO, 1_700_000_000_123),
+    Message(Kind.LEAVE),
+    Message(Kind.CHAT, "Boris", "", 1),
+]
+STREAM = b"".join(map(frame, MESSAGES))
+
+
+def test_a_frame_is_a_length_and_the_message() -> None:
+    data = frame(Message(Kind.CHAT, "Аня", "ок", 0x0102030405060708))
+    assert data.hex(" ", -4) == ("00000014 07010203 04050607 0806d090 d0bdd18f d0bed0ba")
+
+
+def test_a_stream_cut_into_three_anywhere_gives_the_same_messages() -> None:
+    for first in range(len(STREAM) + 1):
+        for second in range(first, len(STREAM) + 1):
+            deframer = Deframer()
+            parts = (STREAM[:first], STREAM[first:second], STREAM[second:])
+            assert [m for part in parts for m in deframer.feed(part)] == MESSAGES
+
+
+def test_a_stream_that_comes_byte_by_byte_gives_the_same_messages() -> None:
+    deframer = Deframer()
+    assert [m for byte in STREAM for m in deframer.feed(bytes([byte]))] == MESSAGES
+
+
+def test_three_messages_in_one_piece_stay_three() -> None:
+    assert Deframer().feed(STREAM) == MESSAGES
+
+
+def test_a_length_above_the_limit_is_refused_before_its_bytes_come() -> None:
+    for length in (FRAME_BYTES_MAX + 1, 2**31, 2**32 - 1):
+        with pytest.raises(MalformedMessage, match="frame too long"):
+            Deframer().feed(length.to_bytes(4, "big"))
+
+
+def test_the_largest_frame_passes_and_a_larger_one_is_not_made() -> None:
+    header_bytes = len(Message(Kind.SAY).encode())
+    largest = Message(Kind.SAY, text="x" * (FRAME_BYTES_MAX - header_bytes))
+    assert Deframer().feed(frame(largest)) == [largest]
+    with pytest.raises(TextTooLong):
+        frame(Message(Kind.SAY, text=largest.text + "x"))
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ("", "truncated"),
+        ("02 0000000000000000", "truncated"),
+        ("02 0000000000000000 01", "truncated"),  # a name that is not there
+        ("00 0000000000000000 00", "unknown kind"),
+        ("0b 0000000000000000 00", "unknown kind"),
+        ("02 0000000000000000 00 d0", "invalid utf-8"),  # half a letter
+        ("02 0000000000000000 01 d0 bf", "invalid utf-8"),  # a letter across name and text
+        ("02 0000000000000000 00 c080", "invalid utf-8"),
+    ],
+)
+def test_what_is_no_message_is_malformed(payload: str, reason: str) -> None:
+    data = bytes.fromhex(payload)
+    with pytest.raises(MalformedMessage, match=reason):
+        Deframer().feed(len(data).to_bytes(4, "big") + data)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5))
+def test_no_bytes_do_more_harm_than_being_malformed(parts: list[bytes]) -> None:
+    deframer = Deframer()
+    with contextlib.suppress(MalformedMessage):
+        for part in parts:
+            deframer.feed(part)
+
+
+@given(
+    st.builds(
+        Message,
+        st.sampled_from(Kind),
+        st.text(st.characters(codec="utf-8"), max_size=60),
+        st.text(st.characters(codec="utf-8")),
+        st.integers(0, 2**64 - 1),
+    )
+)
+def test_a_message_survives_its_encoding(message: Message) -> None:
+    assert Message.decode(message.encode()) == message
+
+
+# --- a room ----------------------------------------------------------------------------------
+
+
+def test_all_see_all_lines_joins_and_leaves_in_one_order(server: TcpServer) -> None:
+    anna_hears, boris_hears = Ear(), Ear()
+    with TcpClient(server.address, "Anna", anna_hears) as anna:
+        with TcpClient(server.address, "Boris", boris_hears) as boris:
+            assert boris.members == ["Anna", "Boris"]
+            joined = boris_hears.wait_for("joined")
+            assert (joined["name"], joined["room"]) == ("Boris", "chat")
+            assert joined["members"] == ["Anna", "Boris"]
+            anna_hears.wait_for("join", name="Boris")
+            talkers = [
+                threading.Thread(target=_say_all, args=(c, [f"{c.name} {n}" for n in range(200)]))
+                for c in (anna, boris)
+            ]
+            for talker in talkers:
+                talker.start()
+            for talker in talkers:
+                talker.join()
+            for ear in (anna_hears, boris_hears):
+                for name in ("Anna", "Boris"):
+                    ear.wait_for("chat", name=name, text=f"{name} 199")
+        assert boris_hears.events()[-1] == {"event": "left"}
+        assert anna_hears.wait_for("leave", name="Boris")["reason"] == "left"
+        assert anna.members == ["Anna"]
+    assert anna_hears.texts() == boris_hears.texts()
+    for name in ("Anna", "Boris"):
+        said = [text for text in anna_hears.texts() if text.startswith(name)]
+        assert said == [f"{name} {number}" for number in range(200)]
+
+
+def test_three_lines_in_one_send_arrive_as_three(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears), Raw(server, "Boris") as boris:
+        boris.next(Kind.WELCOME)
+        boris.socket.sendall(b"".join(frame(Message(Kind.SAY, text=f"{n}")) for n in range(3)))
+        hears.wait_for("chat", text="2")
+        assert hears.texts() == ["0", "1", "2"]
+
+
+def test_a_line_sent_byte_by_byte_arrives_whole(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears), Raw(server, "Boris") as boris:
+        boris.next(Kind.WELCOME)
+        boris.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in frame(Message(Kind.SAY, text=HELLO)):
+            boris.socket.sendall(bytes([byte]))
+        hears.wait_for("chat", text=HELLO)
+
+
+def test_lines_said_by_two_threads_of_one_client_do_not_mingle(server: TcpServer) -> None:
+    hears = Ear()
+    texts = ["a" * 40_000, "b" * 40_000]
+    with TcpClient(server.address, "Anna", hears) as anna:
+        threads = [threading.Thread(target=_say_all, args=(anna, [text] * 10)) for text in texts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert anna.finish()
+    assert sorted(hears.texts()) == sorted(texts * 10)
+
+
+def test_a_text_of_several_lines_is_several_messages(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears) as anna:
+        anna.say("one\ntwo\r\nthree")
+        hears.wait_for("chat", text="three")
+    assert hears.texts() == ["one", "two", "three"]
+
+
+def test_a_line_too_long_is_not_sent_and_the_longest_arrives(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears) as anna:
+        with pytest.raises(TextTooLong):
+            anna.say("x" * (TEXT_BYTES_MAX + 1))
+        anna.say("x" * TEXT_BYTES_MAX)
+        assert anna.finish()
+    assert hears.texts() == ["x" * TEXT_BYTES_MAX]
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def test_a_name_is_held_once_until_its_holder_leaves(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Анна"):
+        with pytest.raises(JoinFailed) as failed:
+            TcpClient(server.address, "АННА", hears).start()
+        assert failed.value.reason == "name_in_use"
+        assert hears.wait_for("refused")["reason"] == "name_in_use"
+    with TcpClient(server.address, "АННА") as anna:
+        assert anna.members == ["АННА"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("", "empty"), ("a b", "white_space"), ("x" * 33, "too_long")]
+)
+def test_a_name_that_breaks_a_rule_is_refused(server: TcpServer, name: str, rule: str) -> None:
+    with pytest.raises(JoinFailed) as failed:
+        TcpClient(server.address, name).start()
+    assert failed.value.reason == f"unusable_name_{rule}"
+
+
+def test_a_full_room_refuses() -> None:
+    with (
+        TcpServer(port=0, settings=TcpSettings(members_max=1)) as server,
+        TcpClient(server.address, "Anna"),
+    ):
+        with pytest.raises(JoinFailed) as failed:
+            TcpClient(server.address, "Boris").start()
+        assert failed.value.reason == "room_full"
+
+
+def test_more_members_than_a_welcome_can_list_are_not_allowed() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        TcpSettings(members_max=tcp_server.MEMBERS_MAX + 1)
+    names = "\n".join(["r" * 64, *["n" * 64] * tcp_server.MEMBERS_MAX])
+    frame(Message(Kind.WELCOME, "n" * 64, names))  # does not raise
+
+
+# --- joining that fails ----------------------------------------------------------------------
+
+
+def test_joining_fails_at_once_where_nobody_listens(server: TcpServer) -> None:
+    with TcpServer(port=0) as other:
+        nobody = other.address
+    with pytest.raises(JoinFailed) as failed:
+        TcpClient(nobody, "Anna").start()
+    assert failed.value.reason == "connection_refused"
+
+
+def test_joining_fails_where_no_host_is() -> None:
+    with pytest.raises(JoinFailed) as failed:
+        TcpClient(("no-such-host.invalid", 9091), "Anna").start()
+    assert failed.value.reason == "unknown_host"
+
+
+def test_joining_a_server_that_accepts_and_says_nothing_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(JoinFailed) as failed:
+            TcpClient(silent.getsockname(), "Anna", join_timeout_seconds=0.1).start()
+        assert failed.value.reason == "no_answer"
+
+
+def test_a_connection_without_a_hello_is_dropped(
+    server: TcpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 0.1)
+    with Raw(server) as nobody:
+        assert nobody.socket.recv(1) == b""
+
+
+# --- trouble ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: example\r\n\r\n",
+        b"\xff" * 100,
+        b"\0\0\0\0",
+        frame(Message(Kind.BYE)),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "Boris"])
+def test_garbage_ends_its_own_connection_alone(
+    server: TcpServer, name: str, garbage: bytes
+) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears) as anna, Raw(server, name) as boris:
+        if name:
+            boris.next(Kind.WELCOME)
+        boris.socket.sendall(garbage)
+        if name:
+            assert hears.wait_for("leave", name="Boris")["reason"] == "malformed"
+        with contextlib.suppress(ConnectionResetError):  # what it sent was not all read
+            assert list(boris.messages) in ([], [Message(Kind.BYE, text="malformed")])
+        anna.say("still here")
+        hears.wait_for("chat", text="still here")
+
+
+def test_a_stalled_client_does_not_freeze_the_room_and_is_dropped_visibly() -> None:
+    hears = Ear()
+    settings = TcpSettings(message_rate=0, queue_bytes_max=16 * 1024)
+    with (
+        TcpServer(port=0, settings=settings) as server,
+        TcpClient(server.address, "Anna", hears) as anna,
+        Raw(server, "Snail", receive_buffer_bytes=4096) as snail,
+    ):
+        snail.next(Kind.WELCOME)  # and never reads again
+        # What the kernels hold for the snail is to overflow, and then the server's queue.
+        count = 0
+        while "Snail" in server.members:
+            anna.say(f"{count} {'x' * 1000}")
+            count += 1
+            hears.wait_for("chat", text=f"{count - 1} {'x' * 1000}")  # each arrives meanwhile
+            assert count < 20_000
+        assert hears.wait_for("leave", name="Snail")["reason"] == "too_slow"
+        anna.say("without it")
+        hears.wait_for("chat", text="without it")
+        assert hears.events("leave") == [hears.wait_for("leave")]
+        # It reads again: it gets what was under way, whole lines in order, and is told why.
+        rest = list(snail.messages)
+        assert rest[-1] == Message(Kind.BYE, text="too_slow")
+        numbers = [int(message.text.split()[0]) for message in rest[:-1]]
+        assert numbers == list(range(len(numbers)))
+        assert 0 < len(numbers) < count
+
+
+def test_a_client_that_floods_while_it_does_not_read_is_dropped_too() -> None:
+    settings = TcpSettings(message_rate=0, queue_bytes_max=16 * 1024)
+    with (
+        TcpServer(port=0, settings=settings) as server,
+        Raw(server, "Flood", receive_buffer_bytes=4096) as flood,
+    ):
+        flood.next(Kind.WELCOME)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100_000):
+                flood.socket.sendall(frame(Message(Kind.SAY, text="x" * 1000)))
+            pytest.fail("it could go on and on")
+        assert server.members == []
+
+
+def test_a_flood_is_held_back_and_arrives_whole() -> None:
+    hears = Ear()
+    with (
+        TcpServer(port=0, settings=TcpSettings(message_rate=100)) as server,
+        TcpClient(server.address, "Anna", hears) as anna,
+    ):
+        began_at = time.monotonic()
+        for number in range(250):  # 200 at once, the others at 100 a second
+            anna.say(str(number))
+        assert anna.finish()
+        assert time.monotonic() - began_at > 0.45
+        assert hears.texts() == [str(number) for number in range(250)]
+
+
+def test_an_aborted_connection_is_announced(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears), Raw(server, "Boris") as boris:
+        boris.next(Kind.WELCOME)
+        linger = (1).to_bytes(4, sys.byteorder) + bytes(4)  # close() sends RST
+        boris.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        boris.socket.close()
+        assert hears.wait_for("leave", name="Boris")["reason"] == "connection_lost"
+
+
+def test_a_connection_that_ends_without_a_goodbye_is_announced_as_such(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears), Raw(server, "Boris") as boris:
+        boris.next(Kind.WELCOME)
+        boris.socket.sendall(frame(Message(Kind.SAY, text="half a frame is to foll"))[:-5])
+        boris.socket.shutdown(socket.SHUT_WR)
+        assert hears.wait_for("leave", name="Boris")["reason"] == "disconnected"
+        assert hears.texts() == []
+
+
+def test_a_server_that_closes_tells_the_members_and_waits_for_no_stalled_one() -> None:
+    hears = Ear()
+    with TcpServer(port=0, settings=TcpSettings(message_rate=0)) as server:
+        anna = TcpClient(server.address, "Anna", hears)
+        with anna, Raw(server, "Snail", receive_buffer_bytes=4096) as snail:
+            snail.next(Kind.WELCOME)
+            for _ in range(400):  # more than the kernel takes, less than the queue holds
+                anna.say("x" * 1000)
+            began_at = time.monotonic()
+            server.close()
+            assert time.monotonic() - began_at < tcp_server.CLOSE_SECONDS + WAIT_SECONDS / 2
+            assert hears.wait_for("left")["reason"] == "shutting_down"
+            assert not anna.finish()
+
+
+def test_closing_ends_a_say_that_blocks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        anna = TcpClient(listener.getsockname(), "Anna")
+        starter = threading.Thread(target=anna.start)
+        starter.start()
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(frame(Message(Kind.WELCOME, "Anna", "chat\nAnna")))
+            starter.join()
+            blocked = threading.Event()
+            errors: list[OSError] = []
+
+            def talk() -> None:
+                try:
+                    while True:
+                        anna.say("x" * 100_000)
+                        blocked.set()
+                except OSError as error:
+                    errors.append(error)
+
+            talker = threading.Thread(target=talk)
+            talker.start()
+            assert blocked.wait(WAIT_SECONDS)
+            anna.close()
+            talker.join(WAIT_SECONDS)
+            assert len(errors) == 1
+
+
+def test_a_client_may_close_from_its_own_callback(server: TcpServer) -> None:
+    hears = Ear()
+    clients: list[TcpClient] = []
+
+    def on_event(event: ChatEvent) -> None:
+        hears(event)
+        if event["event"] == "chat":
+            clients[0].close()
+
+    clients.append(TcpClient(server.address, "Anna", on_event))
+    with clients[0] as anna:
+        anna.say("the last word")
+        assert hears.wait_for("left") == {"event": "left"}
+    anna.close()  # once more does no harm
+
+
+def test_a_callback_that_raises_ends_nothing(
+    server: TcpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hears = Ear()
+
+    def on_event(event: ChatEvent) -> None:
+        hears(event)
+        if event["event"] == "chat":
+            raise ValueError("mine")
+
+    with TcpClient(server.address, "Anna", on_event) as anna:
+        anna.say("one")
+        anna.say("two")
+        hears.wait_for("chat", text="two")
+    assert "on_event failed" in caplog.text
+
+
+# --- options ---------------------------------------------------------------------------------
+
+
+def test_connections_have_nodelay_and_keepalive_at_both_ends(server: TcpServer) -> None:
+    with TcpClient(server.address, "Anna") as anna:
+        ours, theirs = anna._socket, next(iter(server._connections))
+        assert ours is not None
+        for sock in (ours, theirs):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            expected = {
+                "TCP_KEEPIDLE": 5,
+                "TCP_KEEPINTVL": 5,
+                "TCP_KEEPCNT": 2,
+                "TCP_USER_TIMEOUT": 15_000,
+            }
+            for name, value in expected.items():
+                if hasattr(socket, name):
+                    option = getattr(socket, name)
+                    assert sock.getsockopt(socket.IPPROTO_TCP, option) == value, name
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="TCP_USER_TIMEOUT is Linux's")
+def test_the_user_timeout_can_be_off() -> None:
+    with socket.socket() as sock:
+        prepare(sock, Keepalive(1, 1, 3, user_timeout_seconds=0))
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 2
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+class TcpServerProgram(Program):
+    """`compare/tcp_server.py`, ready when this returns."""
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__("compare/tcp_server.py", "--port", "0", *arguments)
+        self.address = self.wait_line("^listening on ").removeprefix("listening on ")
+
+
+class TcpClientProgram(Client):
+    """`compare/tcp_client.py --json`; its output is a list of events."""
+
+    def __init__(self, server: str, *arguments: str, joined: bool = True) -> None:
+        Program.__init__(self, "compare/tcp_client.py", server, "--json", *arguments)
+        if joined:
+            self.wait_event("joined")
+
+
+@pytest.mark.parametrize("word", ["выйти", "  ВЫЙТИ ", "/quit"])
+def test_the_exit_word_leaves(word: str) -> None:
+    with (
+        TcpServerProgram() as server,
+        TcpClientProgram(server.address, "--name", "Anna") as anna,
+        TcpClientProgram(server.address, "--name", "Boris") as boris,
+    ):
+        boris.say("пока", word, "not said any more")
+        assert boris.wait() == 0
+        assert anna.wait_event("leave", name="Boris")["reason"] == "left"
+        assert [event["text"] for event in anna.events("chat")] == ["пока"]
+        assert boris.events()[-1] == {"event": "left"}
+
+
+def test_a_pipe_is_read_to_its_end_and_every_line_arrives_in_order() -> None:
+    lines = [f"{number} {HELLO}" for number in range(1500)]
+    with (
+        TcpServerProgram() as server,
+        TcpClientProgram(server.address, "--name", "Anna") as anna,
+        TcpClientProgram(server.address) as pipe,
+    ):
+        pipe.say(*lines)
+        pipe.write(b"\xff bytes that are not UTF-8\n\nthe end")
+        pipe.end_input()
+        assert pipe.wait() == 0
+        lines += ["\N{REPLACEMENT CHARACTER} bytes that are not UTF-8", "the end"]
+        anna.wait_event("leave")
+        for program in (anna, pipe):
+            assert [event["text"] for event in program.events("chat")] == lines
+
+
+def test_pipes_without_a_name_get_different_ones() -> None:
+    with (
+        TcpServerProgram() as server,
+        TcpClientProgram(server.address) as one,
+        TcpClientProgram(server.address) as two,
+    ):
+        name = one.events("joined")[0]["name"]
+        assert two.events("joined")[0]["name"] == f"{name}-2"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_cleanly(number: int) -> None:
+    with (
+        TcpServerProgram() as server,
+        TcpClientProgram(server.address, "--name", "Anna") as anna,
+        TcpClientProgram(server.address, "--name", "Boris") as boris,
+    ):
+        boris.signal(number)
+        assert boris.wait() == 0
+        assert anna.wait_event("leave")["reason"] == "left"
+        server.signal(number)
+        assert server.wait() == 0
+        assert anna.wait_event("left")["reason"] == "shutting_down"
+        assert anna.wait() == 1
+        for program in (server, boris, anna):
+            assert program.complaint() == ""
+
+
+def test_who_is_killed_is_noticed_at_once_on_both_sides() -> None:
+    with (
+        TcpServerProgram("--heartbeat", "100", "--timeout", "1000") as server,
+        TcpClientProgram(server.address, "--name", "Anna") as anna,
+        TcpClientProgram(server.address, "--name", "Boris") as boris,
+    ):
+        boris.kill()
+        assert anna.wait_event("leave")["reason"] in ("disconnected", "connection_lost")
+        server.kill()
+        assert anna.wait_event("left")["reason"] in ("closed", "connection_lost")
+        assert anna.wait() == 1
+
+
+def test_the_command_says_what_it_could_not_do() -> None:
+    with TcpServerProgram() as server:
+        with Program(
+            "compare/tcp_server.py", "--port", server.address.rpartition(":")[2]
+        ) as second:
+            assert second.wait() == 1
+            assert "cannot open a room" in second.complaint()
+        with (
+            TcpClientProgram(server.address, "--name", "Anna"),
+            Program("compare/tcp_client.py", server.address, "--name", "Anna") as double,
+        ):
+            assert double.wait() == 1
+            assert double.complaint() == "The name Anna is in use."
+    with Program("compare/tcp_client.py", server.address, "--lang", "ru") as nobody_there:
+        assert nobody_there.wait() == 1
+        assert "в соединении отказано" in nobody_there.complaint()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("compare/tcp_client.py", ["host:port"]),
+        ("compare/tcp_client.py", ["--lang", "xx"]),
+        ("compare/tcp_server.py", ["--port", "65536"]),
+        ("compare/tcp_server.py", ["--heartbeat", "5", "--timeout", "5"]),
+        ("compare/tcp_server.py", ["--max-members", "100000"]),
+    ],
+)
+def test_wrong_use_is_told_from_failure(script: str, arguments: list[str]) -> None:
+    with Program(script, *arguments) as program:
+        assert program.wait() == 2
+        assert "usage:" in program.complaint()
+
+
+@pytest.mark.parametrize("module", ["compare.tcp_server", "compare.tcp_client"])
+def test_both_commands_run_as_modules_too(module: str) -> None:
+    process = start_process(["-m", module, "--help"], stdout=subprocess.PIPE)
+    output, _ = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0
+    assert "TCP" in output.decode()
+
+
+# --- a person --------------------------------------------------------------------------------
+
+
+class Screen:
+    """A client at a pseudo-terminal of its own; a thread reads what is on it."""
+
+    def __init__(self, *arguments: str) -> None:
+        pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
+        self._keyboard, person = pty.openpty()
+        self._text = ""
+        self._changed = threading.Condition()
+        try:
+            self.process = start_process(
+                [*arguments],
+                stdin=person,
+                stdout=person,
+                stderr=person,
+                start_new_session=True,
+            )
+        finally:
+            os.close(person)
+        self._thread = threading.Thread(target=self._read, name="screen")
+        self._thread.start()
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
+        os.close(self._keyboard)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # the client, which had the other end, is gone
+            while data := os.read(self._keyboard, 4096):
+                with self._changed:
+                    self._text += data.decode("utf-8", "replace")
+                    self._changed.notify_all()
+
+    def type(self, text: str) -> None:
+        os.write(self._keyboard, text.encode())
+
+    def wait_for(self, pattern: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: re.search(pattern, self._text), WAIT_SECONDS), (
+                pattern,
+                self._text,
+            )
+
+    def wait(self) -> int:
+        return self.process.wait(WAIT_SECONDS)
+
+
+def test_a_person_is_asked_for_a_name_until_it_is_free_and_talks(server: TcpServer) -> None:
+    hears = Ear()
+    where = "{}:{}".format(*server.address)
+    with (
+        TcpClient(server.address, "Анна", hears) as anna,
+        Screen("compare/tcp_client.py", where, "--lang", "ru") as boris,
+    ):
+        boris.wait_for("Ваше имя: ")
+        boris.type("анна\n")
+        boris.wait_for("Имя анна занято.")
+        boris.type("два слова\n")
+        boris.wait_for("не может быть именем")
+        boris.type("Борис\n")
+        boris.wait_for("Вы — Борис в комнате «chat». Сейчас здесь: Анна, Борис.")
+        anna.say("при\x1b[31mвет")
+        boris.wait_for(r"Анна: при\[31mвет\r\n")  # the escape that makes red is gone
+        boris.type("и тебе\n")
+        hears.wait_for("chat", name="Борис", text="и тебе")
+        boris.wait_for("Борис: и тебе")
+        boris.type("выйти\n")
+        assert boris.wait() == 0
+        boris.wait_for("Вы вышли.")
+
+
+def test_a_person_who_waits_is_told_that_the_server_has_gone(server: TcpServer) -> None:
+    with Screen("compare/tcp_client.py", "{}:{}".format(*server.address), "--name", "Anna") as anna:
+        anna.wait_for("You are Anna")
+        server.close()
+        anna.wait_for("! The server has stopped.")
+        assert anna.wait() == 1
+
+
+def test_ctrl_d_at_the_question_for_a_name_is_no_failure(server: TcpServer) -> None:
+    with Screen("compare/tcp_client.py", "{}:{}".format(*server.address)) as anna:
+        anna.wait_for("Your name: ")
+        anna.type("\x04")
+        assert anna.wait() == 0

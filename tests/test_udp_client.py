@@ -1,0 +1,797 @@
+"""The client as a library: the contract of `UdpClient`, on real sockets in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import io
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import udp_client
+from lines import LANGUAGES
+from outbox import PendingFull
+from protocol import UnusableName
+from room import RoomSettings
+from session import ChatEvent
+from tests.lossy_proxy import LossyProxy
+from tests.processes import WAIT_SECONDS
+from udp_client import JoinFailed, UdpClient, default_name, main
+from udp_server import UdpServer
+
+
+class Recorder:
+    """An `on_event` that keeps what it was called with; any thread may wait for an event."""
+
+    def __init__(self) -> None:
+        self.events: list[ChatEvent] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: ChatEvent) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def wait_for(self, kind: str, **keys: object) -> ChatEvent:
+        def found() -> ChatEvent | None:
+            for event in self.events:
+                values: dict[str, object] = {**event}
+                if event["event"] == kind and all(values.get(k) == keys[k] for k in keys):
+                    return event
+            return None
+
+        with self._changed:
+            event = self._changed.wait_for(found, WAIT_SECONDS)
+            assert event, f"no {kind} {keys} in {self.events}"
+            return event
+
+    def texts(self) -> list[str]:
+        return [event["text"] for event in self.events if event["event"] == "chat"]
+
+    def kinds(self) -> list[str]:
+        return [event["event"] for event in self.events]
+
+
+def eventually(what: Callable[[], object]) -> None:
+    """Waits for what no event tells."""
+    until = time.monotonic() + WAIT_SECONDS
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def server() -> Iterator[UdpServer]:
+    with UdpServer("127.0.0.1", 0) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[tuple[str, int]]:
+    """An address where somebody listens and never answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()
+
+
+# --- joining ---------------------------------------------------------------------------------
+
+
+def test_a_client_is_in_when_the_context_begins_and_out_when_it_ends(server: UdpServer) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Anna", record) as client:
+        assert client.name == "Anna"
+        assert client.members == ["Anna"]
+        assert client.pending_count == 0
+        assert [member.name for member in server.room.members.values()] == ["Anna"]
+    assert record.kinds() == ["joined", "left"]
+    assert server.room.members == {}
+
+
+def test_without_a_callback_or_a_name_there_is_a_member_all_the_same(server: UdpServer) -> None:
+    with UdpClient(server.address) as client:
+        assert client.members == [default_name()]
+
+
+def test_start_raises_no_answer_and_leaves_no_thread() -> None:
+    with silent_server() as address:
+        client = UdpClient(address, "Anna", join_timeout_seconds=0.2)
+        with pytest.raises(JoinFailed, match=f"no answer from 127.0.0.1:{address[1]}") as failure:
+            client.start()
+    assert failure.value.reason == "no_answer"
+    assert client.members == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("ANNA", "name_in_use"), ("Boris", "room_full"), ("two words", "unusable_name")],
+)
+def test_start_raises_what_the_server_refused_and_leaves_no_thread(name: str, reason: str) -> None:
+    record = Recorder()
+    with (
+        UdpServer("127.0.0.1", 0, RoomSettings(members_max=1)) as server,
+        UdpClient(server.address, "Anna"),
+    ):
+        client = UdpClient(server.address, name, record)
+        with pytest.raises(JoinFailed) as failure:
+            client.start()
+        assert failure.value.reason == reason
+        assert str(failure.value) == record.events[0]["text"]
+        client.close()
+    assert record.kinds() == ["refused"]
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.invalid", ".."])
+def test_start_raises_unknown_host(host: str) -> None:
+    with pytest.raises(JoinFailed) as failure:
+        UdpClient((host, 9091), "Anna").start()
+    assert failure.value.reason == "unknown_host"
+
+
+def test_an_interrupted_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+
+            def interrupt() -> None:
+                sock.recvfrom(2000)  # its JOIN: now it is waiting
+                os.kill(os.getpid(), signal.SIGINT)
+
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                UdpClient(sock.getsockname(), "Anna", join_timeout_seconds=WAIT_SECONDS).start()
+            thread.join()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+# --- where servers are -----------------------------------------------------------------------
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+
+
+@pytest.mark.parametrize(
+    ("server_host", "client_host"),
+    [
+        ("localhost", "localhost"),
+        ("", "127.0.0.1"),
+        ("", "localhost"),
+        pytest.param("::1", "::1", marks=needs_ipv6),
+        pytest.param("", "::1", marks=needs_ipv6),
+    ],
+)
+def test_clients_find_servers_by_name_over_ipv4_and_over_ipv6(
+    server_host: str, client_host: str
+) -> None:
+    record = Recorder()
+    with (
+        UdpServer(server_host, 0) as server,
+        UdpClient((client_host, server.address[1]), "Anna", record) as client,
+    ):
+        client.say("hello")
+        record.wait_for("chat", text="hello")
+
+
+# --- saying ----------------------------------------------------------------------------------
+
+
+def test_everything_that_can_be_said_arrives(server: UdpServer) -> None:
+    record = Recorder()
+    with (
+        UdpClient(server.address, "Boris", record) as boris,
+        UdpClient(server.address, "Anna") as anna,
+    ):
+        anna.say("one\ntwo\r\nthree")
+        anna.act("waves")
+        anna.whisper("boris", "psst")
+        anna.rename("Аня")
+        anna.say("last")
+        assert anna.flush()
+        assert anna.pending_count == 0
+        record.wait_for("chat", text="last", name="Аня")
+        assert record.texts() == ["one", "two", "three", "last"]
+        assert record.wait_for("action")["text"] == "waves"
+        assert record.wait_for("private", name="Anna", to="Boris")["text"] == "psst"
+        assert record.wait_for("rename", name="Anna")["new_name"] == "Аня"
+        assert boris.members == ["Boris", "Аня"]
+        eventually(lambda: anna.name == "Аня")
+
+
+@pytest.mark.parametrize("name", ["", "two words", "N" * 33, "bell\x07"])
+def test_an_impossible_name_is_an_error_at_once(server: UdpServer, name: str) -> None:
+    with UdpClient(server.address, "Anna") as client:
+        with pytest.raises(UnusableName):
+            client.rename(name)
+        with pytest.raises(UnusableName):
+            client.whisper(name, "hello")
+        assert client.pending_count == 0
+
+
+def test_more_than_can_wait_is_an_error_and_nothing_of_it_is_said(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.PENDING_MAX", 5)
+    record = Recorder()
+    with UdpClient(server.address, "Anna", record) as client:
+        with pytest.raises(PendingFull):
+            client.say("x" * 900 * 6)
+        client.say("short")
+        record.wait_for("chat")
+        assert record.texts() == ["short"]
+
+
+def test_flush_says_whether_everything_was_accepted(server: UdpServer) -> None:
+    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+        client = UdpClient(proxy.address, "Anna")
+        assert client.flush()  # nothing is pending before the start
+        with client:
+            proxy.fault_ratio = 1.0
+            client.say("into the void\nand again")
+            assert client.pending_count == 2
+            assert not client.flush(timeout_seconds=0.05)
+            assert client.flush(timeout_seconds=0.05, below=3)
+            proxy.fault_ratio = 0.0
+            assert client.flush()
+            assert client.pending_count == 0
+
+
+def test_flush_gives_up_on_a_server_that_stays_away(server: UdpServer) -> None:
+    record = Recorder()
+    client = UdpClient(server.address, "Anna", record)
+    with client:
+        server.close()
+        record.wait_for("reconnecting")
+        client.say("too late")
+        assert not client.flush(give_up_seconds=0.0)
+        assert client.pending_count == 1
+
+
+def test_a_flush_ends_when_another_thread_closes(server: UdpServer) -> None:
+    outcome: list[bool] = []
+    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+        client = UdpClient(proxy.address, "Anna")
+        with client:
+            proxy.fault_ratio = 1.0
+            client.say("into the void")
+            thread = threading.Thread(target=lambda: outcome.append(client.flush()))
+            thread.start()
+            client.close(flush_seconds=0.0)
+            thread.join(WAIT_SECONDS)
+    assert outcome == [False]
+
+
+# --- events ----------------------------------------------------------------------------------
+
+
+def test_callbacks_come_one_at_a_time_and_in_order(server: UdpServer) -> None:
+    numbers: list[int] = []
+    inside = threading.Semaphore(1)
+    together: list[ChatEvent] = []
+    done = threading.Event()
+
+    def on_event(event: ChatEvent) -> None:
+        if not inside.acquire(blocking=False):
+            together.append(event)
+            return
+        if "seq" in event and event["event"] != "sent":
+            time.sleep(0.001)  # so that others would come in between
+            numbers.append(event["seq"])
+        if event.get("text") == "39 of Anna":
+            done.set()
+        inside.release()
+
+    with (
+        UdpClient(server.address, "Anna", on_event) as anna,
+        UdpClient(server.address, "Boris") as boris,
+    ):
+        for number in range(40):
+            boris.say(f"{number} of Boris")
+            anna.say(f"{number} of Anna")
+        assert boris.flush()
+        assert done.wait(WAIT_SECONDS)
+        eventually(lambda: numbers[-1] == server.room.log.latest)
+    assert together == []
+    assert numbers[:81] == list(range(2, 83))  # Boris comes, both talk
+
+
+def test_an_exception_in_a_callback_is_logged_and_ends_nothing(
+    server: UdpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = Recorder()
+
+    def on_event(event: ChatEvent) -> None:
+        record(event)
+        raise RuntimeError("a bug of the caller's")
+
+    with UdpClient(server.address, "Anna", on_event) as client:
+        client.say("one\ntwo")
+        record.wait_for("chat", text="two")
+    assert record.kinds()[-1] == "left"
+    failures = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(failures) == len(record.events)
+    assert "on_event failed" in failures[0].getMessage()
+    assert failures[0].exc_info
+
+
+def test_a_callback_may_call_the_client(server: UdpServer) -> None:
+    record = Recorder()
+
+    def on_event(event: ChatEvent) -> None:
+        record(event)
+        if event.get("text") == "ping":
+            assert client.members == ["Anna"]
+            assert client.name == "Anna"
+            assert client.pending_count >= 0
+            client.act("pongs")
+
+    client = UdpClient(server.address, "Anna", on_event)
+    with client:
+        client.say("ping")
+        record.wait_for("action", text="pongs")
+
+
+def test_a_callback_that_takes_long_keeps_no_other_thread_busy(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("session.SILENCE_SECONDS", 0.2)  # so that the writer has something to tell
+    inside, go_on = threading.Event(), threading.Event()
+
+    def on_event(event: ChatEvent) -> None:
+        if event["event"] == "chat":
+            inside.set()
+            assert go_on.wait(WAIT_SECONDS)
+
+    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+        client = ReceiverCallsBack(proxy.address, "Anna", on_event)
+        with client:
+            client.say("hello")
+            assert inside.wait(WAIT_SECONDS)
+            proxy.fault_ratio = 1.0
+            client.say("into the void")
+            session = client._session
+            assert session is not None
+            eventually(lambda: session.has_events)
+            steps = 0
+            step = session.datagrams_to_send
+
+            def counted() -> list[bytes]:
+                nonlocal steps
+                steps += 1
+                return step()
+
+            monkeypatch.setattr(session, "datagrams_to_send", counted)
+            time.sleep(0.3)  # the time in which nothing, or next to nothing, may happen
+            assert steps < 20
+            go_on.set()
+
+
+# --- closing ---------------------------------------------------------------------------------
+
+
+class ReceiverCallsBack(UdpClient):
+    """A client whose callbacks the writer thread never makes; else whichever is first does."""
+
+    def _dispatch(self) -> None:
+        if threading.current_thread().name != "udp-chat writer":
+            super()._dispatch()
+
+
+class WriterCallsBack(UdpClient):
+    """A client whose callbacks the receiver thread never makes."""
+
+    def _dispatch(self) -> None:
+        if threading.current_thread().name != "udp-chat receiver":
+            super()._dispatch()
+
+
+def test_close_before_start_does_nothing_and_the_start_may_follow(server: UdpServer) -> None:
+    client = UdpClient(server.address, "Anna")
+    client.close()
+    client.start()
+    assert client.members == ["Anna"]
+    client.close()
+
+
+def test_close_is_idempotent_and_tells_left_once(server: UdpServer) -> None:
+    record = Recorder()
+    client = UdpClient(server.address, "Anna", record)
+    client.start()
+    client.close()
+    client.close()
+    with client_that_is_closed(client):
+        pass
+    assert record.kinds() == ["joined", "left"]
+
+
+@contextlib.contextmanager
+def client_that_is_closed(client: UdpClient) -> Iterator[None]:
+    """The end of a `with`, for a client that was closed within it."""
+    try:
+        yield
+    finally:
+        client.__exit__()
+
+
+def test_many_threads_may_close_at_once(server: UdpServer) -> None:
+    record = Recorder()
+    client = UdpClient(server.address, "Anna", record)
+    client.start()
+    barrier = threading.Barrier(8)
+    ended = []
+
+    def close() -> None:
+        barrier.wait()
+        client.close()
+        ended.append(server.room.members == {})
+
+    threads = [threading.Thread(target=close) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_SECONDS)
+    assert ended == [True] * 8  # none returns before it is done
+    assert record.kinds() == ["joined", "left"]
+
+
+def test_close_waits_for_what_was_said_last(server: UdpServer) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Boris", record):
+        with UdpClient(server.address, "Anna") as anna:
+            anna.say("\n".join(f"{number}" for number in range(200)))
+        record.wait_for("leave", name="Anna", reason="left")
+        assert record.texts() == [f"{number}" for number in range(200)]
+
+
+@pytest.mark.parametrize("kind", [UdpClient, ReceiverCallsBack, WriterCallsBack])
+def test_a_callback_may_close(server: UdpServer, kind: type[UdpClient]) -> None:
+    record, record_of_boris = Recorder(), Recorder()
+
+    def on_event(event: ChatEvent) -> None:
+        record(event)
+        if event.get("text") == "go":
+            client.close()
+
+    with UdpClient(server.address, "Boris", record_of_boris) as boris:
+        client = kind(server.address, "Anna", on_event)
+        client.start()
+        boris.say("go")
+        record_of_boris.wait_for("leave", name="Anna", reason="left")
+        record.wait_for("left")
+        assert record.kinds()[-1] == "left"
+        client.close()
+
+
+@pytest.mark.parametrize("kind", [UdpClient, ReceiverCallsBack, WriterCallsBack])
+def test_a_callback_may_close_when_the_server_has_gone(kind: type[UdpClient]) -> None:
+    record = Recorder()
+
+    def on_event(event: ChatEvent) -> None:
+        record(event)
+        if event["event"] == "reconnecting":
+            client.close()
+
+    with UdpServer("127.0.0.1", 0) as server:
+        client = kind(server.address, "Anna", on_event)
+        client.start()
+    record.wait_for("left")
+    eventually(lambda: not [t for t in client._threads if t.is_alive()])
+    assert record.kinds() == ["joined", "reconnecting", "left"]
+
+
+@pytest.mark.parametrize("kind", [ReceiverCallsBack, WriterCallsBack])
+def test_a_callback_may_close_while_another_thread_does(
+    server: UdpServer, kind: type[UdpClient]
+) -> None:
+    inside = threading.Event()
+
+    def on_event(event: ChatEvent) -> None:
+        if event["event"] == "chat":
+            inside.set()
+            eventually(client._closing.locked)
+            client.close()
+
+    client = kind(server.address, "Anna", on_event)
+    client.start()
+    client.say("hello")
+    assert inside.wait(WAIT_SECONDS)
+    thread = threading.Thread(target=client.close, daemon=True)
+    thread.start()
+    thread.join(WAIT_SECONDS)
+    assert not thread.is_alive()
+
+
+def test_left_is_told_even_if_the_server_never_answers(server: UdpServer) -> None:
+    record = Recorder()
+    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+        with UdpClient(proxy.address, "Anna", record):
+            proxy.fault_ratio = 1.0
+            began_at = time.monotonic()
+        assert time.monotonic() - began_at < 10
+    assert record.kinds() == ["joined", "left"]
+
+
+# --- a bad link, a bad socket ----------------------------------------------------------------
+
+
+def test_a_client_comes_back_when_its_server_does(server: UdpServer) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Anna", record) as client:
+        server.close()
+        assert record.wait_for("reconnecting")["reason"] == "shutting_down"
+        client.say("kept")
+        with UdpServer(*server.address) as second:
+            record.wait_for("resumed", name="Anna")
+            record.wait_for("chat", text="kept")
+            assert client.flush()
+            assert [member.name for member in second.room.members.values()] == ["Anna"]
+        assert "lost" in record.kinds()
+
+
+class _FailingSocket(socket.socket):
+    """A socket whose first few calls of a kind fail."""
+
+    FAILURES = 2
+    failed = 0
+
+    def _fail(self, error: OSError) -> None:
+        if _FailingSocket.failed < self.FAILURES:
+            _FailingSocket.failed += 1
+            raise error
+
+
+class ResetSocket(_FailingSocket):
+    """Reports an ICMP error where a datagram was expected, as Windows does."""
+
+    def recvfrom(self, *arguments: Any) -> Any:
+        received = super().recvfrom(*arguments)
+        self._fail(ConnectionResetError("an earlier datagram was refused"))
+        return received
+
+
+class UnsendingSocket(_FailingSocket):
+    """Has no route, as while a network is being changed."""
+
+    def sendto(self, *arguments: Any) -> int:
+        self._fail(OSError("network is unreachable"))
+        return super().sendto(*arguments)
+
+
+@pytest.mark.parametrize("kind", [ResetSocket, UnsendingSocket])
+def test_errors_of_the_socket_end_nothing(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch, kind: type[_FailingSocket]
+) -> None:
+    monkeypatch.setattr(_FailingSocket, "failed", 0)
+    record = Recorder()
+    client = UdpClient(server.address, "Anna", record)
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", kind)
+        client.start()
+    with contextlib.closing(client):
+        client.say("hello")
+        record.wait_for("chat", text="hello")
+    assert _FailingSocket.failed == _FailingSocket.FAILURES
+
+
+# --- the command's small parts ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("login", "name"),
+    [
+        ("anna", "anna"),
+        ("Анна Петрова", "АннаПетрова"),
+        ("anna\x1b[2J", "anna[2J"),
+        ("\x1b", "guest"),
+        ("n" * 33, "guest"),
+    ],
+)
+def test_the_default_name_is_the_login_name_made_usable(
+    monkeypatch: pytest.MonkeyPatch, login: str, name: str
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: login)
+    assert default_name() == name
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError, ImportError])
+def test_who_has_no_login_name_is_a_guest(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def getuser() -> str:
+        raise error("nobody")
+
+    monkeypatch.setattr(getpass, "getuser", getuser)
+    assert default_name() == "guest"
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("chat.example", ("chat.example", 9091)),
+        ("chat.example:1", ("chat.example", 1)),
+        ("192.0.2.1:65535", ("192.0.2.1", 65535)),
+        ("::1", ("::1", 9091)),
+        ("[::1]", ("::1", 9091)),
+        ("[fe80::1%eth0]:7", ("fe80::1%eth0", 7)),
+    ],
+)
+def test_a_server_is_given_as_host_and_port(text: str, server: tuple[str, int]) -> None:
+    assert udp_client._parser().parse_args([text]).server == server
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["chat.example:0"],
+        ["chat.example:65536"],
+        ["chat.example:"],
+        ["chat.example:-1"],
+        ["chat.example:9x"],
+        [":9091"],
+        [""],
+        ["[::1]9091"],
+        ["[::1]:"],
+        ["a", "b"],
+        ["--name", "two words"],
+        ["--lang", "tlh"],
+        ["--log-level", "loud"],
+    ],
+)
+def test_wrong_arguments_exit_with_2_and_a_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("usage: udp_client.py")
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "language"),
+    [
+        ({"LANG": "ru_RU.UTF-8"}, "ru"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LC_ALL": "C", "LANG": "ru_RU.UTF-8"}, "en"),
+        ({"LC_ALL": "", "LC_MESSAGES": "ru_RU", "LANG": "en_GB"}, "ru"),
+        ({}, "en"),
+    ],
+)
+def test_the_language_is_the_locale_s(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], language: str
+) -> None:
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    assert udp_client._parser().parse_args([]).lang == language
+    assert language in LANGUAGES
+
+
+# --- the command, in this process ------------------------------------------------------------
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[list[str], bytes], tuple[int, str, str]]:
+    """Runs `main` with a stdin; gives its exit code, stdout and stderr."""
+
+    def run(arguments: list[str], stdin: bytes) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched, io.TextIOWrapper(io.BytesIO(stdin)) as stream:
+            patched.setattr(sys, "stdin", stream)
+            code = main(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+Run = Callable[[list[str], bytes], tuple[int, str, str]]
+
+
+def where(server: UdpServer) -> str:
+    return f"127.0.0.1:{server.address[1]}"
+
+
+def test_the_command_says_the_lines_of_its_input(server: UdpServer, run: Run) -> None:
+    lines = "one\n/me waves\n/msg Anna psst\n/who\n/nick Аня\n/nick a b\n/help\n//x\n/quit\nnever\n"
+    code, out, err = run([where(server), "--name", "Anna", "--json"], lines.encode())
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "joined"
+    assert kinds[-1] == "left"
+    assert kinds.count("sent") == 4
+    assert {"chat", "action", "private", "rename", "notice"} <= set(kinds)
+    assert "/msg NAME TEXT" in err
+    assert [event["text"] for event in events if event["event"] == "chat"] == ["one", "/x"]
+
+
+def test_the_command_explains_what_it_could_not_do(server: UdpServer, run: Run) -> None:
+    with UdpClient(server.address, "Anna"):
+        code, out, err = run([where(server), "--name", "anna", "--lang", "en"], b"")
+    assert (code, out, err) == (1, "", "! The server refused: that name is in use\n")
+    code, out, err = run([f"{'a' * 64}.invalid", "--lang", "en"], b"")
+    assert (code, out) == (1, "")
+    assert err.endswith("this cannot be the name of a host.\n")
+
+
+def test_the_command_says_who_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, 0.1))
+    with silent_server() as (host, port):
+        code, out, err = run([f"{host}:{port}", "--name", "Anna", "--lang", "en"], b"")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"No chat server answers at {host}:{port}. Check the address and the port, or start one"
+        f" there: python3 udp_server.py --port {port}\n"
+    )
+
+
+def test_names_like_the_login_name_are_tried_up_to_a_limit(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "anna")
+    monkeypatch.setattr(udp_client, "LOGIN_NAMES_MAX", 2)
+    with UdpClient(server.address, "anna"):
+        code, out, _ = run([where(server), "--lang", "en"], b"")
+        assert code == 0
+        assert out.startswith("You are anna-2 in the room")
+        with UdpClient(server.address, "anna-2"):
+            code, out, err = run([where(server), "--lang", "en"], b"")
+    assert (code, out) == (1, "")
+    assert err == "! The server refused: that name is in use\n"
+
+
+def test_a_line_too_long_to_wait_is_refused_in_one_sentence_and_the_next_is_said(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.PENDING_MAX", 5)
+    lines = b"x" * 900 * 6 + b"\nshort\n"
+    code, out, err = run([where(server), "--name", "Anna", "--json", "--lang", "en"], lines)
+    assert code == 1
+    assert err == "That line was not taken: too much is waiting for the server already.\n"
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["text"] for event in events if event["event"] == "chat"] == ["short"]
+
+
+def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UdpClient.flush, "__defaults__", (None, 1, 0.0))  # gives up at once
+    monkeypatch.setattr(udp_client, "CLOSE_FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(udp_client, "PIPE_PENDING_MAX", 2)
+    monkeypatch.setattr("session.SILENCE_SECONDS", 0.2)
+    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+
+        class GoesDeaf(UdpClient):
+            def say(self, text: str) -> None:
+                proxy.fault_ratio = 1.0
+                super().say(text)
+
+        monkeypatch.setattr(udp_client, "UdpClient", GoesDeaf)
+        code, _, err = run([proxy.where, "--name", "Anna", "--lang", "en"], b"one\ntwo\nthree\n")
+    assert code == 1
+    assert err.endswith("2 lines were not accepted: the server did not answer.\n")
