@@ -127,7 +127,7 @@ class Outbox:
             return []
         # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
         chunks = self._chunks(range(self.received + 1, until + 1))[:DATAGRAMS_IN_FLIGHT_MAX]
-        until = chunks[-1][-1].message.message_id
+        until = chunks[-1][-1].message.message_id if chunks else 0
         if until <= self.sent_until:
             return []
         if len(chunks) > 1:

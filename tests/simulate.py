@@ -105,6 +105,10 @@ class Evening:
             network.partitions.append(partition)
         if chance.random() < 0.25:
             network.at(chance.uniform(network.now, ends_at), network.restart_server)
+        if chance.random() < 0.15:
+            seconds = chance.uniform(0.5, 30.0)
+            at = chance.uniform(network.now, ends_at)
+            network.at(at, lambda: network.freeze_server(seconds))
         for _ in range(chance.choice([0, 0, 3])):
             network.at(chance.uniform(network.now, ends_at), self._attack)
 

@@ -129,6 +129,7 @@ class SimulatedNetwork:
         self._burst_until: Counter[tuple[int, bool]] = Counter()
         self._server_waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._server_wake_at = float("inf")
+        self._server_frozen_until = 0.0
         self._instant_steps = 0
         # The truth, as the server's logs had it: by epoch, then by sequence number.
         self.truth: dict[int, dict[int, Event]] = {}
@@ -210,6 +211,11 @@ class SimulatedNetwork:
         user.frozen_until = self.now + seconds
         self._wake_user(user, user.frozen_until)
 
+    def freeze_server(self, seconds: float) -> None:
+        """The server's process stops running; datagrams wait in its socket."""
+        self._server_frozen_until = self.now + seconds
+        self.at(self._server_frozen_until, self._step_server)
+
     def move(self, user: User) -> None:
         """The client has a new address from now on, and does not know it."""
         user.port += 1
@@ -220,6 +226,7 @@ class SimulatedNetwork:
         self.truth[self.room.log.epoch] = {}
         self._inbox_truth: dict[int, dict[int, Event]] = {}
         self._server_waiting.clear()
+        self._server_frozen_until = 0.0
         self._proven.clear()
 
     # --- the wire ----------------------------------------------------------------------------
@@ -294,6 +301,8 @@ class SimulatedNetwork:
 
     def _step_server(self) -> None:
         room = self.room
+        if self._server_frozen_until > self.now:
+            return
         while self._server_waiting:
             datagram, source = self._server_waiting.popleft()
             self._note_proof(datagram, source)
@@ -551,6 +560,8 @@ class SimulatedNetwork:
         """Ends all faults and checks convergence; returns how long it took."""
         self.faults = Faults(delay_seconds=0.02)
         self.partitions.clear()
+        self._server_frozen_until = self.now
+        self._step_server()
         for user in self.users:
             user.frozen_until = self.now
             self._step_user(user)
