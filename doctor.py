@@ -435,7 +435,8 @@ def port_holders(port: int) -> list[tuple[int, str]]:
     holders = {}
     for process in PROC.glob("[0-9]*"):
         if not sockets.isdisjoint(_open_files(process)):
-            command = printable(_read(process / "cmdline").replace("\0", " ").strip())
+            program, *arguments = _read(process / "cmdline").rstrip("\0").split("\0")
+            command = printable(" ".join([Path(program).name, *arguments]))
             holders[int(process.name)] = command[:COMMAND_CHARACTERS_MAX]
     return sorted(holders.items()) or [(0, "")]
 

@@ -17,7 +17,8 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
@@ -59,6 +60,12 @@ QUEUE_LINES_MAX = 1000
 """Lines that wait for the event loop to print them; then who shows more waits, as with `print`."""
 
 
+INTERRUPTIONS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Signals whose handlers may raise: that is how the client is told to end."""
+
+
 class PromptToolkitTerminal(Terminal):
     """Its own small application: that of `PromptSession` asks the terminal where the cursor is,
     and shows its toolbar only when the answer has come, so that it blinks with each line shown."""
@@ -79,6 +86,7 @@ class PromptToolkitTerminal(Terminal):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.copy_context()
         self._in_frame = False
+        self._interruption: BaseException | None = None
         self._output: Output
         if sys.platform == "win32":
             self._output = create_output()
@@ -165,14 +173,51 @@ class PromptToolkitTerminal(Terminal):
         if self._entered:
             return self._entered.popleft()
         try:
-            line = self._application.run(
-                pre_run=self._begin, set_exception_handler=False, handle_sigint=False
-            )
+            with self._signals_in_turn():
+                line = self._application.run(
+                    pre_run=self._begin, set_exception_handler=False, handle_sigint=False
+                )
         except OSError as error:
             raise EOFError from error
         finally:
             self._end()
+        if self._interruption is not None:
+            raise self._interruption
         return clean(line)
+
+    @contextlib.contextmanager
+    def _signals_in_turn(self) -> Iterator[None]:
+        """Calls the handlers of signals between two steps of the event loop.
+
+        They may raise, and what is raised in the midst of a step may be passed over there.
+        """
+        found = {number: signal.getsignal(number) for number in INTERRUPTIONS}
+        # Not those that are ignored, or left to the system: they are numbers.
+        handlers = {n: handler for n, handler in found.items() if callable(handler)}
+        self._interruption = None
+
+        def handle(number: int) -> None:
+            try:
+                handlers[number](number, None)
+            except BaseException as error:
+                self._interruption = error
+                if not self._application.is_done:
+                    self._application.exit(exception=error)
+
+        def relay(number: int, frame: FrameType | None) -> None:
+            loop = self._loop
+            if loop is None or loop.is_closed():
+                handlers[number](number, frame)
+            else:
+                loop.call_soon_threadsafe(handle, number)
+
+        try:
+            for number in handlers:
+                signal.signal(number, relay)
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def _begin(self) -> None:
         with self._changed:

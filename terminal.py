@@ -377,16 +377,16 @@ class EditorTerminal(Terminal):
     def _draw(self, above: str = "") -> None:
         """Draws one frame: `above`, and below it the block, if it is to be seen."""
         to_block = f"\x1b[{self._rows_above_cursor}A\r" if self._rows_above_cursor else "\r"
-        frame = [FRAME_BEGINS, to_block, ERASE_BELOW, above]
-        self._rows_above_cursor = 0
-        if self._reading:
-            frame.append(self._block())
-        if self._editor.wants_bell:
-            self._editor.wants_bell = False
-            frame.append("\a")
-        self._console.write("".join([*frame, FRAME_ENDS]))
+        block, rows_above_cursor = self._block() if self._reading else ("", 0)
+        bell = "\a" if self._editor.wants_bell else ""
+        self._editor.wants_bell = False
+        self._console.write(
+            "".join([FRAME_BEGINS, to_block, ERASE_BELOW, above, block, bell, FRAME_ENDS])
+        )
+        self._rows_above_cursor = rows_above_cursor
 
-    def _block(self) -> str:
+    def _block(self) -> tuple[str, int]:
+        """The rows at the bottom as they are written, and how many are above the cursor then."""
         # Asked for each time: a window has another size before its signal comes.
         columns, rows = screen_size()
         block = block_rows(self._editor, self._prompt, self._pending, self._status, columns, rows)
@@ -395,10 +395,9 @@ class EditorTerminal(Terminal):
             *block.typed,
             *(rendered([Span(row, DIM)], self.colours) for row in block.status),
         ]
-        self._rows_above_cursor = len(block.pending) + block.cursor_row
-        rows_below_cursor = len(drawn) - 1 - self._rows_above_cursor
-        to_cursor = f"\x1b[{rows_below_cursor}A\r" if rows_below_cursor else "\r"
+        above = len(block.pending) + block.cursor_row
+        below = len(drawn) - 1 - above
+        to_cursor = f"\x1b[{below}A\r" if below else "\r"
         # Without autowrap, a row that the terminal thinks wider than we do stays one row.
-        return "".join(
-            [AUTOWRAP_OFF, "\n".join(drawn), to_cursor, block.left_of_cursor, AUTOWRAP_ON]
-        )
+        parts = [AUTOWRAP_OFF, "\n".join(drawn), to_cursor, block.left_of_cursor, AUTOWRAP_ON]
+        return "".join(parts), above

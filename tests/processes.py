@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -220,18 +220,18 @@ class Client(Program):
 
 
 def start_process(
-    arguments: Sequence[str], interpreter_options: Sequence[str] = (), **options: Any
+    arguments: Sequence[str], variables: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
     """A Python process in the project's directory, with UTF-8 and English for a locale.
 
     Interrupts are at their default, whatever the tests' own process inherited.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
-    environment["LC_ALL"] = "C.UTF-8"
+    environment |= {"LC_ALL": "C.UTF-8", **(variables or {})}
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
-            [sys.executable, *interpreter_options, *arguments],
+            [sys.executable, *arguments],
             cwd=PROJECT,
             env=environment,
             **options,

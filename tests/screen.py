@@ -35,6 +35,8 @@ TAKE_TERMINAL = (
 FRAME_ENDS = b"\x1b[?2026l"
 """After it nothing is half drawn."""
 
+PROMPT = ">"
+
 HISTORY_ROWS = 20_000
 
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
@@ -43,15 +45,64 @@ PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 CTRL_A, CTRL_C, CTRL_D, CTRL_Z = "\x01", "\x03", "\x04", "\x1a"
 
 
-class _Emulator(pyte.HistoryScreen):  # type: ignore[misc]  # pyte has no types
-    bell_count = 0
+class Emulator(pyte.HistoryScreen):
+    """What a person sees of what a program writes."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.bell_count = 0
+        super().__init__(columns, rows, history=HISTORY_ROWS)
+        self._stream = pyte.ByteStream(self)
+
+    def feed(self, data: bytes) -> None:
+        self._stream.feed(data)
 
     def bell(self, *_: object) -> None:
         self.bell_count += 1
 
     def draw(self, data: str) -> None:
         """Without joiners and variation selectors: pyte leaves out all that follows one."""
-        super().draw("".join(c for c in data if wcwidth(c) or unicodedata.combining(c)))
+        super().draw("".join(c for c in data if has_shape(c)))
+
+    def row(self, number: int, until: int | None = None) -> str:
+        return self._text(self.buffer[number], until)
+
+    def _text(self, row: Any, until: int | None = None) -> str:
+        until = self.columns if until is None else until
+        return "".join(row[column].data for column in range(until)).rstrip()
+
+    def rows(self) -> list[str]:
+        """The rows of the screen, without the blanks at their ends."""
+        return [self.row(number) for number in range(self.lines)]
+
+    def transcript(self) -> list[str]:
+        """The rows, also those that have left the screen at its top."""
+        return [self._text(row) for row in self.history.top] + self.rows()
+
+    def _prompt_row(self) -> int | None:
+        """The row above the cursor, or its own, in which the line being typed begins."""
+        numbers = range(self.cursor.y, -1, -1)
+        return next((number for number in numbers if self.row(number).startswith(PROMPT)), None)
+
+    def typed(self) -> str | None:
+        """The line being typed, as `seen`. None if there is no prompt.
+
+        It ends at an empty row or a status, which in the tests begins with "[".
+        """
+        first = self._prompt_row()
+        if first is None:
+            return None
+        last = self.cursor.y
+        while last + 1 < self.lines and self.row(last + 1)[:1] not in ("", "["):
+            last += 1
+        rows = [self.row(number) for number in range(first, last + 1)]
+        return seen("".join(rows).removeprefix(PROMPT))
+
+    def left_of_cursor(self) -> str:
+        """What of the line being typed stands left of the cursor, as `seen`."""
+        first, (last, column) = self._prompt_row(), (self.cursor.y, self.cursor.x)
+        assert first is not None
+        rows = [self.row(number) for number in range(first, last)]
+        return seen("".join([*rows, self.row(last, column)]).removeprefix(PROMPT))
 
 
 class Screen:
@@ -66,8 +117,7 @@ class Screen:
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.keyboard, person = pty.openpty()
-        self._emulator = _Emulator(columns, rows, history=HISTORY_ROWS)
-        self._stream = pyte.ByteStream(self._emulator)
+        self._emulator = Emulator(columns, rows)
         self._received = bytearray()
         self._frame_checks: list[Callable[[Screen], str]] = []
         self.complaints: list[str] = []
@@ -112,12 +162,12 @@ class Screen:
                 self._received += data
                 *frames, rest = (rest + data).split(FRAME_ENDS)
                 for frame in frames:
-                    self._stream.feed(frame)
+                    self._emulator.feed(frame)
                     self._look()
                 # The end of a frame may have been cut in two; all else is seen as it comes.
-                seen = len(rest) - _begun(rest) if data else len(rest)
-                self._stream.feed(rest[:seen])
-                rest = rest[seen:]
+                shown = len(rest) - _begun(rest) if data else len(rest)
+                self._emulator.feed(rest[:shown])
+                rest = rest[shown:]
                 self.changed.notify_all()
             if not data:
                 return
@@ -165,17 +215,16 @@ class Screen:
             return f"{rows}\ncursor {self.cursor()}"
 
     def rows(self) -> list[str]:
-        """The rows of the screen, blanks at their ends left out; the empty ones below too."""
         with self.changed:
-            return [self._text(self._emulator.buffer[n]) for n in range(self._emulator.lines)]
-
-    def _text(self, row: Any) -> str:
-        return "".join(row[column].data for column in range(self._emulator.columns)).rstrip()
+            return self._emulator.rows()
 
     def transcript(self) -> list[str]:
-        """The rows, also those that have left the screen at its top."""
         with self.changed:
-            return [self._text(row) for row in self._emulator.history.top] + self.rows()
+            return self._emulator.transcript()
+
+    def typed(self) -> str | None:
+        with self.changed:
+            return self._emulator.typed()
 
     def cursor(self) -> tuple[int, int]:
         """Row and column, from 0."""
@@ -208,27 +257,6 @@ class Screen:
         with self.changed:
             return bytes(self._received)
 
-    def typed(self, prompt: str = ">") -> str | None:
-        """The line being typed without its blanks, as those at the end of a row are not seen.
-
-        It begins at the last prompt above the cursor, and ends at an empty row or a status, which
-        in the tests begins with "[". None if there is no prompt.
-        """
-        with self.changed:
-            buffer, number = self._emulator.buffer, self.cursor()[0]
-            rows = [self._text(buffer[number])]
-            while not rows[0].startswith(prompt):
-                if not number:
-                    return None
-                number -= 1
-                rows.insert(0, self._text(buffer[number]))
-            for number in range(self.cursor()[0] + 1, self._emulator.lines):
-                row = self._text(buffer[number])
-                if not row or row.startswith("["):
-                    break
-                rows.append(row)
-            return squeezed("".join(rows).removeprefix(prompt))
-
     def watch(self, check: Callable[[Screen], str]) -> None:
         """Has each complete frame looked at from now on; the check returns what is wrong."""
         with self.changed:
@@ -249,7 +277,10 @@ class Screen:
 
     def wait_typed(self, line: str) -> None:
         """Waits until this line is being typed, whatever its blanks."""
-        self.wait_until(f"the line {line!r}", lambda screen: screen.typed() == squeezed(line))
+        self.wait_until(f"the line {line!r}", lambda screen: screen.typed() == seen(line))
+
+    def wait_cursor(self, column: int) -> None:
+        self.wait_until(f"the cursor in {column}", lambda screen: screen.cursor()[1] == column)
 
     def wait(self) -> int:
         """The exit code."""
@@ -263,14 +294,18 @@ class Screen:
 
 def _begun(data: bytes) -> int:
     """How many bytes of the end of a frame the data ends with."""
-    return next(
-        n for n in range(len(FRAME_ENDS) - 1, -1, -1) if data.endswith(FRAME_ENDS[:n])
-    )
+    return next(n for n in range(len(FRAME_ENDS) - 1, -1, -1) if data.endswith(FRAME_ENDS[:n]))
 
 
-def squeezed(text: str) -> str:
-    """Without blanks, and as pyte composes it."""
-    return unicodedata.normalize("NFC", "".join(text.split()))
+def has_shape(character: str) -> bool:
+    """Whether pyte draws it."""
+    return wcwidth(character) > 0 or unicodedata.combining(character) > 0
+
+
+def seen(text: str) -> str:
+    """The text as pyte composes it, and without blanks: those at a row's end are not seen."""
+    shapes = (c for c in text if has_shape(c) and not c.isspace())
+    return unicodedata.normalize("NFC", "".join(shapes))
 
 
 def environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from terminal import Terminal, completions, open_terminal, paint
+from terminal import Part, Terminal, completions, open_terminal, paint
 
 NAMES = ("Anna", "Анна", "Boris", "花子")
 COMMANDS = ("/help", "/msg ", "/who")
@@ -42,7 +42,7 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
                     time.sleep(1 / order["per_second"])
             elif "show" in order:
                 name = order.get("name")
-                start = [paint(name, name), ": "] if name else []
+                start: tuple[Part, ...] = (paint(name, name), ": ") if name else ()
                 terminal.show(*start, order["show"], pending=order.get("pending"))
             elif "pending" in order:
                 terminal.set_pending(order["pending"])

@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -186,7 +185,7 @@ def test_without_ctypes_the_loopback_and_every_index_are_still_known(
 # --- one machine, over its loopback ----------------------------------------------------------
 
 LOOPBACK = [interface for interface in list_interfaces() if interface.loopback]
-PATIENT: dict[str, Any] = {"timeout_seconds": WAIT_SECONDS, "linger_seconds": 0.1}
+PATIENT = (WAIT_SECONDS, 0.1)
 
 
 def free_port() -> int:
@@ -254,7 +253,7 @@ def test_several_servers_on_one_machine_all_answer() -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         found: dict[int, int] = {}
         while found != ports and time.monotonic() < deadline:
-            rooms = find_rooms(port=port, interfaces=LOOPBACK, **PATIENT)
+            rooms = find_rooms(*PATIENT, port, LOOPBACK)
             found = {room.address[1]: room.epoch for room in rooms}
     assert found == ports
 
@@ -264,7 +263,7 @@ def test_a_room_on_the_ipv6_loopback_is_found() -> None:
         pytest.skip("this machine has no ::1")
     port = free_port()
     with offered(port, epoch=5, host="::1") as chat_port:
-        rooms = find_rooms(port=port, interfaces=LOOPBACK, **PATIENT)
+        rooms = find_rooms(*PATIENT, port, LOOPBACK)
     assert [room.address for room in rooms] == [("::1", chat_port)]
 
 

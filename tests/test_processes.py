@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -17,7 +18,7 @@ import pytest
 
 from protocol import Leave, Message, MessageKind, Say, Status
 from tests.lossy_proxy import LossyProxy
-from tests.processes import WAIT_SECONDS, Client, NeverCame, Program, Server, start_process
+from tests.processes import PROJECT, WAIT_SECONDS, Client, NeverCame, Program, Server, start_process
 
 IDLE_RATIO_MAX = 0.005
 """Of a core: what an idle process may use, so that nobody minds leaving it running."""
@@ -162,6 +163,37 @@ def test_a_client_leaves_cleanly_if_interrupted_the_moment_it_has_joined(server:
                 assert leave["reason"] == "left"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="ignores a signal with a POSIX shell")
+def test_an_interrupt_is_heard_by_who_was_started_with_interrupts_ignored() -> None:
+    """As any `… &` in a shell script is."""
+    server_command = "udp_server.py --host 127.0.0.1 --port 0".split()
+    with background(*server_command) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().decode().split()[-1]
+        with Client(address, "Anna") as anna:
+            with background("udp_client.py", address, "--name", "Boris") as boris:
+                anna.wait_event("join", name="Boris")
+                boris.send_signal(signal.SIGINT)
+                assert boris.wait(WAIT_SECONDS) == 0
+            assert anna.wait_event("leave", name="Boris")["reason"] == "left"
+            server.send_signal(signal.SIGINT)
+            assert server.wait(WAIT_SECONDS) == 0
+
+
+@contextlib.contextmanager
+def background(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"', sys.executable, *command],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_client_whose_reader_has_gone_ends_without_a_traceback(server: Server) -> None:
     """What `udp_client.py … | head -1` does."""
     receiver, sender = os.pipe()
@@ -213,17 +245,6 @@ def test_two_thousand_piped_lines_arrive_complete_and_in_order(server: Server) -
         assert [e["seq"] for e in boris.events("sent")] == [seq for seq, _, _ in boris.chat()]
 
 
-def test_what_is_piped_is_answered_below_joined(server: Server) -> None:
-    with Client(server.address, "Anna", joined=False) as anna:
-        anna.say("/who")
-        anna.end_input()
-        assert anna.wait() == 0
-        kinds = [
-            event["event"] for event in anna.events() if event["event"] in ("joined", "notice")
-        ]
-        assert kinds == ["joined", "notice"]
-
-
 def test_a_line_without_an_end_and_the_line_ends_of_windows_are_said_as_they_are(
     server: Server,
 ) -> None:
@@ -267,19 +288,6 @@ def test_a_long_russian_line_arrives_as_neighbouring_parts_while_others_talk(
             assert len(parts) > 5
 
 
-def test_what_was_asked_and_what_comes_do_not_mix_on_the_screen(server: Server) -> None:
-    with Client(server.address, "Anna") as anna, Client(server.address, "Boris") as boris:
-        for _ in range(10):
-            anna.say(*["x" * 200] * 30)
-            boris.say(*["/who"] * 30)
-        anna.say("the end")
-        boris.wait_event("chat", text="the end")
-        assert len(boris.events("chat")) == 301  # every line of its output is an event
-        boris.end_input()
-        assert boris.wait() == 0
-        assert len(boris.events("notice")) == 300
-
-
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 @pytest.mark.skipif(os.name != "posix", reason="closes standard streams with a POSIX shell")
 def test_a_client_without_a_standard_stream_does_what_is_left_to_do(
@@ -289,7 +297,7 @@ def test_a_client_without_a_standard_stream_does_what_is_left_to_do(
     with Client(server.address, "Anna") as anna:
         with subprocess.Popen(
             ["/bin/sh", "-c", shell, sys.executable, server.address],
-            cwd=Path(__file__).parent.parent,
+            cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -248,3 +248,37 @@ def test_a_server_restarted_before_the_roster_came_still_ends_in_joined() -> Non
     bench.receive(bench.slice(1))
     bench.receive(bench.roster("Anna"))
     assert bench.kinds() == ["joined", "chat"]
+
+
+def test_two_late_rosters_do_not_forget_who_came_since_they_were_made() -> None:
+    """Two answers to /who that others overtook: the second is as old as the first."""
+    bench = SessionBench()
+    bench.enter()
+    first, second = of_type(Say, bench.say("", "", kind=MessageKind.WHO))[0].messages
+    late = [
+        bench.roster("Anna", "Boris", message_id=first.message_id),
+        bench.roster("Anna", "Boris", message_id=second.message_id),
+    ]
+    bench.append(_join("Clara"))
+    bench.receive(bench.slice(2))
+    for packet in late:
+        bench.receive(packet)
+    assert bench.session.members == ["Anna", "Boris", "Clara"]
+    newest = _questions(bench)[-1]
+    assert newest > second.message_id, "asked anew"
+    bench.receive(bench.roster("Anna", "Boris", "Clara", message_id=newest))
+    assert bench.session.pending_count == 0
+
+
+def test_a_roster_that_is_lost_with_its_question_is_asked_for_anew() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.append(_join("Unseen"), _join("Clara"))
+    bench.receive(bench.slice(3, oldest=3))
+    (question,) = _questions(bench)
+    bench.roster("Anna", "Boris", "Clara", "Unseen", message_id=question)  # never sent
+    bench.inbox.append(Event(EventKind.PRIVATE, 5000, "Boris", "Anna", "psst", 8))
+    bench.receive(bench.slice(3, inbox=True, oldest=3))
+    bench.receive(bench.answer(int(bench.now * 1e6), received=question))
+    bench.advance(0.1)
+    assert _questions(bench)[-1] > question

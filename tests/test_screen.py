@@ -33,7 +33,7 @@ from tests.screen import (
     UP,
     Screen,
     environment,
-    squeezed,
+    seen,
 )
 
 KINDS = [
@@ -121,7 +121,7 @@ class Typist:
 
     def type(self, keys: str, line: str) -> None:
         """Types keys that make this the line."""
-        line = squeezed(line)
+        line = seen(line)
         with self._demo.changed:
             self._allowed.add(line)
         self._demo.type(keys)
@@ -175,10 +175,9 @@ def test_the_cursor_stands_where_the_next_key_goes(kind: str) -> None:
             (LEFT * 2, "e\u0301b花"),
         ):
             demo.type(keys)
-            column = wcswidth(f"> {left}")
-            demo.wait_until(f"the cursor after {left}", lambda d, c=column: d.cursor()[1] == c)
+            demo.wait_cursor(wcswidth(f"> {left}"))
             demo.order(show="somebody talks")
-            demo.wait_until(f"the cursor after {left}", lambda d, c=column: d.cursor()[1] == c)
+            demo.wait_cursor(wcswidth(f"> {left}"))
         demo.type("!\r")
         assert demo.line(0) == "e\u0301b花!子Я🎉x"
 

@@ -46,6 +46,8 @@ class Terminal:
                 stdout=person,
                 stderr=person,
                 start_new_session=True,
+                # As in most people's locales: Python is more lenient in the tests' own.
+                variables={"PYTHONIOENCODING": "utf-8:strict"},
             )
         finally:
             os.close(person)

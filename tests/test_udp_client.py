@@ -730,6 +730,60 @@ def test_the_command_says_the_lines_of_its_input(server: UdpServer, run: Run) ->
     assert [event["text"] for event in events if event["event"] == "chat"] == ["one", "/x"]
 
 
+def test_the_end_of_the_input_waits_until_every_line_is_accepted(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UdpClient.close, "__defaults__", (0.0,))  # leaving waits for nothing
+    lines = "".join(f"{number}\n" for number in range(300))
+    with LossyProxy(server.address, 0.2, seed=7) as proxy:
+        monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, WAIT_SECONDS))
+        code, out, err = run([proxy.where, "--name", "Anna", "--json"], lines.encode())
+    assert (code, err) == (0, "")
+    assert out.count('"event": "sent"') == 300
+
+
+def test_what_was_asked_is_answered_below_joined_however_slow_the_screen_is(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = udp_client._Conversation.show
+
+    def show_slowly(self: Any, event: ChatEvent) -> None:
+        if event["event"] == "joined":
+            time.sleep(0.2)
+        show(self, event)
+
+    monkeypatch.setattr(udp_client._Conversation, "show", show_slowly)
+    code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n")
+    assert code == 0
+    kinds = [json.loads(line)["event"] for line in out.splitlines()]
+    assert kinds == ["joined", "notice", "left"]
+
+
+def test_what_was_asked_and_what_comes_do_not_mix_on_the_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class SlowScreen(io.StringIO):
+        def write(self, text: str) -> int:
+            time.sleep(0.001)  # long enough for another thread to write
+            return super().write(text)
+
+    screen = SlowScreen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    conversation = udp_client._Conversation(("127.0.0.1", 1), "Anna", True, "en")
+
+    def show() -> None:
+        for number in range(20):
+            conversation.show({"event": "notice", "count": number})
+
+    threads = [threading.Thread(target=show) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = screen.getvalue().splitlines()
+    assert sorted(json.loads(line)["count"] for line in lines) == sorted([*range(20)] * 2)
+
+
 def test_the_command_explains_what_it_could_not_do(server: UdpServer, run: Run) -> None:
     with UdpClient(server.address, "Anna"):
         code, out, err = run([where(server), "--name", "anna", "--lang", "en"], b"")
@@ -781,7 +835,7 @@ def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
     server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(UdpClient.flush, "__defaults__", (None, 1, 0.0))  # gives up at once
-    monkeypatch.setattr(udp_client, "CLOSE_FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(UdpClient.close, "__defaults__", (0.1,))
     monkeypatch.setattr(udp_client, "PIPE_PENDING_MAX", 2)
     monkeypatch.setattr("session.SILENCE_SECONDS", 0.2)
     with LossyProxy(server.address, 0.0, seed=1) as proxy:
