@@ -368,8 +368,18 @@ class LineEditor:
         elif key is Key.DOWN:
             self._recall(self._position + 1)
         elif key is Key.COMPLETE:
-            self._complete()
+            self.complete(self.completed())
         return None
+
+    def completed(self) -> tuple[str, int] | None:
+        """The line and its cursor after Tab, for `complete`. Changes nothing that is seen."""
+        return self._completion.next(self.text, self.cursor)
+
+    def complete(self, completed: tuple[str, int] | None) -> None:
+        if completed is None:
+            self.wants_bell = True
+        else:
+            self.text, self.cursor = completed
 
     def _insert(self, text: str) -> None:
         room = LINE_CHARACTERS_MAX - len(self.text)
@@ -399,13 +409,6 @@ class LineEditor:
         self._position = position
         self.text = self._history[position] if position < len(self._history) else self._draft
         self.cursor = len(self.text)
-
-    def _complete(self) -> None:
-        completed = self._completion.next(self.text, self.cursor)
-        if completed is None:
-            self.wants_bell = True
-        else:
-            self.text, self.cursor = completed
 
 
 def _word_left(text: str, cursor: int) -> int:

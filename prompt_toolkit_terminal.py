@@ -306,8 +306,10 @@ class PromptToolkitTerminal(Terminal):
 
     def set_pending(self, lines: Sequence[str]) -> None:
         with self._changed:
+            changed = lines != self._pending
             self._pending = lines
-            self._on_loop(self._application.invalidate)
+            if changed:
+                self._on_loop(self._application.invalidate)
 
     def set_status(self, text: str) -> None:
         with self._changed:

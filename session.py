@@ -201,6 +201,12 @@ class ChatSession:
         return len(self._outbox.pending)
 
     @property
+    def pending_lines(self) -> list[str]:
+        """The texts of what is said and not yet known to be in order, oldest first."""
+        messages = (pending.message for pending in self._outbox.pending.values())
+        return [message.text for message in messages if message.kind in _LINES]
+
+    @property
     def has_output(self) -> bool:
         """Whether `datagrams_to_send` may have something."""
         return bool(self._outgoing) or (self.state is State.JOINED and self._outbox.has_fresh)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import re
 import sys
@@ -30,7 +31,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from console import (
     AUTOWRAP_OFF,
@@ -174,9 +175,28 @@ class Terminal(ABC):
     def bell(self) -> None:
         """Rings."""
 
+    def stream(self) -> TextIO:
+        """A stream for diagnostics: what is written to it is shown, line by line."""
+        return _ShownLines(self)
+
     @abstractmethod
     def close(self) -> None:
         """Gives the terminal back as it was. Idempotent; `show` works still, as a print."""
+
+
+class _ShownLines(io.StringIO):
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+        self._rest = ""
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in lines:
+                self._terminal.show(line)
+        return len(text)
 
 
 def open_terminal(
@@ -301,31 +321,34 @@ class EditorTerminal(Terminal):
     def _read_keys(self) -> None:
         unfinished = self._decoder.unfinished
         data = self._console.read(SEQUENCE_WAIT_SECONDS if unfinished else None)
+        if unfinished and not data:
+            self._decoder.give_up()
+        keys = self._decoder.feed(data)
+        try:
+            for key in keys:
+                self._press(key)
+        except EOFError:
+            self._ended = True  # of what was typed before, lines may still wait to be read
         with self._lock:
             if self._console.stop_wanted:
                 self._hide()
                 self._console.stop()
                 self._reading = True
-            if unfinished and not data:
-                self._decoder.give_up()
-            clears = self._press(self._decoder.feed(data))
+            clears = Key.CLEAR_SCREEN in keys
             if clears:
                 self._rows_above_cursor = 0
             self._draw(ERASE_ALL if clears else "")
 
-    def _press(self, keys: Iterable[Key | str]) -> bool:
-        """Carries out keys; returns whether the screen is to be cleared."""
-        clears = False
-        for key in keys:
-            clears |= key is Key.CLEAR_SCREEN
-            try:
-                line = self._editor.press(key)
-            except EOFError:
-                self._ended = True
-                break
+    def _press(self, key: Key | str) -> None:
+        # The completer may take locks whose owners wait to show something: ours is not held.
+        completed = self._editor.completed() if key is Key.COMPLETE else None
+        with self._lock:
+            if key is Key.COMPLETE:
+                self._editor.complete(completed)
+                return
+            line = self._editor.press(key)
             if line is not None:
                 self._entered.append(line)
-        return clears
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
         line = rendered(parts, self.colours)
@@ -339,8 +362,9 @@ class EditorTerminal(Terminal):
 
     def set_pending(self, lines: Sequence[str]) -> None:
         with self._lock:
+            changed = lines != self._pending
             self._pending = lines
-            if self._reading:
+            if changed and self._reading:
                 self._draw()
 
     def set_status(self, text: str) -> None:

@@ -1,31 +1,26 @@
-"""The chat's client: a receiver thread that blocks in `recvfrom`, a writer thread, a person.
+"""The chat's client: a receiver thread that blocks in `recvfrom`, and a writer thread.
 
 The conversation itself is the pure state machine of session.py. `UdpClient` is the thin shell
 around it: the receiver thread hands in datagrams, the writer thread sleeps until the next
-deadline or until something waits to be sent, the caller's thread only hands text over. `main` is
-the command: it reads lines from a person or a pipe and prints what happens.
+deadline or until something waits to be sent, the caller's thread only hands text over. The
+command that this file is, too, is in chat.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import getpass
-import json
 import logging
-import os
 import random
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from lines import LANGUAGES, Command, event_line, parse_line, printable, sentence
-from outbox import PendingFull
-from protocol import DEFAULT_PORT, ChatError, MessageKind, UnusableName, check_name, numbered_name
+from lines import printable
+from protocol import ChatError, MessageKind, UnusableName, check_name
 from session import ChatEvent, ChatSession, State
 
 __all__ = ["ChatSession", "JoinFailed", "UdpClient", "main"]
@@ -41,12 +36,6 @@ CLOSE_LEAVE_SECONDS = 2.0
 
 GIVE_UP_SECONDS = 60.0
 """At the end of a pipe: how long a server may be away before the rest counts as not accepted."""
-
-PIPE_PENDING_MAX = 500
-"""Lines of a pipe that wait in this process; the rest waits in the pipe."""
-
-LOGIN_NAMES_MAX = 99
-"""Names like the login name that are tried for who did not choose one: anna, anna-2, …"""
 
 
 class JoinFailed(ChatError):
@@ -70,10 +59,13 @@ class UdpClient:
         name: str = "",
         on_event: Callable[[ChatEvent], None] | None = None,
         join_timeout_seconds: float = JOIN_TIMEOUT_SECONDS,
+        on_datagram: Callable[[str, bytes], None] | None = None,
     ) -> None:
+        """`on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread."""
         self.server = server
         self._name = name or default_name()
         self._on_event = on_event or (lambda event: None)
+        self._on_datagram = on_datagram
         self._join_timeout_seconds = join_timeout_seconds
         # The lock guards the session, for a pure step at a time: no socket call and no callback
         # runs under it. The condition tells the writer and those who wait that it has stepped.
@@ -110,6 +102,17 @@ class UdpClient:
         """The names of all who are in, sorted."""
         with self._lock:
             return self._session.members if self._session else []
+
+    @property
+    def room(self) -> str:
+        """The name of the room."""
+        return self._session.room if self._session else ""
+
+    @property
+    def pending_lines(self) -> list[str]:
+        """The same as texts, oldest first, without my questions to the room."""
+        with self._lock:
+            return self._session.pending_lines if self._session else []
 
     @property
     def pending_count(self) -> int:
@@ -169,6 +172,22 @@ class UdpClient:
     def rename(self, name: str) -> None:
         """Asks for another name; raises `UnusableName`. The answer is an event."""
         self._hand_over(check_name(name), MessageKind.RENAME)
+
+    def ask_seen(self) -> None:
+        """Asks who has my last lines; each is answered by a notice `seen`."""
+        session = self._session
+        assert session is not None, "start first"
+        with self._stepped:
+            session.ask_seen(time.monotonic())
+            self._stepped.notify_all()
+
+    def ask_stats(self) -> None:
+        """Asks how everyone's link does; answered by a notice `stats`."""
+        session = self._session
+        assert session is not None, "start first"
+        with self._stepped:
+            session.ask_stats(time.monotonic())
+            self._stepped.notify_all()
 
     def flush(
         self,
@@ -253,6 +272,8 @@ class UdpClient:
                 # server may be back the next moment.
                 logger.debug("recvfrom: %s", error)
                 continue
+            if self._on_datagram is not None:
+                self._on_datagram("<", datagram)
             with self._stepped:
                 session.receive_datagram(datagram, address, time.monotonic())
                 if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
@@ -288,6 +309,8 @@ class UdpClient:
         assert session is not None
         assert sock is not None
         for datagram in datagrams:
+            if self._on_datagram is not None:
+                self._on_datagram(">", datagram)
             try:
                 sock.sendto(datagram, session.server)
             except OSError as error:
@@ -346,264 +369,15 @@ def default_name() -> str:
         return "guest"
 
 
-# --- the command -----------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="udp_client.py",
-        description="Joins a chat room over UDP. Type a line to say it; /help lists the commands.",
-        epilog="Where the input is not a terminal, each of its lines is said, and at its end the"
-        " client waits until all are accepted, and leaves. Exit codes: 0 fine, 1 could not do it,"
-        " 2 wrong use.",
-    )
-    parser.add_argument(
-        "server",
-        nargs="?",
-        type=_server,
-        default=("127.0.0.1", DEFAULT_PORT),
-        metavar="SERVER[:PORT]",
-        help=f"where the room is (default: this machine; port {DEFAULT_PORT})",
-    )
-    parser.add_argument("--name", type=_name, help="your name (default: your login name)")
-    parser.add_argument(
-        "--json", action="store_true", help="print each event as one JSON object a line"
-    )
-    parser.add_argument(
-        "--lang", choices=LANGUAGES, default=_locale_language(), help="default: by the locale"
-    )
-    parser.add_argument(
-        "--log-level",
-        default="warning",
-        choices=["debug", "info", "warning", "error"],
-        help="diagnostics on stderr (default: %(default)s)",
-    )
-    return parser
-
-
-def _server(text: str) -> tuple[str, int]:
-    host, port = text, str(DEFAULT_PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else port if not rest else ""
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
-        )
-    return host, int(port)
-
-
-def _name(text: str) -> str:
-    try:
-        return check_name(text)
-    except UnusableName as error:
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
-
-
-def _locale_language() -> str:
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(variable)
-        if value:
-            return "ru" if value.startswith("ru") else "en"
-    return "en"
-
-
-class _Conversation:
-    """One run of the command: prints events, carries out typed lines."""
-
-    def __init__(
-        self, server: tuple[str, int], name: str | None, as_json: bool, language: str
-    ) -> None:
-        self.as_json = as_json
-        self.language = language
-        self._wanted_name = name
-        self.client = UdpClient(server, name or default_name(), self.show)
-        self._joined = threading.Event()
-        self._leaving = self._left = False
-        # The client's threads show what comes, the main one what was asked: a line at a time.
-        self._printing = threading.Lock()
-
-    def show(self, event: ChatEvent) -> None:
-        """Prints an event; the client's `on_event`."""
-        try:
-            if self.as_json:
-                self._print(json.dumps(event))
-            elif event["event"] != "refused" or self._joined.is_set():  # else `main` says it
-                line = event_line(event, self.language)
-                if line is not None:
-                    self._print(line)
-        finally:
-            if event["event"] == "joined":
-                self._joined.set()
-
-    def _print(self, line: str) -> None:
-        with self._printing:
-            try:
-                print(line, flush=True)
-            except OSError:
-                # The reader of our output has gone (`… | head`): there is nobody to talk to.
-                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-                if not self._leaving:
-                    os.kill(os.getpid(), signal.SIGTERM)
-
-    def tell(self, key: str, **values: object) -> None:
-        """Says something about the program itself, where it disturbs no output."""
-        print(sentence(self.language, key, **values), file=sys.stderr, flush=True)
-
-    def join(self) -> None:
-        """Joins under the name, or under a free one like the login name; raises JoinFailed."""
-        for number in range(2, LOGIN_NAMES_MAX + 2):
-            try:
-                self.client.start()
-                self._joined.wait()  # what is typed from now on is answered below "joined"
-                return
-            except JoinFailed as error:
-                if self._wanted_name or error.reason != "name_in_use":
-                    raise
-            name = numbered_name(default_name(), number)
-            self.client = UdpClient(self.client.server, name, self.show)
-        raise JoinFailed("name_in_use", f"all names like {default_name()} are in use")
-
-    def leave(self) -> None:
-        """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
-        self._leaving = True
-        with contextlib.suppress(KeyboardInterrupt):
-            self.client.close()
-        self._left = True
-
-    def interrupt(self, number: int, _: object) -> None:
-        """Ends what the main thread is doing; a signal handler. Only Ctrl-C does it twice."""
-        first, self._leaving = not self._leaving, True
-        if not self._left and (first or number == signal.SIGINT):
-            raise KeyboardInterrupt
-
-    def do(self, command: Command) -> None:
-        """Carries out a typed line other than quit."""
-        client, verb = self.client, command.verb
-        if verb == "say":
-            client.say(command.text)
-        elif verb == "me":
-            client.act(command.text)
-        elif verb == "msg":
-            try:
-                client.whisper(command.to, command.text)
-            except UnusableName:
-                self.show({"event": "notice", "reason": "no_such_member", "name": command.to})
-        elif verb == "nick":
-            try:
-                client.rename(command.text)
-            except UnusableName as error:
-                self.show(
-                    {
-                        "event": "notice",
-                        "reason": f"unusable_name_{error.rule}",
-                        "name": command.text,
-                    }
-                )
-        elif verb == "who":
-            members = client.members
-            who: ChatEvent = {
-                "event": "notice",
-                "reason": "members",
-                "members": members,
-                "count": len(members),
-            }
-            self.show(who)
-        else:
-            self.tell(verb, text=printable(command.text))
-
-
-def _typed_lines() -> Iterator[str]:
-    """Lines of a person at a terminal, editable where the platform has readline."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  (its import gives input() editing and history)
-    while True:
-        try:
-            yield input()
-        except EOFError:
-            return
-
-
-def _piped_lines() -> Iterator[str]:
-    """Lines of a pipe or file; bytes that are not UTF-8 are replaced."""
-    if sys.stdin is None:  # closed by who started us
-        return
-    for line in sys.stdin.buffer:
-        yield line.decode("utf-8", "replace").rstrip("\r\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `udp_client.py`; returns its exit code."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
-    # A terminal that cannot show or read a character must not end the conversation.
-    if sys.stdin is not None:
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by who started us
-            stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    host, port = arguments.server
-    conversation = _Conversation(arguments.server, arguments.name, arguments.json, arguments.lang)
+    from chat import main as chat  # it needs UdpClient, and who needs UdpClient needs no command
 
-    # Also SIGINT: who starts us in the background of a script has it ignored.
-    endings = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        endings.append(signal.SIGHUP)  # the terminal's window is closed; nohup has it ignored
-    previous = {number: signal.signal(number, conversation.interrupt) for number in endings}
-    try:
-        conversation.join()
-        return _converse(conversation)
-    except JoinFailed as error:
-        if error.reason == "no_answer":
-            conversation.tell("no_answer", server=f"{host}:{port}", port=port)
-        elif error.reason == "unknown_host":
-            conversation.tell("unknown_host", host=printable(host), text=error)
-        else:
-            refused: ChatEvent = {"event": "refused", "reason": error.reason, "text": str(error)}
-            print(event_line(refused, arguments.lang), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 0  # before there was anything to leave
-    finally:
-        conversation.leave()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _converse(conversation: _Conversation) -> int:
-    """Reads lines and says them until the end; returns the exit code."""
-    client = conversation.client
-    at_terminal = sys.stdin is not None and sys.stdin.isatty()
-    lines = _typed_lines() if at_terminal else _piped_lines()
-    complete = True
-    try:
-        for line in lines:
-            command = parse_line(line)
-            if command is None:
-                continue
-            if command.verb == "quit":
-                break
-            try:
-                conversation.do(command)
-            except PendingFull:
-                conversation.tell("pending_full")
-                complete = at_terminal
-            if not at_terminal and not client.flush(below=PIPE_PENDING_MAX):
-                break
-        if not at_terminal:
-            client.flush()
-    except KeyboardInterrupt:
-        pass
-    conversation.leave()
-    count = client.pending_count
-    if count:
-        conversation.tell("not_accepted", count=count)
-    return 0 if complete and not count else 1
+    return chat(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Under its own name, not as __main__: else there would be two of every class.
+    import udp_client
+
+    sys.exit(udp_client.main())

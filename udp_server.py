@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Address
+from discovery import DISCOVERY_PORT, Beacon
+from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Address, Offer
 from room import ChatRoom, Outgoing, RoomSettings, format_address
 
 __all__ = ["ChatRoom", "RoomSettings", "UdpServer", "main"]
@@ -48,9 +49,16 @@ class UdpServer:
     """
 
     def __init__(
-        self, host: str = "", port: int = DEFAULT_PORT, settings: RoomSettings | None = None
+        self,
+        host: str = "",
+        port: int = DEFAULT_PORT,
+        settings: RoomSettings | None = None,
+        discovery_port: int | None = None,
     ) -> None:
-        """Binds the socket: raises OSError if that cannot be. No host means all interfaces."""
+        """Binds the socket: raises OSError if that cannot be. No host means all interfaces.
+
+        With a `discovery_port` (discovery.DISCOVERY_PORT), clients on the LAN find the room.
+        """
         self._socket = _bind(host, port)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self.room = ChatRoom(
@@ -59,6 +67,11 @@ class UdpServer:
             time.monotonic(),
             time.time() - time.monotonic(),
         )
+        self._beacon: Beacon | None = None
+        if discovery_port is not None:
+            self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
+            for problem in self._beacon.problems:
+                logger.warning("some may not find this room: %s", problem)
         # A byte here ends the wait: a selector has no other portable alarm.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
@@ -98,6 +111,8 @@ class UdpServer:
             self._thread.join()
         with self._serving:
             self._socket.close()
+            if self._beacon is not None:
+                self._beacon.close()
             self._wake_receiver.close()
             self._wake_sender.close()
 
@@ -112,11 +127,21 @@ class UdpServer:
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
+            beacon = self._beacon
+            for sock in beacon.sockets() if beacon is not None else ():
+                selector.register(sock, selectors.EVENT_READ, beacon)
             while not self._closing:
                 timeout_at = room.next_timeout()
+                if beacon is not None:
+                    timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
                 timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
-                selector.select(timeout)
+                ready = selector.select(timeout)
                 now = time.monotonic()
+                if beacon is not None:
+                    beacon.rescan(now)
+                    for key, _ in ready:
+                        if key.data is beacon:
+                            beacon.handle(key.fileobj, self._offer, now)
                 room.wall_offset_seconds = time.time() - now
                 self._drain(now)
                 room.handle_timeout(now)
@@ -124,6 +149,11 @@ class UdpServer:
         room.close(time.monotonic())
         self._send(room.datagrams_to_send())
         logger.info("stopped")
+
+    def _offer(self, nonce: int) -> Offer:
+        room = self.room
+        count, port = len(room.members), self.address[1]
+        return Offer(nonce, room.log.epoch, count, port, room.settings.room)
 
     def _drain(self, now: float) -> None:
         for _ in range(DRAIN_MAX):
@@ -198,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
     )
     parser.add_argument(
-        "--room", type=_room_name, default=defaults.room, help="its name (default: %(default)s)"
+        "--room", type=room_name, default=defaults.room, help="its name (default: %(default)s)"
     )
     parser.add_argument(
         "--max-members",
@@ -242,6 +272,11 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults.timeout_seconds,
         metavar="SECONDS",
         help="silence after which a member is dropped (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--no-discovery",
+        action="store_true",
+        help="answer nobody who looks for rooms: only who knows the address can join",
     )
     parser.add_argument(
         "--log-level",
@@ -293,7 +328,8 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _room_name(text: str) -> str:
+def room_name(text: str) -> str:
+    """A room's name from a command line; raises ArgumentTypeError with the rule it breaks."""
     if not text.isprintable() or not 0 < len(text.encode()) <= ROOM_NAME_BYTES_MAX:
         raise argparse.ArgumentTypeError(
             f"a room's name has 1 to {ROOM_NAME_BYTES_MAX} bytes of printable text"
@@ -321,7 +357,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         history_events=arguments.history,
     )
     try:
-        server = UdpServer(arguments.host, arguments.port, settings)
+        discovery_port = None if arguments.no_discovery else DISCOVERY_PORT
+        server = UdpServer(arguments.host, arguments.port, settings, discovery_port)
     except (OSError, UnicodeError) as error:  # UnicodeError: of a host no name server is asked
         where = f"{arguments.host or 'all interfaces'}, port {arguments.port}"
         why = getattr(error, "strerror", None) or error

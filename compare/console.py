@@ -35,6 +35,9 @@ LANGUAGES = ("en", "ru")
 EXIT_WORDS = ("выйти", "/quit")
 """As a whole line they leave. The first is the coursework's."""
 
+INTERRUPT_SECONDS = 0.1
+"""How long the main thread has for ending to read before it is interrupted again."""
+
 LOGIN_NAMES_MAX = 99
 """Names like the login name that are tried for a pipe: anna, anna-2, …"""
 
@@ -180,6 +183,9 @@ class _Console:
         self._catalogue = _CATALOGUES[arguments.lang]
         self._at_terminal = sys.stdin is not None and sys.stdin.isatty()
         self._reading = False
+        self._read = threading.Event()
+        self._over = threading.Event()
+        """There is nobody to talk to any more: the server or the reader of our output is gone."""
         self._ended_by_itself = False
 
     def converse(self) -> int:
@@ -244,8 +250,10 @@ class _Console:
         complete = True
         self._reading = True
         try:
+            if self._over.is_set():  # before anyone would have interrupted us
+                return complete
             for line in _typed_lines() if self._at_terminal else _piped_lines():
-                if self._ended_by_itself or line.strip().casefold() in EXIT_WORDS:
+                if line.strip().casefold() in EXIT_WORDS:
                     break
                 if not line.strip():
                     continue
@@ -256,6 +264,7 @@ class _Console:
                     self._tell("not_said", text=str(error))
         finally:
             self._reading = False
+            self._read.set()
         return complete
 
     def _show(self, event: ChatEvent) -> None:
@@ -271,8 +280,7 @@ class _Console:
             self._print(self._catalogue[key].format_map(values))
         if event["event"] == "left" and "reason" in event:
             self._ended_by_itself = True
-            if self._reading:
-                _interrupt_main()  # which waits for a line that would go nowhere
+            self._end()
 
     def _print(self, line: str) -> None:
         try:
@@ -280,7 +288,15 @@ class _Console:
         except OSError:
             # The reader of our output has gone (`… | head`): there is nobody to talk to.
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            self._end()
+
+    def _end(self) -> None:
+        """Interrupts the main thread, if it waits for a line that would go nowhere."""
+        self._over.set()
+        while self._reading:
+            # Again and again, as a signal that comes just before a wait begins does not end it.
             _interrupt_main()
+            self._read.wait(INTERRUPT_SECONDS)
 
     def _tell(self, key: str, **values: str) -> None:
         """Says something about the program itself, where it disturbs no output."""

@@ -1,14 +1,14 @@
 """The classic multi-user chat over TCP, its server: `socket`, `threading`, localhost:9091.
 
-A thread accepts. Each client has two threads: a reader, which takes in what it says and relays
-it to everyone, and a writer, which sends what waits for it. The reader never sends: relaying
-puts a frame into each member's queue, under the room's lock, and blocks nowhere. So a client
-that stops reading stops its own writer alone. (The other way, `sendall` with a timeout in the
-reader, would freeze the room for the timeout, once per stalled client.)
+A thread accepts, and each client has a thread of its own, which takes in what it says and relays
+it to everyone. Relaying never waits: a member is sent at once what the kernel takes for it; what
+the kernel does not take waits in the member's queue, and a second thread, which lives for so long
+only, sends that. So a client that stops reading stops nobody. (The other way, `sendall` with a
+timeout in the relaying thread, would freeze the room for the timeout, once per stalled client.)
 
 A queue is bounded. When it overflows, its member is dropped as too slow: the room sees it leave,
 the server logs it, and it is told so itself if it reads again soon. A flood is held back where
-it comes from: the reader of who says more than `--rate` lines a second pauses, and TCP's flow
+it comes from: the thread of who says more than `--rate` lines a second pauses, and TCP's flow
 control makes that client's own `send` wait.
 
 The room's lock gives all members the same order of events. What TCP gives: nothing is lost,
@@ -52,6 +52,9 @@ QUEUE_BYTES_MAX = 1024 * 1024
 """What may wait for one member beyond the kernel's buffer. As much as one member may say at once
 at the default rate, so that a burst drops nobody who reads."""
 
+DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""Where a platform has it not, every frame goes the longer way, through the queue."""
+
 LINE_BYTES = 1024
 """A longer line counts as several."""
 
@@ -69,6 +72,9 @@ DRAIN_SECONDS = 15.0
 
 CLOSE_SECONDS = 1.0
 """The same when the server stops."""
+
+ERROR_SECONDS = 0.1
+"""How long one thread of a connection may need to hear of an error that the other one saw."""
 
 WAIT_SECONDS = 1.0
 """How often the accepting thread looks up."""
@@ -95,49 +101,78 @@ class TcpSettings:
 
 
 class _Member:
-    """One who is in: a name, what waits to be sent, and the thread that sends it."""
+    """One who is in: a name, what waits to be sent, and the thread that sends it meanwhile."""
 
     def __init__(self, name: str, sock: socket.socket, queue_bytes_max: int) -> None:
         self.name = name
-        self.error: OSError | None = None
-        """Why sending failed. The kernel tells it once, to the writer or to the reader."""
         self._socket = sock
         self._queue_bytes_max = queue_bytes_max
+        self._lock = threading.Lock()  # never held while anything waits
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0
-        self._finished = False
-        self._changed = threading.Condition()
-        self.writer = threading.Thread(target=self._write, name="tcp-chat writer", daemon=True)
+        self._writer: threading.Thread | None = None
+        self._error: OSError | None = None
 
     def post(self, data: bytes) -> bool:
-        """Queues a frame, never blocks; false if too much waits already."""
-        with self._changed:
-            if self._queue and self._queue_bytes + len(data) > self._queue_bytes_max:
+        """Sends a frame or queues it, never waits; false if too much waits already."""
+        with self._lock:
+            if self._writer is not None and self._queue_bytes + len(data) > self._queue_bytes_max:
                 return False
-            self._queue.append(data)
-            self._queue_bytes += len(data)
-            self._changed.notify()
-        return True
+            return self._post(data)
 
     def finish(self, goodbye: Message, at_once: bool = False) -> None:
-        """Queues the last frame, after which the writer ends.
-
-        `at_once`: in place of all that waits, and the reader ends too.
-        """
-        with self._changed:
+        """Posts the last frame; `at_once` in place of all that waits, and nothing more is read."""
+        with self._lock:
             if at_once:
                 self._queue.clear()
-            self._queue.append(frame(goodbye))
-            self._finished = True
-            self._changed.notify()
+            self._post(frame(goodbye))
         if at_once:
             _shut_down(self._socket, socket.SHUT_RD)
 
+    def drain(self, timeout_seconds: float | None = None) -> None:
+        """Waits until what was posted is sent, or cannot be sent."""
+        writer = self._writer
+        if writer is not None:
+            writer.join(timeout_seconds)
+
+    def has_timed_out(self) -> bool:
+        """Whether sending failed for want of any sign of life.
+
+        The kernel tells an error once: if it was told to who sends, the reader sees a mere end.
+        """
+        self.drain(ERROR_SECONDS)  # it is told in the same moment
+        with self._lock:
+            return self._error is not None and why_lost(self._error) == "timeout"
+
+    def _post(self, data: bytes) -> bool:
+        if self._error is not None:
+            return True  # the reader is about to see it too
+        if self._writer is None:
+            try:
+                data = data[self._socket.send(data, DONT_WAIT) :] if DONT_WAIT else data
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._fail(error)
+                return True
+            if not data:
+                return True
+            writer = threading.Thread(target=self._write, name="tcp-chat writer", daemon=True)
+            try:
+                writer.start()  # it waits for our lock
+            except RuntimeError as error:  # the system has no more threads
+                self._fail(OSError(str(error)))
+                return False
+            self._writer = writer
+        self._queue.append(data)
+        self._queue_bytes += len(data)
+        return True
+
     def _write(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._finished)
+            with self._lock:
                 if not self._queue:
+                    self._writer = None
                     return
                 data = b"".join(self._queue)
                 self._queue.clear()
@@ -145,9 +180,13 @@ class _Member:
             try:
                 self._socket.sendall(data)  # send() may take a part only
             except OSError as error:
-                self.error = error
-                _shut_down(self._socket, socket.SHUT_RDWR)  # wakes the reader
+                with self._lock:
+                    self._fail(error)
                 return
+
+    def _fail(self, error: OSError) -> None:
+        self._error = error
+        _shut_down(self._socket, socket.SHUT_RDWR)  # wakes the reader
 
 
 class TcpServer:
@@ -311,13 +350,13 @@ class TcpServer:
             reason = why_lost(error)
         finally:
             if isinstance(member, _Member):
-                if member.error is not None:
-                    reason = why_lost(member.error)
+                if reason == "disconnected" and member.has_timed_out():
+                    reason = "timeout"
                 self._release(member, reason)
-                member.writer.join(DRAIN_SECONDS)
+                member.drain(DRAIN_SECONDS)
             _shut_down(sock, socket.SHUT_RDWR)
             if isinstance(member, _Member):
-                member.writer.join()
+                member.drain()
             # Only now: a closed socket's number may be another connection's the next moment.
             sock.close()
             with self._lock:
@@ -343,10 +382,6 @@ class TcpServer:
             if name_key(name) in self._members:
                 return "name_in_use"
             if len(self._members) >= self.settings.members_max:
-                return "room_full"
-            try:
-                member.writer.start()
-            except RuntimeError:  # the system has no more threads
                 return "room_full"
             self._post_to_all(_now(Kind.JOIN, name))
             self._members[name_key(name)] = member

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from udp_server import UdpServer
+
 GRACE_SECONDS = 5.0
 """What has been told to end may need a moment on a busy machine."""
 
@@ -70,3 +72,10 @@ def _leaves_nothing_behind() -> Iterator[None]:
             left = look() - before[what]
         if left:
             pytest.fail(f"the test left {what} behind: {sorted(map(str, left))}")
+
+
+@pytest.fixture
+def server() -> Iterator[UdpServer]:
+    """A server in this process. Tests of whole processes have one of their own."""
+    with UdpServer("127.0.0.1", 0) as server:
+        yield server

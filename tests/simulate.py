@@ -154,8 +154,12 @@ class Evening:
             network.say(user, "", MessageKind.WHO)
         elif dice < 0.99:
             session.ask_seen(network.now)
-        else:
+        elif dice < 0.995:
             session.ask_stats(network.now)
+        else:  # a page is pasted
+            for _ in range(60):
+                self.lines += 1
+                network.say(user, f"{user.name}#{self.lines}")
 
 
 def run_seed(seed: int) -> tuple[int, Counter[str] | None, str]:

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from delivery import REORDER_MAX
+from delivery import REORDER_MAX, EventLog
 from member import Member
 from outbox import PENDING_MAX
 from protocol import (
@@ -87,6 +87,20 @@ class Shown:
     inbox_may_skip: bool = False
     sent: set[tuple[int, int]] = field(default_factory=set)
     """(epoch, sequence number) of what was confirmed."""
+
+
+class RecordedLog(EventLog):
+    """A log that also keeps, for the checks, what it lets go."""
+
+    __slots__ = ("recorded",)
+
+    def __init__(self, like: EventLog) -> None:
+        super().__init__(like.epoch, like.entries_max, like.bytes_max)
+        self.recorded: list[bytes] = []
+
+    def append(self, encoded: bytes, now: float) -> int:
+        self.recorded.append(encoded)
+        return super().append(encoded, now)
 
 
 class User:
@@ -223,7 +237,8 @@ class SimulatedNetwork:
     def restart_server(self) -> None:
         """The server's process ends and another begins: a new epoch, everything forgotten."""
         self.room = ChatRoom(self.settings, random.Random(self.random.getrandbits(64)), self.now)
-        self.truth[self.room.log.epoch] = {}
+        self._log = self.room.log = RecordedLog(self.room.log)
+        self.truth[self._log.epoch] = {}
         self._inbox_truth: dict[int, dict[int, Event]] = {}
         self._server_waiting.clear()
         self._server_frozen_until = 0.0
@@ -307,8 +322,6 @@ class SimulatedNetwork:
             datagram, source = self._server_waiting.popleft()
             self._note_proof(datagram, source)
             room.receive_datagram(datagram, source, self.now)
-            if self._server_waiting:
-                self._record_truth()  # what many datagrams bring can outgrow a short log
         room.handle_timeout(self.now)
         self._record_truth()
         for datagram, addresses in room.datagrams_to_send():
@@ -379,10 +392,10 @@ class SimulatedNetwork:
 
     def _record_truth(self) -> None:
         """Copies what was appended since the last step, and checks it."""
-        log = self.room.log
+        log = self._log
         truth = self.truth[log.epoch]
         for seq in range(len(truth) + 1, log.latest + 1):
-            event = Event.parse(_Parser(log.slice(seq, seq, 10_000)[0], 0))
+            event = Event.parse(_Parser(log.recorded[seq - 1], 0))
             truth[seq] = event
             self._check_once(log.epoch, event)
             if event.kind in (EventKind.CHAT, EventKind.ACTION) and "#" in event.text:
@@ -412,8 +425,8 @@ class SimulatedNetwork:
 
     def _check_room(self) -> None:
         room, settings = self.room, self.settings
-        assert len(room.members) <= settings.members_max
-        assert len(room._departed) <= settings.members_max
+        assert len(room.members) <= settings.members_max, "more members than may be"
+        assert len(room._departed) <= settings.members_max, "too many departed kept"
         assert len(room._remembered) <= REMEMBERED_MAX
         assert len(room._by_client) == len(room._by_name) == len(room.members)
         assert room.log.entry_count <= settings.log_entries_max
@@ -422,8 +435,8 @@ class SimulatedNetwork:
         assert not room._answers
         assert not room._fresh_inboxes
         for member in room.members.values():
-            assert len(member.held) <= HELD_MAX
-            assert member.address in self._proven
+            assert len(member.held) <= HELD_MAX, f"{len(member.held)} messages held"
+            assert member.address in self._proven, f"{member.address} is in, and unproven"
             assert member.room.acked <= room.log.latest
             assert member.appended <= member.received
 
@@ -463,8 +476,8 @@ class SimulatedNetwork:
             assert (shown.epoch, seq) not in shown.sent, f"{user.name}: {seq} confirmed twice"
             shown.sent.add((shown.epoch, seq))
             said = self.truth[shown.epoch][seq]
-            assert said.text
-            assert any(text.endswith(said.text) for text in user.said)
+            ends_mine = bool(said.text) and any(text.endswith(said.text) for text in user.said)
+            assert ends_mine, f"{said} is not a line of {user.name}"
 
     def _check_in_order(self, user: User, session: ChatSession, event: ChatEvent) -> None:
         shown, seq = user.shown, event["seq"]
@@ -478,15 +491,19 @@ class SimulatedNetwork:
         shown.lost_count = 0
         shown.last_seq = seq
         true = truth[seq]
-        assert event["event"] == true.kind.name.lower()
-        assert event["name"] == true.name
-        assert event["time"] == true.time_ms / 1000
+        logged: ChatEvent = {
+            "event": true.kind.name.lower(),
+            "name": true.name,
+            "time": true.time_ms / 1000,
+        }
         if true.kind is EventKind.LEAVE:
-            assert event["reason"] == true.text
+            logged["reason"] = true.text
         elif true.kind is EventKind.RENAME:
-            assert event["new_name"] == true.text
+            logged["new_name"] = true.text
         elif true.kind is not EventKind.JOIN:
-            assert event["text"] == true.text
+            logged["text"] = true.text
+        same = all(event.get(key) == value for key, value in logged.items())
+        assert same, f"{event} is shown otherwise than in the log: {logged}"
 
     def _check_private(self, shown: Shown, event: ChatEvent) -> None:
         if "time" not in event or shown.inbox_epoch not in self._inbox_truth:
@@ -585,7 +602,8 @@ class SimulatedNetwork:
         assert self.is_settled()
         members = sum(1 for u in self.users if u.session and u.session.state is State.JOINED)
         beats = silence_seconds / (0.9 * self.settings.heartbeat_seconds) + 1
-        assert (self.traffic - traffic)["Status"] <= members * beats
+        sent = (self.traffic - traffic)["Status"]
+        assert sent <= members * beats, f"{sent} heartbeats"
         return took
 
     def _work(self) -> tuple[int, ...]:

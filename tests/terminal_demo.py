@@ -3,7 +3,8 @@
 Another thread does what it is told on one pipe, a JSON object a line:
 
     {"show": "text", "name": "Anna"}        {"flood": 200, "per_second": 1000, "text": "{} text"}
-    {"pending": ["text"]}                   {"status": "text"}        {"bell": true}
+    {"pending": ["text"]}       {"status": "text"}       {"bell": true}
+    {"complain": "text"}        (on stderr)
     {"do": "raise"}                         (in the main thread, at the next line)
 
 What was read goes to the other pipe: {"line": "text"}, at the end {"ended": "EOFError"}.
@@ -11,6 +12,7 @@ What was read goes to the other pipe: {"line": "text"}, at the end {"ended": "EO
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -48,6 +50,8 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
                 terminal.set_pending(order["pending"])
             elif "status" in order:
                 terminal.set_status(order["status"])
+            elif "complain" in order:
+                print(order["complain"], file=sys.stderr)
             elif "bell" in order:
                 terminal.bell()
             elif order.get("do") == "raise":
@@ -64,11 +68,12 @@ def main(control: int, results: int) -> None:
     threading.Thread(target=obey, args=(terminal, control, raises), daemon=True).start()
     tell(kind=terminal.kind)
     try:
-        while True:
-            line = terminal.read_line()
-            tell(line=line)
-            if raises.is_set():
-                raise Broken  # and nobody calls `close`
+        with contextlib.redirect_stderr(terminal.stream()):
+            while True:
+                line = terminal.read_line()
+                tell(line=line)
+                if raises.is_set():
+                    raise Broken  # and nobody calls `close`
     except (EOFError, KeyboardInterrupt) as end:
         terminal.close()
         tell(ended=type(end).__name__)

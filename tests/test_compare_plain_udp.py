@@ -104,7 +104,7 @@ def test_a_silent_member_is_dropped_and_a_living_one_is_kept() -> None:
     with (
         PlainUdpServer(port=0, settings=settings) as server,
         Bare(server) as boris,
-        PlainUdpClient(server.address, "Anna", hears, heartbeat_seconds=0.1),
+        PlainUdpClient(server.address, "Anna", hears, heartbeat_seconds=0.05, timeout_seconds=0.5),
     ):
         boris.send(Message(Kind.HELLO, "Boris"))
         assert boris.receive().kind is Kind.WELCOME
@@ -115,6 +115,7 @@ def test_a_silent_member_is_dropped_and_a_living_one_is_kept() -> None:
         while boris.receive().kind is not Kind.WELCOME:
             pass
         assert hears.texts() == []
+        assert hears.events("left") == []  # though the server has said nothing but echoes
 
 
 def test_a_client_notices_a_server_that_has_vanished() -> None:
@@ -193,8 +194,8 @@ def test_a_doubled_registration_gets_the_same_answer_and_one_announcement(
 ) -> None:
     hears = Ear()
     with PlainUdpClient(server.address, "Anna", hears), Bare(server) as boris:
-        for _ in range(2):
-            boris.send(Message(Kind.HELLO, "Boris"))
+        for name in ("Boris", "Boris", "Clara"):
+            boris.send(Message(Kind.HELLO, name))
             welcome = boris.receive()
             assert (welcome.kind, welcome.name) == (Kind.WELCOME, "Boris")
             assert sorted(welcome.text.split("\n")[1:]) == ["Anna", "Boris"]

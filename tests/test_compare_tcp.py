@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import io
 import os
 import re
 import signal
@@ -11,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare import tcp_server
+from compare import console, tcp_server
 from compare.framing import (
     FRAME_BYTES_MAX,
     TEXT_BYTES_MAX,
@@ -390,7 +392,8 @@ def test_a_stalled_client_does_not_freeze_the_room_and_is_dropped_visibly() -> N
         TcpClient(server.address, "Anna", hears) as anna,
         Raw(server, "Snail", receive_buffer_bytes=4096) as snail,
     ):
-        snail.next(Kind.WELCOME)  # and never reads again
+        anna.say("hello, snail")
+        assert snail.next(Kind.CHAT).text == "hello, snail"  # and it never reads again
         # What the kernels hold for the snail is to overflow, and then the server's queue.
         count = 0
         while "Snail" in server.members:
@@ -407,7 +410,7 @@ def test_a_stalled_client_does_not_freeze_the_room_and_is_dropped_visibly() -> N
         assert rest[-1] == Message(Kind.BYE, text="too_slow")
         numbers = [int(message.text.split()[0]) for message in rest[:-1]]
         assert numbers == list(range(len(numbers)))
-        assert 0 < len(numbers) < count
+        assert len(numbers) < count - 10  # what waited in the queue is let go of
 
 
 def test_a_client_that_floods_while_it_does_not_read_is_dropped_too() -> None:
@@ -436,6 +439,21 @@ def test_a_flood_is_held_back_and_arrives_whole() -> None:
         assert anna.finish()
         assert time.monotonic() - began_at > 0.45
         assert hears.texts() == [str(number) for number in range(250)]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="TCP_USER_TIMEOUT is Linux's")
+def test_a_stalled_client_in_a_room_that_has_fallen_silent_is_given_up_by_the_kernel() -> None:
+    hears = Ear()
+    settings = TcpSettings(message_rate=0, keepalive=Keepalive(1, 1, 2))
+    with (
+        TcpServer(port=0, settings=settings) as server,
+        TcpClient(server.address, "Anna", hears) as anna,
+        Raw(server, "Snail", receive_buffer_bytes=4096) as snail,
+    ):
+        snail.next(Kind.WELCOME)
+        for _ in range(400):  # more than the kernel takes, less than the queue holds
+            anna.say("x" * 1000)
+        assert hears.wait_for("leave", name="Snail")["reason"] == "timeout"
 
 
 def test_an_aborted_connection_is_announced(server: TcpServer) -> None:
@@ -696,6 +714,52 @@ def test_both_commands_run_as_modules_too(module: str) -> None:
     output, _ = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0
     assert "TCP" in output.decode()
+
+
+def test_a_client_whose_output_nobody_reads_any_more_leaves(server: TcpServer) -> None:
+    hears = Ear()
+    with TcpClient(server.address, "Anna", hears) as anna:
+        boris = start_process(
+            ["compare/tcp_client.py", "{}:{}".format(*server.address), "--name", "Boris"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with boris:
+            assert boris.stdout is not None
+            assert boris.stdout.readline()
+            boris.stdout.close()
+            anna.say("can you hear me?")
+            assert boris.wait(WAIT_SECONDS) == 0
+        assert hears.wait_for("leave", name="Boris")["reason"] == "left"
+
+
+def test_what_ends_before_the_first_line_is_read_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Ended:
+        said: ClassVar[list[str]] = []
+
+        def __init__(self, name: str, on_event: Callable[[ChatEvent], None]) -> None:
+            self.on_event = on_event
+
+        def start(self) -> None:
+            self.on_event({"event": "left", "reason": "shutting_down"})
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+        def finish(self) -> bool:
+            return False
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"to nobody\n")))
+    parser = argparse.ArgumentParser()
+    console.add_client_arguments(parser)
+    assert console.run_client(Ended, parser.parse_args(["--lang", "ru"])) == 1
+    assert Ended.said == []
+    assert capsys.readouterr().out == "! Сервер остановлен.\n"
 
 
 # --- a person --------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from types import ModuleType
 
 import pytest
 
+import chat
 import lines
 import protocol
 import room
 import session
-import udp_client
 import udp_server
 from protocol import (
     HEADER_BYTES,
@@ -267,7 +267,7 @@ def options(parser: argparse.ArgumentParser) -> dict[str, object]:
     ("heading", "parser"),
     [
         ("### udp_server.py", udp_server._parser()),
-        ("### udp_client.py", udp_client._parser()),
+        ("### udp_client.py", chat._parser()),
     ],
     ids=["server", "client"],
 )

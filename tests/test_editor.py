@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import unicodedata
 from typing import TypeAlias
 from unittest import mock
@@ -29,7 +30,7 @@ from editor import (
     width,
 )
 from terminal import NAME_COLOURS, EditorTerminal, Span, colour, completions, paint, rendered
-from tests.screen import Emulator, seen
+from tests.emulator import BACKSPACE, DELETE, END, HOME, LEFT, RIGHT, Emulator, seen
 
 Step: TypeAlias = "bytes | str | int"
 """Keys are typed, somebody says something, or the window gets so many columns."""
@@ -37,13 +38,10 @@ Step: TypeAlias = "bytes | str | int"
 FAMILY = "👨\u200d👩\u200d👧"
 HEART = "❤\ufe0f"
 
-characters = st.one_of(
-    st.characters(exclude_categories=["Cs"]),
-    st.sampled_from(
-        ["a", " ", "Я", "花", "🎉", "\u0301", "\u200d", "\ufe0f", "가", "\u1161", "👍🏽"]
-    ),
-)
-texts = st.text(characters, max_size=40)
+SHAPES = ["a", "b", " ", "Я", "花", "🎉", "e\u0301", HEART, FAMILY, "각", "👍🏽"]
+
+shapes = st.lists(st.sampled_from(SHAPES)).map("".join)
+texts = st.one_of(shapes, st.text(st.characters(exclude_categories=["Cs"])))
 
 
 # --- keys ------------------------------------------------------------------------------------
@@ -94,9 +92,7 @@ def test_what_a_terminal_sends_becomes_keys(data: bytes, keys: list[Key | str]) 
     ).map(b"".join),
     st.data(),
 )
-def test_the_pieces_in_which_keys_arrive_make_no_difference(
-    data: bytes, draw: st.DataObject
-) -> None:
+def test_the_pieces_in_which_keys_arrive_do_not_matter(data: bytes, draw: st.DataObject) -> None:
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=8)))
     pieces = [data[i:j] for i, j in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     assert decoded(*pieces) == decoded(data)
@@ -170,8 +166,9 @@ def test_earlier_lines_come_back_and_an_edited_one_does_not_change_them() -> Non
         editor.press(key)
         seen.append(editor.text)
     assert seen == ["two", "one", "one", "two", "draft", "draft"]
-    for key in (Key.UP, "!", Key.UP, Key.DOWN):
-        editor.press(key)
+    changes: list[Key | str] = [Key.UP, "!", Key.UP, Key.DOWN]
+    for change in changes:
+        editor.press(change)
     assert editor.text == "two"
 
 
@@ -272,7 +269,7 @@ def test_a_style_is_no_text() -> None:
 
 
 def test_a_name_keeps_its_colour() -> None:
-    assert colour("Anna") == colour("ANNA") == colour("Ａnna") == "38;5;100"
+    assert colour("Anna") == colour("ANNA") == colour("Ａnna") == "38;5;64"
     names = ["Anna", "Boris", "Вера", "Глеб", "花子", "Dmitri", "Eva", "Фёдор", "Galina", "Hans"]
     assert len({colour(name) for name in names}) > len(names) / 2
 
@@ -305,8 +302,11 @@ class Window:
         self._steps = iter(steps)
         self._decoder, self._editor = KeyDecoder(), LineEditor()
 
+    def size(self) -> tuple[int, int]:
+        return self.emulator.columns, self.emulator.lines
+
     def write(self, text: str) -> None:
-        self.emulator.feed(text.encode())
+        self.emulator.feed(text.replace("\n", "\r\n").encode())  # as a terminal's driver does
 
     def read(self, timeout_seconds: float | None) -> bytes:
         assert self.terminal is not None
@@ -331,16 +331,13 @@ class Window:
         pass
 
 
-drawn_texts = st.text(
-    st.sampled_from(["a", "b", " ", "Я", "花", "🎉", "e\u0301", "👨\u200d👩", HEART])
-)
-keys = st.sampled_from([b"\x1b[D", b"\x1b[C", b"\x01", b"\x05", b"\x7f", b"\x04", b"\r", b"\x17"])
+keys = st.sampled_from([LEFT, RIGHT, HOME, END, BACKSPACE, DELETE, "\r", "\x17"])
 steps = st.lists(
     st.one_of(
-        drawn_texts.map(lambda text: (text or "z").encode()),
-        keys.map(lambda key: b"z\x1b[D" + key),  # never the end of the input
+        shapes.map(lambda text: (text or "z").encode()),
+        keys.map(str.encode),
         st.integers(20, 80),
-        drawn_texts.map("talk {}".format),
+        shapes.map("talk {}".format),
     ),
     max_size=30,
 )
@@ -352,10 +349,8 @@ def test_whatever_happens_the_line_is_on_the_screen_and_all_that_was_said(
 ) -> None:
     window = Window(steps)
     with (
-        mock.patch.object(terminal, "Console", lambda: window),
-        mock.patch.object(
-            terminal, "screen_size", lambda: (window.emulator.columns, window.emulator.lines)
-        ),
+        mock.patch.object(terminal, "Console", return_value=window),
+        mock.patch.object(terminal, "screen_size", window.size),
         EditorTerminal() as window.terminal,
         contextlib.suppress(EOFError),
     ):
@@ -365,6 +360,34 @@ def test_whatever_happens_the_line_is_on_the_screen_and_all_that_was_said(
     shown = seen("".join(window.emulator.transcript()))
     assert shown == "".join(said) or any(isinstance(step, int) for step in steps)
     assert shown.count("talk") == len(said)
+
+
+def test_the_completer_may_wait_for_who_shows_something() -> None:
+    window = Window([b"a\t"])
+    lock, completing = threading.Lock(), threading.Event()
+
+    def complete(left: str) -> list[str]:
+        completing.set()
+        assert lock.acquire(timeout=10)
+        lock.release()
+        return []
+
+    with (
+        mock.patch.object(terminal, "Console", return_value=window),
+        EditorTerminal(complete) as window.terminal,
+    ):
+
+        def talk() -> None:
+            with lock:
+                completing.wait(10)
+                assert window.terminal is not None
+                window.terminal.show("talk")
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        with pytest.raises(EOFError):
+            window.terminal.read_line()
+        thread.join()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1), (5, 50)])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lines import CATALOGUES, LANGUAGES, Command, event_line, parse_line, plural_form, printable
+from catalogue import CATALOGUES, LANGUAGES, plural_form
+from lines import Command, event_line, parse_line, printable
 from lines import sentence as sentence_in
 from session import ChatEvent
 

@@ -166,8 +166,7 @@ def test_a_client_leaves_cleanly_if_interrupted_the_moment_it_has_joined(server:
 @pytest.mark.skipif(os.name != "posix", reason="ignores a signal with a POSIX shell")
 def test_an_interrupt_is_heard_by_who_was_started_with_interrupts_ignored() -> None:
     """As any `… &` in a shell script is."""
-    server_command = "udp_server.py --host 127.0.0.1 --port 0".split()
-    with background(*server_command) as server:
+    with background("udp_server.py", "--host", "127.0.0.1", "--port", "0") as server:
         assert server.stdout is not None
         address = server.stdout.readline().decode().split()[-1]
         with Client(address, "Anna") as anna:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from cookies import COOKIE_LIFE_SECONDS
 from protocol import (
     HEADER_BYTES,
     NO_COOKIE,
@@ -21,7 +22,6 @@ from protocol import (
     RefusedReason,
     Welcome,
 )
-from cookies import COOKIE_LIFE_SECONDS
 from room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS, RoomSettings
 from session import State
 from tests.machines import START, RoomBench, SessionBench, of_type, reseal, to_address

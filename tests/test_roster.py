@@ -134,8 +134,8 @@ def test_a_roster_older_than_the_gap_does_not_do() -> None:
     bench.receive(bench.slice(9, oldest=9))
     bench.receive(bench.roster("Anna", "Stranger", seq=7))
     assert bench.session.members == ["Anna", "Boris"]
-    assert len(_questions(bench)) == 2
-    bench.receive(bench.roster("Anna", "Clara"))
+    (question,) = _questions(bench)  # that one is still to be answered
+    bench.receive(bench.roster("Anna", "Clara", message_id=question))
     assert bench.session.members == ["Anna", "Clara"]
 
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import io
-import json
 import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,15 +14,13 @@ from typing import Any
 
 import pytest
 
-import udp_client
-from lines import LANGUAGES
 from outbox import PendingFull
 from protocol import UnusableName
 from room import RoomSettings
 from session import ChatEvent
 from tests.lossy_proxy import LossyProxy
-from tests.processes import WAIT_SECONDS
-from udp_client import JoinFailed, UdpClient, default_name, main
+from tests.processes import WAIT_SECONDS, silent_server
+from udp_client import JoinFailed, UdpClient, default_name
 from udp_server import UdpServer
 
 
@@ -68,20 +62,6 @@ def eventually(what: Callable[[], object]) -> None:
     while not what():
         assert time.monotonic() < until
         time.sleep(0.005)
-
-
-@pytest.fixture
-def server() -> Iterator[UdpServer]:
-    with UdpServer("127.0.0.1", 0) as server:
-        yield server
-
-
-@contextlib.contextmanager
-def silent_server() -> Iterator[tuple[str, int]]:
-    """An address where somebody listens and never answers."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()
 
 
 # --- joining ---------------------------------------------------------------------------------
@@ -592,260 +572,3 @@ def test_errors_of_the_socket_end_nothing(
         client.say("hello")
         record.wait_for("chat", text="hello")
     assert _FailingSocket.failed == _FailingSocket.FAILURES
-
-
-# --- the command's small parts ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("login", "name"),
-    [
-        ("anna", "anna"),
-        ("Анна Петрова", "АннаПетрова"),
-        ("anna\x1b[2J", "anna[2J"),
-        ("\x1b", "guest"),
-        ("n" * 33, "guest"),
-    ],
-)
-def test_the_default_name_is_the_login_name_made_usable(
-    monkeypatch: pytest.MonkeyPatch, login: str, name: str
-) -> None:
-    monkeypatch.setattr(getpass, "getuser", lambda: login)
-    assert default_name() == name
-
-
-@pytest.mark.parametrize("error", [OSError, KeyError, ImportError])
-def test_who_has_no_login_name_is_a_guest(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-) -> None:
-    def getuser() -> str:
-        raise error("nobody")
-
-    monkeypatch.setattr(getpass, "getuser", getuser)
-    assert default_name() == "guest"
-
-
-@pytest.mark.parametrize(
-    ("text", "server"),
-    [
-        ("chat.example", ("chat.example", 9091)),
-        ("chat.example:1", ("chat.example", 1)),
-        ("192.0.2.1:65535", ("192.0.2.1", 65535)),
-        ("::1", ("::1", 9091)),
-        ("[::1]", ("::1", 9091)),
-        ("[fe80::1%eth0]:7", ("fe80::1%eth0", 7)),
-    ],
-)
-def test_a_server_is_given_as_host_and_port(text: str, server: tuple[str, int]) -> None:
-    assert udp_client._parser().parse_args([text]).server == server
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["chat.example:0"],
-        ["chat.example:65536"],
-        ["chat.example:"],
-        ["chat.example:-1"],
-        ["chat.example:9x"],
-        [":9091"],
-        [""],
-        ["[::1]9091"],
-        ["[::1]:"],
-        ["a", "b"],
-        ["--name", "two words"],
-        ["--lang", "tlh"],
-        ["--log-level", "loud"],
-    ],
-)
-def test_wrong_arguments_exit_with_2_and_a_usage(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.err.startswith("usage: udp_client.py")
-    assert printed.out == ""
-
-
-@pytest.mark.parametrize(
-    ("variables", "language"),
-    [
-        ({"LANG": "ru_RU.UTF-8"}, "ru"),
-        ({"LANG": "de_DE.UTF-8"}, "en"),
-        ({"LC_ALL": "C", "LANG": "ru_RU.UTF-8"}, "en"),
-        ({"LC_ALL": "", "LC_MESSAGES": "ru_RU", "LANG": "en_GB"}, "ru"),
-        ({}, "en"),
-    ],
-)
-def test_the_language_is_the_locale_s(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], language: str
-) -> None:
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in variables.items():
-        monkeypatch.setenv(variable, value)
-    assert udp_client._parser().parse_args([]).lang == language
-    assert language in LANGUAGES
-
-
-# --- the command, in this process ------------------------------------------------------------
-
-
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[list[str], bytes], tuple[int, str, str]]:
-    """Runs `main` with a stdin; gives its exit code, stdout and stderr."""
-
-    def run(arguments: list[str], stdin: bytes) -> tuple[int, str, str]:
-        with monkeypatch.context() as patched, io.TextIOWrapper(io.BytesIO(stdin)) as stream:
-            patched.setattr(sys, "stdin", stream)
-            code = main(arguments)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
-Run = Callable[[list[str], bytes], tuple[int, str, str]]
-
-
-def where(server: UdpServer) -> str:
-    return f"127.0.0.1:{server.address[1]}"
-
-
-def test_the_command_says_the_lines_of_its_input(server: UdpServer, run: Run) -> None:
-    lines = "one\n/me waves\n/msg Anna psst\n/who\n/nick Аня\n/nick a b\n/help\n//x\n/quit\nnever\n"
-    code, out, err = run([where(server), "--name", "Anna", "--json"], lines.encode())
-    assert code == 0
-    events = [json.loads(line) for line in out.splitlines()]
-    kinds = [event["event"] for event in events]
-    assert kinds[0] == "joined"
-    assert kinds[-1] == "left"
-    assert kinds.count("sent") == 4
-    assert {"chat", "action", "private", "rename", "notice"} <= set(kinds)
-    assert "/msg NAME TEXT" in err
-    assert [event["text"] for event in events if event["event"] == "chat"] == ["one", "/x"]
-
-
-def test_the_end_of_the_input_waits_until_every_line_is_accepted(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(UdpClient.close, "__defaults__", (0.0,))  # leaving waits for nothing
-    lines = "".join(f"{number}\n" for number in range(300))
-    with LossyProxy(server.address, 0.2, seed=7) as proxy:
-        monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, WAIT_SECONDS))
-        code, out, err = run([proxy.where, "--name", "Anna", "--json"], lines.encode())
-    assert (code, err) == (0, "")
-    assert out.count('"event": "sent"') == 300
-
-
-def test_what_was_asked_is_answered_below_joined_however_slow_the_screen_is(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    show = udp_client._Conversation.show
-
-    def show_slowly(self: Any, event: ChatEvent) -> None:
-        if event["event"] == "joined":
-            time.sleep(0.2)
-        show(self, event)
-
-    monkeypatch.setattr(udp_client._Conversation, "show", show_slowly)
-    code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n")
-    assert code == 0
-    kinds = [json.loads(line)["event"] for line in out.splitlines()]
-    assert kinds == ["joined", "notice", "left"]
-
-
-def test_what_was_asked_and_what_comes_do_not_mix_on_the_screen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class SlowScreen(io.StringIO):
-        def write(self, text: str) -> int:
-            time.sleep(0.001)  # long enough for another thread to write
-            return super().write(text)
-
-    screen = SlowScreen()
-    monkeypatch.setattr(sys, "stdout", screen)
-    conversation = udp_client._Conversation(("127.0.0.1", 1), "Anna", True, "en")
-
-    def show() -> None:
-        for number in range(20):
-            conversation.show({"event": "notice", "count": number})
-
-    threads = [threading.Thread(target=show) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    lines = screen.getvalue().splitlines()
-    assert sorted(json.loads(line)["count"] for line in lines) == sorted([*range(20)] * 2)
-
-
-def test_the_command_explains_what_it_could_not_do(server: UdpServer, run: Run) -> None:
-    with UdpClient(server.address, "Anna"):
-        code, out, err = run([where(server), "--name", "anna", "--lang", "en"], b"")
-    assert (code, out, err) == (1, "", "! The server refused: that name is in use\n")
-    code, out, err = run([f"{'a' * 64}.invalid", "--lang", "en"], b"")
-    assert (code, out) == (1, "")
-    assert err.endswith("this cannot be the name of a host.\n")
-
-
-def test_the_command_says_who_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, 0.1))
-    with silent_server() as (host, port):
-        code, out, err = run([f"{host}:{port}", "--name", "Anna", "--lang", "en"], b"")
-    assert (code, out) == (1, "")
-    assert err == (
-        f"No chat server answers at {host}:{port}. Check the address and the port, or start one"
-        f" there: python3 udp_server.py --port {port}\n"
-    )
-
-
-def test_names_like_the_login_name_are_tried_up_to_a_limit(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(getpass, "getuser", lambda: "anna")
-    monkeypatch.setattr(udp_client, "LOGIN_NAMES_MAX", 2)
-    with UdpClient(server.address, "anna"):
-        code, out, _ = run([where(server), "--lang", "en"], b"")
-        assert code == 0
-        assert out.startswith("You are anna-2 in the room")
-        with UdpClient(server.address, "anna-2"):
-            code, out, err = run([where(server), "--lang", "en"], b"")
-    assert (code, out) == (1, "")
-    assert err == "! The server refused: that name is in use\n"
-
-
-def test_a_line_too_long_to_wait_is_refused_in_one_sentence_and_the_next_is_said(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("outbox.PENDING_MAX", 5)
-    lines = b"x" * 900 * 6 + b"\nshort\n"
-    code, out, err = run([where(server), "--name", "Anna", "--json", "--lang", "en"], lines)
-    assert code == 1
-    assert err == "That line was not taken: too much is waiting for the server already.\n"
-    events = [json.loads(line) for line in out.splitlines()]
-    assert [event["text"] for event in events if event["event"] == "chat"] == ["short"]
-
-
-def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(UdpClient.flush, "__defaults__", (None, 1, 0.0))  # gives up at once
-    monkeypatch.setattr(UdpClient.close, "__defaults__", (0.1,))
-    monkeypatch.setattr(udp_client, "PIPE_PENDING_MAX", 2)
-    monkeypatch.setattr("session.SILENCE_SECONDS", 0.2)
-    with LossyProxy(server.address, 0.0, seed=1) as proxy:
-
-        class GoesDeaf(UdpClient):
-            def say(self, text: str) -> None:
-                proxy.fault_ratio = 1.0
-                super().say(text)
-
-        monkeypatch.setattr(udp_client, "UdpClient", GoesDeaf)
-        code, _, err = run([proxy.where, "--name", "Anna", "--lang", "en"], b"one\ntwo\nthree\n")
-    assert code == 1
-    assert err.endswith("2 lines were not accepted: the server did not answer.\n")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import udp_server
+from discovery import DISCOVERY_PORT
 from room import RoomSettings
 from tests.processes import WAIT_SECONDS
 from udp_client import UdpClient
@@ -274,9 +275,11 @@ def test_wrong_arguments_exit_with_2_and_say_why(
 
 def test_the_arguments_are_the_room_s_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[str, int, RoomSettings]] = []
+    discoverable: list[int | None] = []
 
-    def refuse(host: str, port: int, settings: RoomSettings) -> None:
+    def refuse(host: str, port: int, settings: RoomSettings, discovery_port: int | None) -> None:
         made.append((host, port, settings))
+        discoverable.append(discovery_port)
         raise OSError("enough is known")
 
     monkeypatch.setattr(udp_server, "UdpServer", refuse)
@@ -298,6 +301,8 @@ def test_the_arguments_are_the_room_s_settings(monkeypatch: pytest.MonkeyPatch) 
     assert made.pop() == ("127.0.0.1", 1, settings)
     assert main(["--rate", "1"]) == 1  # a burst still holds one long line
     assert made.pop()[2].message_burst == 32
+    assert main(["--no-discovery"]) == 1
+    assert discoverable == [DISCOVERY_PORT, DISCOVERY_PORT, DISCOVERY_PORT, None]
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.invalid", "192.0.2.1"])

@@ -1,0 +1,402 @@
+"""The command `udp_client.py`: finds a room or opens one, and lets a person or a pipe talk in it.
+
+With a server's name it joins there. Without one it looks for rooms on this network: one is joined,
+among several a person chooses, and where there is none a person is asked whether to open one. A
+room opened here is a `UdpServer` on a thread of this process, as good as any; it ends with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import IO
+
+from catalogue import LANGUAGES, sentence
+from conversation import Conversation
+from discovery import DISCOVERY_PORT, Room, find_rooms
+from lines import event_line, parse_line, printable
+from outbox import PendingFull
+from protocol import (
+    DEFAULT_PORT,
+    MalformedDatagram,
+    UnusableName,
+    check_name,
+    decode,
+    numbered_name,
+)
+from session import ChatEvent
+from terminal import open_terminal
+from udp_client import JoinFailed, UdpClient, default_name
+
+PIPE_PENDING_MAX = 500
+"""Lines of a pipe that wait in this process; the rest waits in the pipe."""
+
+LOGIN_NAMES_MAX = 99
+"""Names like the login name that are tried for who did not choose one: anna, anna-2, …"""
+
+
+class NoRoom(Exception):
+    """There is no room to join, and the person or the pipe was told so."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="udp_client.py",
+        description="Joins a chat room over UDP, or opens one. With no SERVER it looks for rooms"
+        " on this network. Type a line to say it; /help lists the commands.",
+        epilog="Where the input is not a terminal, each of its lines is said, and at its end the"
+        " client waits until all are accepted, and leaves. Exit codes: 0 fine, 1 could not do it,"
+        " 2 wrong use.",
+    )
+    parser.add_argument(
+        "server",
+        nargs="?",
+        type=_server,
+        metavar="SERVER[:PORT]",
+        help=f"where the room is (default: look for it; port {DEFAULT_PORT})",
+    )
+    parser.add_argument("--name", type=_name, help="your name (default: your login name)")
+    parser.add_argument(
+        "--open",
+        nargs="?",
+        const="chat",
+        metavar="ROOM",
+        type=_room_name,
+        help="open a room here without looking for one (its name: %(const)s)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print each event as one JSON object a line"
+    )
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default=_locale_language(), help="default: by the locale"
+    )
+    parser.add_argument("--timestamps", action="store_true", help="show when each line was said")
+    parser.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR)")
+    parser.add_argument(
+        "--transcript", metavar="FILE", help="append what is shown to FILE as it comes"
+    )
+    parser.add_argument(
+        "--trace",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write each datagram in and out, decoded, one a line, to FILE (default: stderr)",
+    )
+    parser.add_argument(
+        "--doctor",
+        action="store_true",
+        help="check this network: can rooms be found and reached, and if not, why",
+    )
+    parser.add_argument(
+        "--log-level",
+        default="warning",
+        choices=["debug", "info", "warning", "error"],
+        help="diagnostics on stderr (default: %(default)s)",
+    )
+    return parser
+
+
+def _server(text: str) -> tuple[str, int]:
+    host, port = text, str(DEFAULT_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else port if not rest else ""
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
+        )
+    return host, int(port)
+
+
+def _name(text: str) -> str:
+    try:
+        return check_name(text)
+    except UnusableName as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
+
+
+def _room_name(text: str) -> str:
+    from udp_server import room_name  # only who opens a room needs the server
+
+    return room_name(text)
+
+
+def _locale_language() -> str:
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(variable)
+        if value:
+            return "ru" if value.startswith("ru") else "en"
+    return "en"
+
+
+# --- finding a room --------------------------------------------------------------------------
+
+
+def _find(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | None:
+    """The address of the room to join, None to open one; raises `NoRoom`.
+
+    `ask` puts a question to a person; None if there is none to ask.
+    """
+    rooms = find_rooms()
+    if len(rooms) == 1:
+        return rooms[0].address
+    if rooms:
+        return _choose(rooms, language, ask)
+    if ask is None:
+        print(sentence(language, "no_room"), file=sys.stderr)
+        raise NoRoom
+    answer = ask(sentence(language, "open_question")).strip().casefold()
+    if answer and answer[0] not in "yд":
+        print(sentence(language, "no_room"), file=sys.stderr)
+        raise NoRoom
+    return None
+
+
+def _choose(
+    rooms: Sequence[Room], language: str, ask: Callable[[str], str] | None
+) -> tuple[str, int]:
+    print(sentence(language, "rooms_found"), file=sys.stderr)
+    for number, room in enumerate(rooms, 1):
+        host, port = room.address
+        members = sentence(language, "status_members", count=room.member_count)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        values = {"number": number, "room": printable(room.name), "members": members}
+        print(sentence(language, "room_choice", address=address, **values), file=sys.stderr)
+    if ask is None:
+        print(sentence(language, "several_rooms"), file=sys.stderr)
+        raise NoRoom
+    while True:
+        answer = ask(sentence(language, "which_room")).strip() or "1"
+        if answer.isdecimal() and 1 <= int(answer) <= len(rooms):
+            return rooms[int(answer) - 1].address
+        print(sentence(language, "no_such_room", count=len(rooms)), file=sys.stderr)
+
+
+def _open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
+    """Opens a room in this process, closed with `closing`; raises `NoRoom`."""
+    from room import RoomSettings
+    from udp_server import UdpServer
+
+    settings = RoomSettings(room=name)
+    try:
+        try:
+            server = UdpServer("", DEFAULT_PORT, settings, DISCOVERY_PORT)
+        except OSError:  # the port is taken: any other will do, for who looks finds it
+            server = UdpServer("", 0, settings, DISCOVERY_PORT)
+    except OSError as error:
+        text = error.strerror or str(error)
+        print(sentence(language, "cannot_open", text=text), file=sys.stderr)
+        raise NoRoom from error
+    closing.enter_context(server)
+    port = server.address[1]
+    print(sentence(language, "opened", room=printable(name), port=port), file=sys.stderr)
+    return "127.0.0.1", port
+
+
+# --- talking in it ---------------------------------------------------------------------------
+
+
+def _join(
+    conversation: Conversation,
+    server: tuple[str, int],
+    name: str | None,
+    trace: Callable[[str, bytes], None] | None,
+) -> None:
+    """Joins under the name, or under a free one like the login name; raises JoinFailed."""
+    for number in range(1, LOGIN_NAMES_MAX + 1):
+        wanted = name or (default_name() if number == 1 else numbered_name(default_name(), number))
+        conversation.client = UdpClient(server, wanted, conversation.show, on_datagram=trace)
+        try:
+            conversation.client.start()
+            conversation.joined.wait()  # what is typed from now on is answered below "joined"
+            return
+        except JoinFailed as error:
+            if name or error.reason != "name_in_use":
+                raise
+    raise JoinFailed("name_in_use", f"all names like {default_name()} are in use")
+
+
+def _tell_why(error: JoinFailed, server: tuple[str, int], language: str) -> None:
+    host, port = server
+    if error.reason == "no_answer":
+        text: str | None = sentence(language, error.reason, server=f"{host}:{port}", port=port)
+    elif error.reason == "unknown_host":
+        text = sentence(language, error.reason, host=printable(host), text=error)
+    else:
+        refused: ChatEvent = {"event": "refused", "reason": error.reason, "text": str(error)}
+        text = event_line(refused, language)
+    print(text, file=sys.stderr)
+
+
+def _piped_lines() -> Iterator[str]:
+    """Lines of a pipe or file; bytes that are not UTF-8 are replaced."""
+    if sys.stdin is None:  # closed by who started us
+        return
+    for line in sys.stdin.buffer:
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _typed_lines(conversation: Conversation) -> Iterator[str]:
+    """Lines of a person at a terminal."""
+    terminal = conversation.terminal
+    if terminal is None:  # --json: nothing else may be on the screen
+        yield from _piped_lines()
+        return
+    while True:
+        try:
+            yield terminal.read_line()
+        except EOFError:
+            return
+
+
+def _converse(conversation: Conversation, at_terminal: bool) -> int:
+    """Reads lines and says them until the end; returns the exit code."""
+    client = conversation.client
+    assert client is not None
+    lines = _typed_lines(conversation) if at_terminal else _piped_lines()
+    complete = True
+    try:
+        for line in lines:
+            command = parse_line(line)
+            if command is None:
+                continue
+            if command.verb == "quit":
+                break
+            try:
+                conversation.do(command)
+            except PendingFull:
+                conversation.tell("pending_full")
+                complete = at_terminal
+            if not at_terminal and not client.flush(below=PIPE_PENDING_MAX):
+                break
+        if not at_terminal:
+            client.flush()
+    except KeyboardInterrupt:
+        pass
+    _leave(conversation)
+    count = client.pending_count
+    if count:
+        conversation.tell("not_accepted", count=count)
+    return 0 if complete and not count else 1
+
+
+def _leave(conversation: Conversation) -> None:
+    """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
+    conversation.leaving = True
+    if conversation.client is not None:
+        with contextlib.suppress(KeyboardInterrupt):
+            conversation.client.close()
+
+
+def _tracer(stream: IO[str]) -> Callable[[str, bytes], None]:
+    """Writes each datagram as one line: when, which way, how long, and what it says."""
+    began_at = time.monotonic()
+
+    def trace(way: str, datagram: bytes) -> None:
+        try:
+            packet = repr(decode(datagram))
+        except MalformedDatagram as error:
+            packet = f"({error.reason})"
+        seconds = time.monotonic() - began_at
+        stream.write(f"{seconds:10.6f} {way} {len(datagram):4} B  {packet}\n")
+        stream.flush()
+
+    return trace
+
+
+class _Endings:
+    """SIGINT, SIGTERM and SIGHUP end what the main thread is doing, once; Ctrl-C does it twice."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._over = False
+
+    def __enter__(self) -> None:
+        # Also SIGINT: who starts us in the background of a script has it ignored.
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)  # the window is closed; nohup has it ignored
+        self._previous = {number: signal.signal(number, self._interrupt) for number in numbers}
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, _: object) -> None:
+        first, self._conversation.leaving = not self._conversation.leaving, True
+        if not self._over and (first or number == signal.SIGINT):
+            raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `udp_client.py`; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    # A terminal that cannot show or read a character must not end the conversation.
+    if sys.stdin is not None:
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by who started us
+            stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    if arguments.doctor:
+        from doctor import main_checks
+
+        return main_checks(arguments.server, arguments.lang)
+    with ExitStack() as closing:
+        return _run(arguments, closing)
+
+
+def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
+    language, server = arguments.lang, arguments.server
+    at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    try:
+        transcript = _output(arguments.transcript, closing)
+        trace = _output(arguments.trace, closing)
+    except OSError as error:
+        values = {"text": error.filename, "reason": error.strerror}
+        print(sentence(language, "file_failed", **values), file=sys.stderr)
+        return 1
+    conversation = Conversation(language, arguments.json, arguments.timestamps, transcript)
+    closing.enter_context(_Endings(conversation))
+    closing.callback(_leave, conversation)
+    try:
+        if server is None and arguments.open is None:
+            server = _find(language, input if at_terminal and not arguments.json else None)
+        if server is None:
+            server = _open_room(arguments.open or "chat", language, closing)
+            closing.callback(_leave, conversation)  # before the room is closed
+        if at_terminal and not arguments.json:
+            colours = False if arguments.no_color else None
+            terminal = open_terminal(conversation.complete, colours=colours)
+            conversation.terminal = closing.enter_context(terminal)
+        tracer = _tracer(trace) if trace is not None else None
+        _join(conversation, server, arguments.name, tracer)
+        return _converse(conversation, at_terminal)
+    except NoRoom:
+        return 1
+    except JoinFailed as error:
+        if conversation.terminal is not None:
+            conversation.terminal.close()
+        _tell_why(error, server, language)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        return 0  # before there was anything to leave
+
+
+def _output(path: str | None, closing: ExitStack) -> IO[str] | None:
+    """A file to append lines to, "-" for stderr; raises OSError."""
+    if path is None or path == "-":
+        return sys.stderr if path else None
+    return closing.enter_context(open(path, "a", encoding="utf-8"))  # noqa: PTH123

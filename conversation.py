@@ -1,0 +1,251 @@
+"""One person's conversation: what they type is carried out, what happens is shown to them.
+
+Between a `UdpClient` (udp_client.py) and a `Terminal` (terminal.py), with the words of lines.py. It
+also remembers what was shown, for /history, /save and a transcript, and decides when to ring.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from catalogue import sentence
+from lines import VERBS, Command, event_line, printable
+from protocol import UnusableName, name_key
+from session import ChatEvent
+from terminal import Part, Terminal, completions, paint
+
+if TYPE_CHECKING:
+    from udp_client import UdpClient
+
+REMEMBERED_LINES = 5000
+"""Lines of a conversation kept for /history and /save: an evening's, some 500 kB."""
+
+HISTORY_LINES = 20
+"""What /history shows when no number is given."""
+
+SEEN_FLUSH_SECONDS = 1.0
+"""How long "who has my lines?" waits for the newest of them to be accepted."""
+
+SAID = ("chat", "action", "private")
+COME_AND_GONE = ("join", "leave")
+
+
+class Conversation:
+    """Shows events and carries out commands. `show` may be called from any thread."""
+
+    def __init__(
+        self,
+        language: str,
+        as_json: bool = False,
+        timestamps: bool = False,
+        transcript: IO[str] | None = None,
+    ) -> None:
+        self.language = language
+        self.as_json = as_json
+        self.client: UdpClient | None = None
+        self.terminal: Terminal | None = None
+        """None: events and lines are printed as they are."""
+        self.joined = threading.Event()
+        self.leaving = False
+        self._timestamps = timestamps
+        self._transcript = transcript
+        self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
+        self._bell = "mentions"
+        self._shows_joins = True
+        self._ignored: set[str] = set()
+        self._away = False
+        self._printing = threading.Lock()
+
+    # --- showing -----------------------------------------------------------------------------
+
+    def show(self, event: ChatEvent) -> None:
+        """Shows an event; the client's `on_event`."""
+        kind = event["event"]
+        try:
+            if self.as_json:
+                self._print(json.dumps(event))
+            elif kind != "refused" or self.joined.is_set():  # else `main` says it
+                self._show_line(event)
+        finally:
+            if kind == "joined":
+                self.joined.set()
+            if kind in ("reconnecting", "resumed"):
+                self._away = kind == "reconnecting"
+            self.refresh()
+
+    def _show_line(self, event: ChatEvent) -> None:
+        name = event.get("name", "")
+        if self._is_hidden(event):
+            return
+        line = event_line(event, self.language)
+        if line is None:
+            return
+        at = event.get("time")
+        stamp = ""
+        if self._timestamps:
+            stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
+        for text in line.split("\n"):
+            self._show_text(stamp + text, printable(name))
+        if self.terminal is not None and not event.get("history") and self._rings(event):
+            self.terminal.bell()
+
+    def _is_hidden(self, event: ChatEvent) -> bool:
+        kind = event["event"]
+        if kind in COME_AND_GONE and not self._shows_joins:
+            return True
+        return kind in SAID and name_key(event.get("name", "")) in self._ignored
+
+    def _rings(self, event: ChatEvent) -> bool:
+        mine = self.client.name if self.client is not None else ""
+        if event["event"] not in SAID or event.get("name") == mine or self._bell == "off":
+            return False
+        if self._bell == "on" or event["event"] == "private":
+            return True
+        return bool(mine) and name_key(mine) in name_key(event.get("text", ""))
+
+    def _show_text(self, text: str, name: str) -> None:
+        self._lines.append(text)
+        if self._transcript is not None:
+            try:
+                self._transcript.write(text + "\n")
+                self._transcript.flush()
+            except OSError as error:
+                broken, self._transcript = self._transcript, None
+                self.tell("file_failed", text=broken.name, reason=error.strerror)
+        if self.terminal is None:
+            self._print(text)
+            return
+        parts: list[Part] = [text]
+        before, found, after = text.partition(name) if name else (text, "", "")
+        if found:
+            parts = [before, paint(name, name), after]
+        try:
+            self.terminal.show(*parts, pending=self._pending())
+        except OSError:
+            self._output_gone()
+
+    def _print(self, line: str) -> None:
+        with self._printing:
+            try:
+                print(line, flush=True)
+            except OSError:
+                # The reader of our output has gone (`… | head`): there is nobody to talk to.
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+                self._output_gone()
+
+    def _output_gone(self) -> None:
+        if not self.leaving:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def tell(self, key: str, **values: object) -> None:
+        """Says something about the program itself, where it disturbs no output."""
+        text = sentence(self.language, key, **values)
+        if self.terminal is not None:
+            for line in text.split("\n"):
+                self.terminal.show(line)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def refresh(self) -> None:
+        """Brings what is pending and the status up to date."""
+        terminal, client = self.terminal, self.client
+        if terminal is None or client is None or not self.joined.is_set():
+            return
+        members = sentence(self.language, "status_members", count=len(client.members))
+        parts = [sentence(self.language, "status", room=printable(client.room), members=members)]
+        if self._away:
+            parts.append(sentence(self.language, "status_away"))
+        waiting = self._pending()
+        if waiting:
+            parts.append(sentence(self.language, "status_waiting", count=len(waiting)))
+        try:
+            terminal.set_pending(waiting)
+            terminal.set_status(" · ".join(parts))
+        except OSError:
+            self._output_gone()
+
+    def _pending(self) -> list[str]:
+        return [printable(text) for text in self.client.pending_lines] if self.client else []
+
+    def complete(self, left: str) -> list[str]:
+        """What Tab makes of the text left of the cursor."""
+        names = self.client.members if self.client is not None else []
+        return completions(left, names, [f"/{verb}" for verb in VERBS])
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def do(self, command: Command) -> None:
+        """Carries out a typed line other than quit; raises `PendingFull`."""
+        client, verb, text = self.client, command.verb, command.text
+        assert client is not None
+        if verb == "say":
+            client.say(text)
+        elif verb == "me":
+            client.act(text)
+        elif verb == "msg":
+            try:
+                client.whisper(command.to, text)
+            except UnusableName:
+                self.show({"event": "notice", "reason": "no_such_member", "name": command.to})
+        elif verb == "nick":
+            try:
+                client.rename(text)
+            except UnusableName as error:
+                reason = f"unusable_name_{error.rule}"
+                self.show({"event": "notice", "reason": reason, "name": text})
+        elif verb == "who":
+            members = client.members
+            who: ChatEvent = {"event": "notice", "reason": "members", "members": members}
+            who["count"] = len(members)
+            self.show(who)
+        elif verb == "seen":
+            client.flush(SEEN_FLUSH_SECONDS)  # what was just said is meant, too
+            client.ask_seen()
+        elif verb == "stats":
+            client.ask_stats()
+        else:
+            self._do_here(command)
+        self.refresh()
+
+    def _do_here(self, command: Command) -> None:
+        """Carries out what concerns this screen alone."""
+        verb, text = command.verb, command.text
+        if verb == "history":
+            count = int(text) if text else HISTORY_LINES
+            for line in list(self._lines)[-count:] if count else []:
+                if self.terminal is not None:
+                    self.terminal.show(line)
+                else:
+                    self.tell("history", line=line)
+        elif verb == "save":
+            self._save(text)
+        elif verb == "bell":
+            self._bell = text
+            self.tell("bell_set", text=text)
+        elif verb == "joins":
+            self._shows_joins = text == "on"
+            self.tell("joins_set", text=text)
+        elif verb == "ignore":
+            key = name_key(text)
+            self._ignored ^= {key}
+            ignored = key in self._ignored
+            self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))
+        else:
+            self.tell(verb, text=printable(text))
+
+    def _save(self, path: str) -> None:
+        lines = list(self._lines)
+        try:
+            Path(path).expanduser().write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        except OSError as error:
+            self.tell("file_failed", text=printable(path), reason=error.strerror)
+        else:
+            self.tell("saved", count=len(lines), text=printable(path))
