@@ -5,7 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 
-.PHONY: test check clean
+.PHONY: test check pyz clean
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest
@@ -21,8 +21,12 @@ check: $(INSTALLED)
 	$(PYTHON) -m coverage report --fail-under=95
 	$(PYTHON) -m coverage report --fail-under=100 --include=protocol.py,delivery.py
 
+# One file that runs as client or, as `udp-chat.pyz server`, as server, wherever Python is.
+pyz:
+	python3 make_pyz.py udp-chat.pyz
+
 clean:
-	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .*_cache
+	rm -rf udp-chat.pyz $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is newer than pyproject.toml where what that asks for is installed.

@@ -25,8 +25,9 @@ CTRL_A, CTRL_C, CTRL_D, CTRL_Z = "\x01", "\x03", "\x04", "\x1a"
 class Emulator(pyte.HistoryScreen):
     """What a person sees of what a program writes."""
 
-    def __init__(self, columns: int, rows: int) -> None:
+    def __init__(self, columns: int, rows: int, status: str = "[") -> None:
         self.bell_count = 0
+        self._status = status
         super().__init__(columns, rows, history=HISTORY_ROWS)
         self._stream = pyte.ByteStream(self)
 
@@ -63,15 +64,18 @@ class Emulator(pyte.HistoryScreen):
     def typed(self) -> str | None:
         """The line being typed, as `seen`. None if there is no prompt.
 
-        It ends at an empty row or a status, which in the tests begins with "[".
+        It ends at an empty row, or one that begins as a status does.
         """
         first = self._prompt_row()
         if first is None:
             return None
         last = self.cursor.y
-        while last + 1 < self.lines and self.row(last + 1)[:1] not in ("", "["):
-            last += 1
         rows = [self.row(number) for number in range(first, last + 1)]
+        for number in range(last + 1, self.lines):
+            row = self.row(number)
+            if not row or row.startswith(self._status):
+                break
+            rows.append(row)
         return seen("".join(rows).removeprefix(PROMPT))
 
     def left_of_cursor(self) -> str:

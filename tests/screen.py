@@ -37,7 +37,10 @@ FRAME_ENDS = b"\x1b[?2026l"
 
 
 class Screen:
-    """A program at a terminal of its own. A context manager; at its end the program is too."""
+    """A program at a terminal of its own. A context manager; at its end the program is too.
+
+    `status` is how a row begins that is none of the line being typed.
+    """
 
     def __init__(
         self,
@@ -46,9 +49,10 @@ class Screen:
         rows: int = 24,
         variables: dict[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        status: str = "[",
     ) -> None:
         self.keyboard, person = pty.openpty()
-        self._emulator = Emulator(columns, rows)
+        self._emulator = Emulator(columns, rows, status)
         self._received = bytearray()
         self._frame_checks: list[Callable[[Screen], str]] = []
         self.complaints: list[str] = []

@@ -159,7 +159,7 @@ class Evening:
         else:  # a page is pasted
             for _ in range(60):
                 self.lines += 1
-                network.say(user, f"{user.name}#{self.lines}")
+                network.say(user, f"{user.name}#{self.lines} ")
 
 
 def run_seed(seed: int) -> tuple[int, Counter[str] | None, str]:
