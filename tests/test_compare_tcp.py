@@ -392,6 +392,7 @@ def test_a_stalled_client_does_not_freeze_the_room_and_is_dropped_visibly() -> N
         TcpClient(server.address, "Anna", hears) as anna,
         Raw(server, "Snail", receive_buffer_bytes=4096) as snail,
     ):
+        snail.next(Kind.WELCOME)
         anna.say("hello, snail")
         assert snail.next(Kind.CHAT).text == "hello, snail"  # and it never reads again
         # What the kernels hold for the snail is to overflow, and then the server's queue.

@@ -6,12 +6,13 @@ What the terminal itself can do is tested in test_screen.py; here it has the roo
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.emulator import seen
-from tests.processes import PROJECT
+from tests.processes import PROJECT, WAIT_SECONDS
 from tests.screen import Screen
 from tests.test_screen import KINDS, LEFT
 from udp_client import UdpClient
@@ -29,7 +30,15 @@ LINES = {
 def person(server: UdpServer, kind: str, *arguments: str, columns: int = 100) -> Screen:
     host, port = server.address
     command = [str(PROJECT / "udp_client.py"), f"{host}:{port}", "--lang", "en", *arguments]
-    return Screen(command, columns, variables={"UDP_CHAT_TERMINAL": kind})
+    return Screen(command, columns, variables={"UDP_CHAT_TERMINAL": kind}, status="chat ·")
+
+
+def wait_until_all_have_all(server: UdpServer) -> None:
+    """Waits until every member has acknowledged what is in the room's log."""
+    until = time.monotonic() + WAIT_SECONDS
+    while any(member.room.behind for member in [*server.room.members.values()]):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @each_kind
@@ -85,6 +94,7 @@ def test_seen_stats_and_the_commands_of_the_screen(
         anna.wait_for("/help")
         anna.type("hello\r")
         anna.wait_for("Anna: hello")
+        wait_until_all_have_all(server)
         anna.type("/seen\r")
         anna.wait_for("“hello”: 1 of 1 have it")
         anna.type("/stats\r")
@@ -93,6 +103,7 @@ def test_seen_stats_and_the_commands_of_the_screen(
         anna.wait_for("What Boris says is not shown any more")
         boris.say("you cannot see this")
         boris.flush()
+        wait_until_all_have_all(server)
         anna.type("/ignore Boris\r")
         anna.wait_for("What Boris says is shown again")
         boris.say("Anna, look!")
@@ -151,7 +162,7 @@ def test_hostile_texts_leave_the_terminal_unharmed(server: UdpServer, kind: str)
         received = anna.received()
         assert b"owned\x07" not in received
         assert "\u202e" not in received.decode("utf-8", "replace")
-        assert anna.typed() == "half a line"
+        assert anna.typed() == seen("half a line")
 
 
 @each_kind

@@ -171,7 +171,8 @@ def test_an_interrupt_is_heard_by_who_was_started_with_interrupts_ignored() -> N
         address = server.stdout.readline().decode().split()[-1]
         with Client(address, "Anna") as anna:
             with background("udp_client.py", address, "--name", "Boris") as boris:
-                anna.wait_event("join", name="Boris")
+                assert boris.stdout is not None
+                assert b"Boris" in boris.stdout.readline()  # he knows that he is in
                 boris.send_signal(signal.SIGINT)
                 assert boris.wait(WAIT_SECONDS) == 0
             assert anna.wait_event("leave", name="Boris")["reason"] == "left"
