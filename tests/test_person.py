@@ -14,9 +14,11 @@ import pytest
 from tests.emulator import seen
 from tests.processes import PROJECT, WAIT_SECONDS
 from tests.screen import Screen
-from tests.test_screen import KINDS, LEFT
+from tests.test_screen import KINDS
 from udp_client import UdpClient
 from udp_server import UdpServer
+
+LEFT = "\x1b[D"
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -162,7 +164,7 @@ def test_hostile_texts_leave_the_terminal_unharmed(server: UdpServer, kind: str)
         received = anna.received()
         assert b"owned\x07" not in received
         assert "\u202e" not in received.decode("utf-8", "replace")
-        assert anna.typed() == seen("half a line")
+        anna.wait_typed("half a line")
 
 
 @each_kind
