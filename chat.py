@@ -146,6 +146,8 @@ def _find(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | 
 
     `ask` puts a question to a person; None if there is none to ask.
     """
+    if ask is not None:
+        print(sentence(language, "looking"), file=sys.stderr)
     rooms = find_rooms()
     if len(rooms) == 1:
         return rooms[0].address

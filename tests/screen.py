@@ -187,6 +187,13 @@ class Screen:
         with self.changed:
             return str(self._emulator.buffer[row][column].fg)
 
+    def cells(self) -> list[list[tuple[str, str, bool]]]:
+        """(character, colour, bold) of each cell of each row; a wide one's second cell is ""."""
+        with self.changed:
+            rows, columns = self._emulator.lines, self._emulator.columns
+            cells = [[self._emulator.buffer[r][c] for c in range(columns)] for r in range(rows)]
+            return [[(cell.data, str(cell.fg), cell.bold) for cell in row] for row in cells]
+
     def received(self) -> bytes:
         """All that the program ever wrote."""
         with self.changed:

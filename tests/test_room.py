@@ -494,6 +494,17 @@ def test_a_repeated_leave_still_gets_a_bye() -> None:
     assert bench.lines() == ["Anna join", "Anna leave left"]
 
 
+def test_who_leaves_in_the_wake_up_in_which_it_asked_gets_no_more_than_a_bye() -> None:
+    bench = RoomBench()
+    anna, boris = bench.join("Anna"), bench.join("Boris")
+    bench.take(anna.say_packet("psst", kind=MessageKind.PRIVATE, to="Boris"), anna.address)
+    bench.take(boris.status_packet(ask=True), boris.address)
+    bench.take(Leave(boris.session_id, boris.timestamp()), boris.address)
+    sent = bench.wake()
+    assert boris.got(sent) == [Bye(boris.session_id, ByeReason.LEFT)]
+    assert anna.shown(sent, inbox=True) == ["psst"]
+
+
 def test_a_closing_room_says_bye_to_everyone() -> None:
     bench = RoomBench()
     anna, boris = bench.join("Anna"), bench.join("Boris")

@@ -393,6 +393,19 @@ def test_a_member_that_leaves_on_a_bad_link_is_out_all_the_same() -> None:
     assert _session(boris).members == ["Boris"]
 
 
+def test_who_moves_and_leaves_at_once_ends_and_is_left_to_the_timeout() -> None:
+    """Its new address is not proven, and it does not come back to prove it."""
+    network, (anna, boris) = _room("Anna", "Boris")
+    network.move(anna)
+    network.leave(anna)
+    network.run(5.0)
+    assert _session(anna).state is State.CLOSED
+    network.run(15.0)
+    assert _log(network) == ["Anna join", "Boris join", "Anna leave timeout"]
+    assert _session(boris).members == ["Boris"]
+    network.heal()
+
+
 def test_three_hundred_people_get_one_line_each_and_a_true_roster() -> None:
     network = SimulatedNetwork(1, Faults())
     users = []
