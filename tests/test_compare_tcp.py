@@ -414,6 +414,24 @@ def test_a_stalled_client_does_not_freeze_the_room_and_is_dropped_visibly() -> N
         assert len(numbers) < count - 10  # what waited in the queue is let go of
 
 
+def test_a_client_that_lags_and_catches_up_again_and_again_misses_nothing() -> None:
+    hears = Ear()
+    settings = TcpSettings(message_rate=0, queue_bytes_max=512 * 1024)
+    with (
+        TcpServer(port=0, settings=settings) as server,
+        TcpClient(server.address, "Anna", hears) as anna,
+        Raw(server, "Snail", receive_buffer_bytes=4096) as snail,
+    ):
+        snail.next(Kind.WELCOME)
+        for first in range(0, 2000, 400):
+            for number in range(first, first + 400):  # more than the kernel takes
+                anna.say(f"{number} {'x' * 1000}")
+            for number in range(first, first + 400):
+                assert snail.next(Kind.CHAT).text.startswith(f"{number} ")
+        assert server.members == ["Anna", "Snail"]
+        assert hears.events("leave") == []
+
+
 def test_a_client_that_floods_while_it_does_not_read_is_dropped_too() -> None:
     settings = TcpSettings(message_rate=0, queue_bytes_max=16 * 1024)
     with (

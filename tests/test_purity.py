@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PURE = ["answers", "cookies", "delivery", "member", "outbox", "protocol", "room", "roster", "session"]
-IMPURE = {"asyncio", "datetime", "os", "secrets", "select", "selectors", "socket", "threading", "time"}
+PURE = [
+    *("answers", "cookies", "delivery", "member", "outbox"),
+    *("protocol", "room", "roster", "session"),
+]
+IMPURE = {
+    *("asyncio", "datetime", "os", "secrets", "select", "selectors"),
+    *("socket", "threading", "time"),
+}
 
 
 def _imported(tree: ast.Module) -> set[str]:

@@ -245,7 +245,7 @@ def test_a_block_pasted_without_marks_arrives_whole_and_in_order(kind: str) -> N
 def test_what_is_pasted_is_text_and_no_key(kind: str) -> None:
     with Demo(kind) as demo:
         demo.paste("An\tna \x01\x04\x7f[31m\x1b[Hred")
-        demo.type("\r")
+        demo.type("\u202e\x9b\r")
         assert demo.line(0) == "An    na [31m[Hred"
 
 

@@ -1,16 +1,12 @@
 """The simulated network: every recovery branch reached on purpose, and a checker that can fail.
 
 The first part names one mishap a test and asserts, by counters and traffic, which branch repaired
-it. The second sabotages one machine at a time and expects the checks to notice. The third runs the
-random evenings and the figures of the README.
+it. The second sabotages one machine at a time and expects the checks to notice.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,12 +20,7 @@ from protocol import EventKind, Message, MessageKind
 from room import ChatRoom, RoomSettings
 from roster import Roster
 from session import ChatEvent, ChatSession, State
-from tests import latency, simulate
-from tests.latency import measure
-from tests.simulate import Evening, run_seed, run_seeds
 from tests.simulated_network import Faults, Partition, SimulatedNetwork, User
-
-ROOT = Path(__file__).parent.parent
 
 # --- one mishap at a time --------------------------------------------------------------------
 
@@ -699,98 +690,3 @@ def test_the_checks_notice_a_machine_that(
     sabotage(monkeypatch)
     with pytest.raises(AssertionError, match=noticed):
         _scenario()
-
-
-# --- random evenings -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("first", range(0, 300, 50))
-def test_random_evenings_keep_every_promise(first: int) -> None:
-    for seed, _, failure in run_seeds(first, 50, jobs=1):
-        replay = f"python3 -m tests.simulate --seeds 1 --first {seed}"
-        assert not failure, f"seed {seed} failed; replay it: {replay}\n{failure}"
-
-
-def test_the_same_seed_gives_the_same_evening() -> None:
-    first, second = Evening(5), Evening(5)
-    assert first.run() == second.run()
-    assert first.network.now == second.network.now
-    assert first.network.traffic == second.network.traffic
-
-
-def test_random_evenings_reach_every_recovery() -> None:
-    reached: set[str] = set()
-    for seed in range(40):
-        _, counters, failure = run_seed(seed)
-        assert counters is not None, failure
-        reached |= set(counters)
-    assert reached >= {
-        *("tail repairs", "gap repairs", "moved", "probed", "stale", "unproven address"),
-        *("unknown session", "bad checksum", "held back", "stalls", "refused: room_full"),
-        *("client retransmissions", "client gap reports", "client duplicates", "client stalls"),
-        *("client address changes", "reconnecting", "resumed", "lost", "private", "notice"),
-    }
-
-
-def test_the_command_runs_seeds_and_reports() -> None:
-    command = [sys.executable, "-m", "tests.simulate", "--seeds", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    assert "2 of 2 seeds, 0 failed" in done.stdout
-
-
-def test_the_command_prints_a_failing_seed_and_how_to_replay_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _amplifies(monkeypatch)
-    arguments = ["simulate", "--seeds", "2", "--first", "7", "--reached"]
-    monkeypatch.setattr(sys, "argv", arguments)
-    assert simulate.main() == 1
-    printed = capsys.readouterr().out
-    assert "seed 7 failed" in printed
-    assert "amplification towards" in printed
-    assert "python3 -m tests.simulate --seeds 1 --first 7" in printed
-    assert "2 of 2 seeds, 2 failed" in printed
-
-
-def test_the_command_counts_what_the_seeds_reached(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["simulate", "--seeds", "1", "--reached"])
-    assert simulate.main() == 0
-    assert " chat\n" in capsys.readouterr().out
-
-
-# --- latency ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("loss", "p50", "p99", "datagrams"),
-    [(0.0, 41, 42, 2.2), (0.05, 42, 115, 2.5), (0.10, 43, 150, 3.0), (0.20, 50, 250, 3.5)],
-)
-def test_latency_stays_within_its_bounds(
-    loss: float, p50: float, p99: float, datagrams: float
-) -> None:
-    figures = measure(loss, lines=800)
-    assert figures.delivered == 1.0
-    assert figures.p50 <= p50
-    assert figures.p99 <= p99
-    assert figures.datagrams_per_shown_line <= datagrams
-    assert figures.p50 <= figures.p90 <= figures.p99 <= figures.longest < 2000
-
-
-def test_a_percentile_is_the_nearest_rank() -> None:
-    values = [float(n) for n in range(1, 101)]
-    assert latency.percentile(values, 0.5) == 50.0
-    assert latency.percentile(values, 0.99) == 99.0
-    assert latency.percentile(values, 1.0) == 100.0
-    assert latency.percentile([7.0], 0.5) == 7.0
-
-
-def test_the_latency_command_prints_a_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["latency", "--lines", "20", "--seeds", "1"])
-    assert latency.main() == 0
-    rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 6
-    assert rows[2].startswith("| 0% | 100% | 40 ms |")
