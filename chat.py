@@ -255,9 +255,10 @@ def _typed_lines(conversation: Conversation) -> Iterator[str]:
         return
     while True:
         try:
-            yield terminal.read_line()
-        except EOFError:
+            line = terminal.read_line()
+        except (EOFError, OSError):  # Ctrl-D, or the window has gone
             return
+        yield line
 
 
 def _converse(conversation: Conversation, at_terminal: bool) -> int:

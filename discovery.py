@@ -73,7 +73,7 @@ DRAIN_MAX = 32
 
 RECEIVE_BYTES = 2048
 
-_LINUX = sys.platform in ("linux", "android")
+LINUX = sys.platform in ("linux", "android")
 _MREQN = Struct("=4s4si")  # struct ip_mreqn of Linux: group, own address, interface index
 _MREQ = Struct("=4s4s")  # struct ip_mreq of everyone: group, own address of the interface
 _MREQ6 = Struct("=16sI")  # struct ipv6_mreq (RFC 3493 §5.2): group, interface index
@@ -203,7 +203,7 @@ def _interfaces_by_getifaddrs() -> list[Interface]:
             return socket.AF_UNSPEC, ""
         head = ctypes.string_at(pointer, 2)
         # The BSDs begin with a byte of length, so their family is the second byte.
-        family = int.from_bytes(head, sys.byteorder) if _LINUX else head[1]
+        family = int.from_bytes(head, sys.byteorder) if LINUX else head[1]
         if family == socket.AF_INET:
             return family, socket.inet_ntop(family, ctypes.string_at(pointer, 8)[4:])
         if family == socket.AF_INET6:
@@ -272,7 +272,7 @@ def _index(name: str) -> int:
 
 
 def _interfaces_by_name() -> list[Interface]:
-    loopback_name = "lo" if _LINUX else "lo0" if os.name == "posix" else "loopback"
+    loopback_name = "lo" if LINUX else "lo0" if os.name == "posix" else "loopback"
     found = [Interface("127.0.0.1", 0, loopback=True, ipv4=(("127.0.0.1", None),))]
     found += [Interface(address, 0, ipv4=((address, None),)) for address in _own_ipv4()]
     with contextlib.suppress(OSError):
@@ -315,7 +315,7 @@ def listening_socket(family: int, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT") and not _LINUX:
+        if hasattr(socket, "SO_REUSEPORT") and not LINUX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -356,7 +356,7 @@ def _ipv4_choice(group: bytes, address: str, index: int) -> bytes:
     that has one for every option, and Windows would misread it without complaint.
     """
     own = socket.inet_aton(address)
-    return _MREQN.pack(group, own, index) if _LINUX else _MREQ.pack(group, own)
+    return _MREQN.pack(group, own, index) if LINUX else _MREQ.pack(group, own)
 
 
 class Beacon:
@@ -495,7 +495,7 @@ def _reach(chat: socket.socket) -> tuple[str | None, list[int]]:
 
 def _identity(listener: socket.socket, interface: Interface) -> str:
     """What makes an interface another one to join on: see `_ipv4_choice`."""
-    if listener.family == socket.AF_INET and not _LINUX:
+    if listener.family == socket.AF_INET and not LINUX:
         return interface.ipv4[0][0]
     return f"{interface.index} {interface.name}"
 
@@ -572,7 +572,7 @@ def _ipv4_asking_socket(address: str, index: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)  # this LAN, no further
-        choice = _ipv4_choice(bytes(4), address, index) if _LINUX else socket.inet_aton(address)
+        choice = _ipv4_choice(bytes(4), address, index) if LINUX else socket.inet_aton(address)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, choice)
         sock.bind((address, 0))
     except BaseException:
@@ -588,7 +588,7 @@ def _ipv4_ways(
     if interface.loopback:
         # A unicast reaches one of several servers; a broadcast, where there is one here, all.
         yield Way("loopback", interface, sock, ("127.0.0.1", port))
-        if _LINUX:
+        if LINUX:
             yield Way("broadcast", interface, sock, ("127.255.255.255", port))
         return
     if broadcast is not None:
@@ -637,8 +637,7 @@ def find_rooms(
                 _collect(key.fileobj, offers)  # type: ignore[arg-type]
             now = time.monotonic()
             if offers.rooms:
-                ends_at = min(ends_at, now + linger_seconds)
-                linger_seconds = float("inf")  # it counts from the first room
+                ends_at = min(ends_at, now + linger_seconds)  # counts from the first room
     return offers.rooms
 
 

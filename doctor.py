@@ -31,6 +31,7 @@ from typing import Any, Literal, TypeAlias
 
 from discovery import (
     DISCOVERY_PORT,
+    LINUX,
     RECEIVE_BYTES,
     Interface,
     Room,
@@ -81,7 +82,6 @@ COMMAND_CHARACTERS_MAX = 60
 """Of the command line that holds a port."""
 
 PROC = Path("/proc")
-
 
 Outcome: TypeAlias = Literal[
     "answered",
@@ -149,9 +149,8 @@ class Probing:
             return "refused"
         if self.error is None:
             return "silent"
-        if self.error.errno in (errno.EACCES, errno.EHOSTUNREACH) and sys.platform == "linux":
-            # To a UDP socket, Linux tells a firewall's refusal so (icmp_err_convert), and not
-            # that nobody has the address.
+        if self.error.errno in (errno.EACCES, errno.EHOSTUNREACH) and LINUX:
+            # Linux tells a UDP socket of a firewall's refusal so, not of an address nobody has.
             return "filtered"
         if isinstance(self.error, PermissionError):
             return "forbidden"

@@ -173,14 +173,15 @@ class PromptToolkitTerminal(Terminal):
         if self._entered:
             return self._entered.popleft()
         try:
-            with self._signals_in_turn():
-                line = self._application.run(
-                    pre_run=self._begin, set_exception_handler=False, handle_sigint=False
-                )
+            try:
+                with self._signals_in_turn():
+                    line = self._application.run(
+                        pre_run=self._begin, set_exception_handler=False, handle_sigint=False
+                    )
+            finally:
+                self._end()
         except OSError as error:
             raise EOFError from error
-        finally:
-            self._end()
         if self._interruption is not None:
             raise self._interruption
         return clean(line)
@@ -270,8 +271,12 @@ class PromptToolkitTerminal(Terminal):
             if sys.platform != "win32":
                 self._in_frame = True
                 self._output.write_raw(FRAME_BEGINS)
-            self._application.renderer.erase()
-            self._print()
+            try:
+                self._application.renderer.erase()
+                self._print()
+            except OSError:  # the window is closed
+                self._application.exit(exception=EOFError)
+                return
         self._application.invalidate()
 
     def _print(self) -> None:

@@ -47,7 +47,7 @@ class Roster:
         self._chunks = []
 
     def need(self, seq: int) -> None:
-        """Events up to this one were lost: only a roster made after it is true."""
+        """Only a roster made after this event of the room is true."""
         self._needed = max(self._needed, seq)
 
     def take(self, event: Event, acknowledged: int) -> bool | None:

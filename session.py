@@ -541,8 +541,13 @@ class ChatSession:
             and self._log.acknowledged >= room_latest
             and self._inbox.acknowledged >= inbox_latest
         ):
-            for message_id in [i for i in self._outbox.pending if i <= appended]:
+            pending = self._outbox.pending
+            settled = [message_id for message_id in pending if message_id <= appended]
+            asked = any(pending[i].message.kind is MessageKind.WHO for i in settled)
+            for message_id in settled:
                 self._confirm(message_id, None)
+            if asked and self._roster.awaited:
+                self._ask_roster()  # the answer is lost with the echo
 
     def _deliver(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
         """Shows what came of the room's log."""
@@ -622,6 +627,8 @@ class ChatSession:
                 )
 
     def _ask_roster(self) -> None:
+        if self._log is not None:
+            self._roster.need(self._log.acknowledged)  # what was delivered before is in it
         self._roster.await_one()
         self._outbox.ask(MessageKind.WHO)
 

@@ -61,7 +61,9 @@ class UdpClient:
         join_timeout_seconds: float = JOIN_TIMEOUT_SECONDS,
         on_datagram: Callable[[str, bytes], None] | None = None,
     ) -> None:
-        """`on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread."""
+        """`on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread,
+        until it raises.
+        """
         self.server = server
         self._name = name or default_name()
         self._on_event = on_event or (lambda event: None)
@@ -272,8 +274,7 @@ class UdpClient:
                 # server may be back the next moment.
                 logger.debug("recvfrom: %s", error)
                 continue
-            if self._on_datagram is not None:
-                self._on_datagram("<", datagram)
+            self._trace("<", datagram)
             with self._stepped:
                 session.receive_datagram(datagram, address, time.monotonic())
                 if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
@@ -309,14 +310,22 @@ class UdpClient:
         assert session is not None
         assert sock is not None
         for datagram in datagrams:
-            if self._on_datagram is not None:
-                self._on_datagram(">", datagram)
+            self._trace(">", datagram)
             try:
                 sock.sendto(datagram, session.server)
             except OSError as error:
                 # No route, no network, a full buffer: as good as lost on the way, and
                 # repaired like that.
                 logger.debug("sendto: %s", error)
+
+    def _trace(self, way: str, datagram: bytes) -> None:
+        on_datagram = self._on_datagram
+        if on_datagram is not None:
+            try:
+                on_datagram(way, datagram)
+            except Exception:  # a full disk, a reader that has gone: the conversation goes on
+                self._on_datagram = None
+                logger.exception("on_datagram failed and is not called again")
 
     def _dispatch(self) -> None:
         """Calls back with what has happened. Whichever thread is first does it for both."""

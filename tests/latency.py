@@ -8,6 +8,7 @@ infinitely late.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Figures:
 
 def percentile(ordered: Sequence[float], ratio: float) -> float:
     """The value that so large a part of the ordered values does not exceed (nearest rank)."""
-    return ordered[max(0, min(len(ordered) - 1, round(ratio * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(ratio * len(ordered)) - 1)]
 
 
 def measure(loss: float, lines: int, seed: int = 1) -> Figures:

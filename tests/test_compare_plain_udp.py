@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from compare.plain_udp import (
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, Client, Program
 from tests.test_compare_tcp import HELLO, Ear
+
+if TYPE_CHECKING:
+    from session import ChatEvent
 
 
 @pytest.fixture
@@ -173,6 +177,44 @@ def test_a_welcome_lists_the_names_that_fit_a_datagram(server: PlainUdpServer) -
             other.socket.close()
 
 
+def test_a_client_may_close_from_its_own_callback_and_fail_in_it(
+    server: PlainUdpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hears = Ear()
+    clients: list[PlainUdpClient] = []
+
+    def on_event(event: ChatEvent) -> None:
+        hears(event)
+        if event["event"] == "chat":
+            clients[0].close()
+            raise ValueError("mine")
+
+    clients.append(PlainUdpClient(server.address, "Anna", on_event))
+    with clients[0] as anna:
+        anna.say("the last word")
+        assert hears.wait_for("left") == {"event": "left"}
+    assert "on_event failed" in caplog.text
+    anna.close()  # once more does no harm
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".invalid"])
+def test_joining_fails_where_no_host_is(host: str) -> None:
+    with pytest.raises(JoinFailed) as failed:
+        PlainUdpClient((host, 9091), "Anna").start()
+    assert failed.value.reason == "unknown_host"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_a_room_can_be_on_ipv6() -> None:
+    hears = Ear()
+    with (
+        PlainUdpServer("::1", 0) as server,
+        PlainUdpClient(server.address, "Anna", hears) as anna,
+    ):
+        anna.say(HELLO)
+        hears.wait_for("chat", text=HELLO)
+
+
 # --- hostile and strange ---------------------------------------------------------------------
 
 
@@ -299,6 +341,14 @@ def test_a_pipe_ends_with_1_if_the_end_is_not_confirmed() -> None:
         anna.end_input()
         assert anna.wait() == 1
         assert "not confirmed" in anna.complaint()
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with PlainUdpServer(port=0) as server:
+        port = str(server.address[1])
+        with Program("compare/plain_udp.py", "serve", "--port", port) as second:
+            assert second.wait() == 1
+            assert "cannot open a room" in second.complaint()
 
 
 def test_wrong_use_is_told() -> None:

@@ -283,6 +283,26 @@ def test_a_line_too_long_is_not_sent_and_the_longest_arrives(server: TcpServer) 
     assert hears.texts() == ["x" * TEXT_BYTES_MAX]
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize(
+    ("host", "reached_at"), [("::1", "[::1]"), ("", "127.0.0.1"), ("", "[::1]")]
+)
+def test_a_room_can_be_on_ipv6_and_on_all_interfaces(host: str, reached_at: str) -> None:
+    hears = Ear()
+    with TcpServer(host, 0) as server:
+        port = server.address[1]
+        with (
+            TcpClient((reached_at.strip("[]"), port), "Anna", hears),
+            Program("compare/tcp_client.py", f"{reached_at}:{port}", "--name", "Boris") as boris,
+        ):
+            boris.say("x" * (TEXT_BYTES_MAX + 1), "shorter")
+            boris.end_input()
+            assert boris.wait() == 1
+            assert "was not sent" in boris.complaint()
+            hears.wait_for("leave", name="Boris")
+            assert hears.texts() == ["shorter"]
+
+
 # --- names -----------------------------------------------------------------------------------
 
 
@@ -314,6 +334,40 @@ def test_a_full_room_refuses() -> None:
         with pytest.raises(JoinFailed) as failed:
             TcpClient(server.address, "Boris").start()
         assert failed.value.reason == "room_full"
+
+
+def test_connections_that_say_nothing_do_not_pile_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tcp_server, "STRANGERS_MAX", 1)
+    with (
+        TcpServer(port=0, settings=TcpSettings(members_max=1)) as server,
+        Raw(server, "Anna") as anna,
+        Raw(server),
+    ):
+        anna.next(Kind.WELCOME)
+        with Raw(server) as third, contextlib.suppress(ConnectionResetError):
+            assert third.socket.recv(1) == b""
+    assert "too many connections" in caplog.text
+
+
+def test_a_thread_that_cannot_be_had_ends_one_connection_alone(
+    server: TcpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears = Ear()
+
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with TcpClient(server.address, "Anna", hears) as anna:
+        with monkeypatch.context() as patch, socket.socket() as stranger:
+            patch.setattr(threading.Thread, "start", no_thread)
+            stranger.settimeout(WAIT_SECONDS)
+            stranger.connect(server.address)
+            with contextlib.suppress(ConnectionResetError):
+                assert stranger.recv(1) == b""
+        anna.say("still here")
+        hears.wait_for("chat", text="still here")
 
 
 def test_more_members_than_a_welcome_can_list_are_not_allowed() -> None:

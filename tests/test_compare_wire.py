@@ -58,6 +58,10 @@ def carried(
     return out
 
 
+def open_descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
 # --- fates -----------------------------------------------------------------------------------
 
 ROUGH = Quality(0.1, 0.02, 0.005, 0.1, 0.1, 0.01)
@@ -207,6 +211,32 @@ def test_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: path.name != "tun" and real(path))
     assert "no /dev/net/tun" in (missing() or "")
+    with pytest.raises(WireUnavailable, match="no /dev/net/tun"):
+        Wire().start()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere that is said before")
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        ("_unshare", "no right to make network namespaces (run it as root, or"),
+        ("_enter", "this process cannot go back from a network namespace"),
+        ("_set_up", "no TUN device can be made"),
+    ],
+)
+def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch, step: str, says: str) -> None:
+    if LACKING is not None and step != "_unshare":
+        pytest.skip(f"no wire here: {LACKING}")
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(f"compare.wire.{step}", forbidden)
+    descriptors = open_descriptors()
+    why = missing() or ""
+    assert says in why
+    assert why.endswith(": Operation not permitted")
+    assert open_descriptors() == descriptors
 
 
 # --- real kernels ----------------------------------------------------------------------------
@@ -454,10 +484,6 @@ def users_of(namespaces: set[int]) -> list[str]:
 
 def namespaces_of(wire: Wire) -> set[int]:
     return {Path(wire.namespace("a")).stat().st_ino, Path(wire.namespace("b")).stat().st_ino}
-
-
-def open_descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 def is_running(process_id: int) -> bool:

@@ -117,6 +117,7 @@ def test_sockets_of_a_port_are_found_in_the_table_of_linux() -> None:
 def test_the_table_of_neighbours_tells_who_answers() -> None:
     table = """IP address       HW type     Flags       HW address            Mask     Device
 10.0.0.1         0x1         0x2         02:00:00:00:00:01     *        eth0
+10.0.0.1         0x1         0x0         00:00:00:00:00:00     *        eth1
 10.0.0.2         0x1         0x0         00:00:00:00:00:00     *        eth0
 10.0.0.3         0x1         0x0         00:00:00:00:00:00     *        eth0
 10.0.0.3         0x1         0x6         02:00:00:00:00:03     *        eth1
@@ -165,9 +166,9 @@ def test_what_the_system_says_of_a_probe_tells_the_cause(
     number: int, on_linux: str, elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probing = probed(error=OSError(number, "no"))
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("doctor.LINUX", True)
     assert probing.outcome == on_linux
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("doctor.LINUX", False)
     assert probing.outcome == elsewhere
 
 
@@ -251,6 +252,7 @@ def test_a_server_that_answers_is_well(check: Check, language: str) -> None:
         assert not server.room.members
     address = f"127.0.0.1:{server.address[1]}"
     assert code == 0
+    assert_said(output, language, "interface_loopback", name=LOOPBACK[0].name)
     assert_said(output, language, "probes", server=address, sent=PROBE_COUNT)
     assert_said(output, language, "long_arrives", size=1200)
     assert_said(output, language, "answered", server=address)
@@ -410,6 +412,7 @@ def test_who_holds_a_port_is_found_out() -> None:
             ((process, command),) = port_holders(port)
             assert process == os.getpid()
             assert command
+            assert "/" not in command.split()[0]
         else:
             assert port_holders(port) == [(0, "")]
     assert port_holders(port) == []

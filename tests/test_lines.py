@@ -60,6 +60,21 @@ HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"
         ("/msg Anna", Command("usage", "msg")),
         ("/msg Anna  ", Command("usage", "msg")),
         ("/msg", Command("usage", "msg")),
+        ("/seen", Command("seen")),
+        ("/stats of mine", Command("stats")),
+        ("/bell mentions", Command("bell", "mentions")),
+        ("/bell", Command("usage", "bell")),
+        ("/bell loud", Command("usage", "bell")),
+        ("/joins off", Command("joins", "off")),
+        ("/joins mentions", Command("usage", "joins")),
+        ("/history", Command("history", "")),
+        ("/history 7", Command("history", "7")),
+        ("/history -7", Command("usage", "history")),
+        ("/history all", Command("usage", "history")),
+        ("/save my notes.txt", Command("save", "my notes.txt")),
+        ("/save", Command("usage", "save")),
+        ("/ignore Boris", Command("ignore", "Boris")),
+        ("/ignore", Command("usage", "ignore")),
         ("/", Command("unknown", "")),
         ("/ quit", Command("unknown", "")),
         ("/quitting", Command("unknown", "quitting")),
@@ -310,6 +325,23 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
         "! of_the_future x",
         "! of_the_future x",
     ),
+    (
+        {"event": "notice", "reason": "seen", "text": "hi", "count": 2, "total": 2, "members": []},
+        "“hi”: 2 of 2 have it",
+        "«hi»: дошло до 2 из 2",
+    ),
+    (
+        {
+            "event": "notice",
+            "reason": "seen",
+            "text": "hi",
+            "count": 1,
+            "total": 2,
+            "members": ["Zoe"],
+        },
+        "“hi”: 1 of 2 have it; not yet: Zoe",
+        "«hi»: дошло до 1 из 2; ещё нет: Zoe",
+    ),
     ({"event": "left"}, "You left.", "Вы вышли."),
 ]
 
@@ -327,6 +359,46 @@ def test_what_the_server_accepted_is_not_shown_for_it_comes_back_in_its_place(
     language: str,
 ) -> None:
     assert event_line({"event": "sent", "seq": 7}, language) is None
+
+
+LINK: dict[str, str | int] = {
+    "name": "Anna\x1b[31m",
+    "rtt_us": 1250,
+    "rtt_p95_us": 20_000,
+    "received": 110,
+    "duplicated": 10,
+    "lost": 25,
+    "reordered": 3,
+    "sent": 400,
+    "repaired": 7,
+    "received_bytes": 12_340,
+}
+OWN = {"down_received": 90, "down_lost": 5, "down_duplicates": 4, "retransmissions": 2}
+
+
+def test_the_links_are_a_table_with_what_i_alone_know_below() -> None:
+    boris = {**LINK, "name": "Борис", "lost": 0}
+    event: ChatEvent = {"event": "notice", "reason": "stats", "links": [{**LINK, **OWN}, boris]}
+    assert event_line(event, "en") == (
+        "name      rtt ms   p95  sent  lost  dup  late  got  repaired    kB\n"
+        "Anna[31m     1.2  20.0   125    25   10     3  400         7  12.3\n"
+        "Борис        1.2  20.0   100     0   10     3  400         7  12.3\n"
+        "to me: 90 datagrams came, 5 were lost on the way, 4 brought nothing new;"
+        " I sent 2 times again"
+    )
+    russian = event_line(event, "ru")
+    assert russian is not None
+    assert russian.startswith("имя ")
+    assert "пришло датаграмм 90" in russian
+
+
+def test_links_without_my_own_are_a_table_alone() -> None:
+    event: ChatEvent = {"event": "notice", "reason": "stats", "links": [LINK]}
+    table = event_line(event, "en")
+    assert table is not None
+    assert len(table.split("\n")) == 2
+    empty = event_line({"event": "notice", "reason": "stats"}, "en")
+    assert empty == "name  rtt ms  p95  sent  lost  dup  late  got  repaired  kB"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

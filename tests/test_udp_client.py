@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from outbox import PendingFull
-from protocol import UnusableName
+from protocol import ChatError, UnusableName
 from room import RoomSettings
 from session import ChatEvent
 from tests.lossy_proxy import LossyProxy
@@ -367,6 +367,46 @@ def test_a_callback_that_takes_long_keeps_no_other_thread_busy(
             go_on.set()
 
 
+def test_a_watcher_sees_every_datagram_until_it_fails_and_the_chat_goes_on(
+    server: UdpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = Recorder()
+    seen: list[tuple[str, bytes]] = []
+
+    def watch(way: str, datagram: bytes) -> None:
+        seen.append((way, datagram))
+        if "chat" in record.kinds():
+            raise BrokenPipeError("nobody reads the trace any more")
+
+    with UdpClient(server.address, "Anna", record, on_datagram=watch) as client:
+        client.say("one")
+        record.wait_for("chat", text="one")
+        client.say("two")
+        record.wait_for("chat", text="two")
+        client.say("three")
+        record.wait_for("chat", text="three")
+        counted = len(seen)
+    assert {way for way, _ in seen} == {"<", ">"}
+    assert all(datagram.startswith(b"UC") for _, datagram in seen)
+    assert len(seen) == counted  # it has failed, so it was not called for the leaving
+    assert "on_datagram failed" in caplog.text
+
+
+def test_questions_are_answered_by_notices(server: UdpServer) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Anna", record) as client:
+        client.ask_seen()
+        record.wait_for("notice", reason="nothing_said")
+        client.say("hello")
+        record.wait_for("chat")
+        client.ask_seen()
+        assert record.wait_for("notice", reason="seen")["text"] == "hello"
+        client.ask_stats()
+        assert [link["name"] for link in record.wait_for("notice", reason="stats")["links"]] == [
+            "Anna"
+        ]
+
+
 # --- closing ---------------------------------------------------------------------------------
 
 
@@ -412,6 +452,14 @@ def client_that_is_closed(client: UdpClient) -> Iterator[None]:
         yield
     finally:
         client.__exit__()
+
+
+def test_nothing_can_be_said_after_the_end(server: UdpServer) -> None:
+    with UdpClient(server.address, "Anna") as client:
+        pass
+    with pytest.raises(ChatError, match="has left"):
+        client.say("too late")
+    assert client.pending_count == 0
 
 
 def test_many_threads_may_close_at_once(server: UdpServer) -> None:
