@@ -7,6 +7,7 @@ ends in _one, _few or _many is one form of a counted sentence; `sentence` choose
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import Formatter
 
 LANGUAGES = ("en", "ru")
 
@@ -198,7 +199,18 @@ def plural_form(language: str, count: int) -> str:
 
 def sentence(language: str, key: str, **values: object) -> str:
     """A sentence of the catalogue; with a `count`, in the form that the number asks for."""
+    return "".join(text for _, text in sentence_parts(language, key, **values))
+
+
+def sentence_parts(language: str, key: str, **values: object) -> list[tuple[str, str]]:
+    """The same as (field, text) in their order; the field is "" for the catalogue's own words."""
     catalogue = CATALOGUES[language]
     if key not in catalogue:
         key = f"{key}_{plural_form(language, int(str(values['count'])))}"
-    return catalogue[key].format(**values)
+    parts: list[tuple[str, str]] = []
+    for literal, field, _, _ in Formatter().parse(catalogue[key]):
+        if literal:
+            parts.append(("", literal))
+        if field:
+            parts.append((field, str(values[field])))
+    return parts

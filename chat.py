@@ -42,6 +42,9 @@ LOGIN_NAMES_MAX = 99
 """Names like the login name that are tried for who did not choose one: anna, anna-2, …"""
 
 
+LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
+
+
 class NoRoom(Exception):
     """There is no room to join, and the person or the pipe was told so."""
 
@@ -344,9 +347,7 @@ class _Endings:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `udp_client.py`; returns its exit code."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
     # A terminal that cannot show or read a character must not end the conversation.
     if sys.stdin is not None:
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -384,6 +385,11 @@ def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
             colours = False if arguments.no_color else None
             terminal = open_terminal(conversation.complete, colours=colours)
             conversation.terminal = closing.enter_context(terminal)
+            if sys.stderr is not None and sys.stderr.isatty():
+                # What else is told goes above the line being typed, too.
+                closing.enter_context(contextlib.redirect_stderr(terminal.stream()))
+                logging.basicConfig(force=True, level=logging.getLogger().level, format=LOG_FORMAT)
+                trace = sys.stderr if arguments.trace == "-" else trace
         tracer = _tracer(trace) if trace is not None else None
         _join(conversation, server, arguments.name, tracer)
         return _converse(conversation, at_terminal)

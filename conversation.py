@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from catalogue import sentence
-from lines import VERBS, Command, event_line, printable
+from lines import VERBS, Command, event_parts, printable
 from protocol import UnusableName, name_key
 from session import ChatEvent
 from terminal import Part, Terminal, completions, paint
@@ -35,6 +36,9 @@ SEEN_FLUSH_SECONDS = 1.0
 """How long "who has my lines?" waits for the newest of them to be accepted."""
 
 SAID = ("chat", "action", "private")
+NAMES = ("name", "new_name", "to")
+"""Fields of an event that are shown in a name's colour."""
+
 COME_AND_GONE = ("join", "leave")
 
 
@@ -82,18 +86,14 @@ class Conversation:
             self.refresh()
 
     def _show_line(self, event: ChatEvent) -> None:
-        name = event.get("name", "")
-        if self._is_hidden(event):
-            return
-        line = event_line(event, self.language)
-        if line is None:
+        parts = event_parts(event, self.language)
+        if self._is_hidden(event) or not parts:
             return
         at = event.get("time")
         stamp = ""
         if self._timestamps:
             stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
-        for text in line.split("\n"):
-            self._show_text(stamp + text, printable(name))
+        self._show_parts([("", stamp), *parts])
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
 
@@ -111,8 +111,9 @@ class Conversation:
             return True
         return bool(mine) and name_key(mine) in name_key(event.get("text", ""))
 
-    def _show_text(self, text: str, name: str) -> None:
-        self._lines.append(text)
+    def _show_parts(self, fields: Sequence[tuple[str, str]]) -> None:
+        text = "".join(text for _, text in fields)
+        self._lines.extend(text.split("\n"))
         if self._transcript is not None:
             try:
                 self._transcript.write(text + "\n")
@@ -123,12 +124,13 @@ class Conversation:
         if self.terminal is None:
             self._print(text)
             return
-        parts: list[Part] = [text]
-        before, found, after = text.partition(name) if name else (text, "", "")
-        if found:
-            parts = [before, paint(name, name), after]
+        parts: list[Part] = [
+            paint(text, text) if field in NAMES else text for field, text in fields
+        ]
+        shown = [parts] if "\n" not in text else [[line] for line in text.split("\n")]
         try:
-            self.terminal.show(*parts, pending=self._pending())
+            for line in shown:
+                self.terminal.show(*line, pending=self._pending())
         except OSError:
             self._output_gone()
 

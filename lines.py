@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from answers import Link
-from catalogue import CATALOGUES, LANGUAGES, sentence
+from catalogue import CATALOGUES, LANGUAGES, sentence, sentence_parts
 from session import ChatEvent
 
 __all__ = [
@@ -96,9 +96,15 @@ def _printable(character: str) -> str:
 
 def event_line(event: ChatEvent, language: str) -> str | None:
     """The line that shows an event to a person; None if it is not shown."""
+    parts = event_parts(event, language)
+    return "".join(text for _, text in parts) if parts else None
+
+
+def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
+    """The same as (field, text), so that names can have their colours; empty if not shown."""
     kind = event["event"]
     if kind == "sent":
-        return None  # the line itself comes back in its place
+        return []  # the line itself comes back in its place
     values: dict[str, object] = {
         "name": printable(event.get("name", "")),
         "new_name": printable(event.get("new_name", "")),
@@ -114,7 +120,7 @@ def event_line(event: ChatEvent, language: str) -> str | None:
     if kind == "lost" and event.get("count") is None:
         key = "lost_unknown"
     elif kind == "notice" and event.get("reason") == "stats":
-        return links_table(event.get("links", []), language)
+        return [("", links_table(event.get("links", []), language))]
     elif kind == "notice":
         code = event.get("reason", "")
         code = "unusable_name" if code.startswith("unusable_name") else code
@@ -127,8 +133,11 @@ def event_line(event: ChatEvent, language: str) -> str | None:
         key = f"{kind}_{event.get('reason')}"
     if key == "seen" and values["members"]:
         key = "seen_but"
-    line = sentence(language, key, **values)
-    return sentence(language, "history", line=line) if event.get("history") else line
+    parts = sentence_parts(language, key, **values)
+    if not event.get("history"):
+        return parts
+    before, after = sentence(language, "history", line="\0").split("\0")
+    return [("", before), *parts, ("", after)]
 
 
 def links_table(links: Sequence[Link], language: str) -> str:

@@ -165,8 +165,6 @@ def run_client(make_client: MakeClient, arguments: argparse.Namespace) -> int:
     previous = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         return console.converse()
-    except KeyboardInterrupt:
-        return 0  # before there was anything to leave
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -182,6 +180,7 @@ class _Console:
         self._as_json: bool = arguments.json
         self._catalogue = _CATALOGUES[arguments.lang]
         self._at_terminal = sys.stdin is not None and sys.stdin.isatty()
+        self._client: Client | None = None
         self._reading = False
         self._read = threading.Event()
         self._over = threading.Event()
@@ -191,23 +190,23 @@ class _Console:
     def converse(self) -> int:
         try:
             client = self._join()
+            if client is None:
+                return 0
+            complete = self._say_all(client) or self._at_terminal
+            if not self._at_terminal and not client.finish():
+                complete = False
+                if not self._ended_by_itself:
+                    self._tell("not_confirmed")
         except JoinFailed as error:
             self._tell_failure(error)
             return 1
-        if client is None:
-            return 0
-        complete = confirmed = True
-        try:
-            complete = self._say_all(client) or self._at_terminal
-            confirmed = self._at_terminal or client.finish()
-        except KeyboardInterrupt:
-            pass  # Ctrl-C, or the conversation has ended
+        except KeyboardInterrupt:  # Ctrl-C, or the conversation has ended
+            complete = True
         finally:
-            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends it at once
-                client.close()
-        if not confirmed and not self._ended_by_itself:
-            self._tell("not_confirmed")
-        return 0 if complete and confirmed and not self._ended_by_itself else 1
+            if self._client is not None:
+                with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends it at once
+                    self._client.close()
+        return 0 if complete and not self._ended_by_itself else 1
 
     def _join(self) -> Client | None:
         """The client, once it is in; None if nobody wants to be asked for a name any more."""
@@ -226,7 +225,8 @@ class _Console:
             try:
                 if why is not None:
                     raise JoinFailed(why, name)
-                client = self._make_client(name, self._show)
+                # Kept at once: a signal may come when it is in and has not returned yet.
+                self._client = client = self._make_client(name, self._show)
                 client.start()
                 return client
             except JoinFailed as error:

@@ -486,7 +486,10 @@ def test_a_client_that_lags_and_catches_up_again_and_again_misses_nothing() -> N
         assert hears.events("leave") == []
 
 
-def test_a_client_that_floods_while_it_does_not_read_is_dropped_too() -> None:
+def test_a_client_that_floods_while_it_does_not_read_is_dropped_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp_server, "DRAIN_SECONDS", 0.2)
     settings = TcpSettings(message_rate=0, queue_bytes_max=16 * 1024)
     with (
         TcpServer(port=0, settings=settings) as server,

@@ -519,25 +519,21 @@ def test_bytes_that_are_not_utf_8_end_nothing(kind: str) -> None:
 @each_kind
 def test_a_closed_window_is_the_end_of_the_input(kind: str) -> None:
     """Also for who does not die of SIGHUP."""
-    results, tells = os.pipe()
+    (control, orders), (results, tells) = os.pipe(), os.pipe()
     window, person = pty.openpty()
     ignore = "import runpy, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+    program = f"{ignore} runpy.run_module('tests.terminal_demo', run_name='__main__')"
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"{ignore} runpy.run_module('tests.terminal_demo', run_name='__main__')",
-            str(os.open(os.devnull, os.O_RDONLY)),
-            str(tells),
-        ],
+        [sys.executable, "-c", program, str(control), str(tells)],
         stdin=person,
         stdout=person,
         stderr=subprocess.DEVNULL,
         cwd=PROJECT,
         env=environment() | {KIND_VARIABLE: kind},
-        pass_fds=[tells],
+        pass_fds=[control, tells],
         start_new_session=True,
     )
+    os.close(control)
     os.close(tells)
     os.close(person)
     lines = Lines(os.fdopen(results, "rb"))
@@ -551,6 +547,7 @@ def test_a_closed_window_is_the_end_of_the_input(kind: str) -> None:
         process.kill()
         process.wait()
         lines.close()
+        os.close(orders)
 
 
 def test_a_terminal_that_cannot_draw_gets_plain_lines() -> None:
