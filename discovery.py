@@ -423,7 +423,7 @@ class Beacon:
             (listener, _identity(listener, interface)): interface
             for interface in self._own_interfaces()
             for listener in self._listeners
-            if interface.ipv4 or listener.family == socket.AF_INET6
+            if (interface.index if listener.family == socket.AF_INET6 else interface.ipv4)
         }
         for key in self._joined.keys() - wanted.keys():
             # Also for one that is gone: the kernel counts it against a small limit.

@@ -197,16 +197,16 @@ class _Console:
                 complete = False
                 if not self._ended_by_itself:
                     self._tell("not_confirmed")
+            return 0 if complete and not self._ended_by_itself else 1
         except JoinFailed as error:
             self._tell_failure(error)
             return 1
-        except KeyboardInterrupt:  # Ctrl-C, or the conversation has ended
-            complete = True
+        except KeyboardInterrupt:  # Ctrl-C, or `_end`
+            return 1 if self._ended_by_itself else 0
         finally:
             if self._client is not None:
                 with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends it at once
                     self._client.close()
-        return 0 if complete and not self._ended_by_itself else 1
 
     def _join(self) -> Client | None:
         """The client, once it is in; None if nobody wants to be asked for a name any more."""

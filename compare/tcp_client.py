@@ -229,6 +229,7 @@ class TcpClient:
             case Kind.WELCOME:
                 self.name = message.name
                 self._members = set(message.text.split("\n")[1:])
+                self._whole = True  # whatever Ctrl-C broke off: HELLO has arrived
                 self._joined = True
             case Kind.JOIN:
                 self._members.add(message.name)

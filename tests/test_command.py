@@ -1,4 +1,4 @@
-"""What a person may type and what they read, in the real command: DESIGN.md §6, point by point."""
+"""What a person may type and what they read, in the real command, point by point."""
 
 from __future__ import annotations
 
