@@ -403,6 +403,7 @@ class ChatSession:
                 self._log = log = OrderedReceiver(welcome.epoch, welcome.start)
                 self._history_before = welcome.joined
                 self._roster.restart()
+                self._own_lines.clear()  # their numbers mean other events there
                 self._newest_echo = 0
             self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
             self._roster.drop_chunks()
