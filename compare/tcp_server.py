@@ -157,32 +157,35 @@ class _Member:
                 return True
             if not data:
                 return True
-            writer = threading.Thread(target=self._write, name="tcp-chat writer", daemon=True)
+            writer = threading.Thread(
+                target=self._write, args=(data,), name="tcp-chat writer", daemon=True
+            )
             try:
-                writer.start()  # it waits for our lock
+                writer.start()
             except RuntimeError as error:  # the system has no more threads
                 self._fail(OSError(str(error)))
                 return False
             self._writer = writer
-        self._queue.append(data)
-        self._queue_bytes += len(data)
+        else:
+            self._queue.append(data)
+            self._queue_bytes += len(data)
         return True
 
-    def _write(self) -> None:
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._writer = None
-                    return
-                data = b"".join(self._queue)
-                self._queue.clear()
-                self._queue_bytes = 0
+    def _write(self, data: bytes) -> None:
+        """Sends the rest of a frame, and then what is in the queue: whole frames."""
+        while data:
             try:
                 self._socket.sendall(data)  # send() may take a part only
             except OSError as error:
                 with self._lock:
                     self._fail(error)
                 return
+            with self._lock:
+                data = b"".join(self._queue)
+                self._queue.clear()
+                self._queue_bytes = 0
+                if not data:
+                    self._writer = None
 
     def _fail(self, error: OSError) -> None:
         self._error = error

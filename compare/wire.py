@@ -18,6 +18,12 @@ which of it is not there. The namespaces have no names: they, the devices and th
 live as long as this process holds them, so nothing stays behind, however it ends. To look in:
 `nsenter --net=$(the path that wire.namespace("a") tells) tcpdump -i wire`.
 
+Measured on two cores (Linux 6.18, Python 3.11): an ICMP round trip takes 0.3 ms at no delay and
+40.4 ms at 20 ms each way (p99 41.1 ms; it never comes early). It carries 80,000 packets a second
+of 128 bytes without a loss of its own, and as much as 65 MB/s of TCP; starting takes 0.1 s. The
+congestion control is cubic or, where that is left to the machine's own namespace, reno: record
+`congestion_control` beside the figures.
+
 What would falsify is off: no IPv6 (so no neighbour discovery between the packets counted), no
 segmentation offload (a TUN device without IFF_VNET_HDR has none), no memory of earlier
 connections (tcp_no_metrics_save), queues long enough that only the wire loses
