@@ -1,0 +1,211 @@
+"""Loss and latency.
+
+Question: what does a bad link do to a conversation: which lines arrive, and how late?
+
+Method: three members at one end of a wire with 20 ms each way, the server at the other. The wire
+loses 0, 1, 2, 5, 10 and 20 % of the packets of each direction, the same ones of the same seed.
+One member says short lines at an even pace; a line's latency is from typing it to its appearing
+at another member. A line that never appears counts as infinitely late. All join while the wire
+is still good, and a first stretch of lines is not counted.
+
+Expect: plain UDP delivers what two lossy crossings leave, (1 - loss)², at once. TCP delivers all,
+but whatever follows a lost segment waits for its retransmission (head-of-line blocking), and its
+timer doubles with each further loss. This chat repairs as TCP does, sooner: it repeats what is
+unacknowledged in datagrams that go out anyway, and its timer fits a LAN.
+
+Command: python3 -m compare loss
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from compare.experiment import (
+    NEVER,
+    Effort,
+    Experiment,
+    Figure,
+    Plot,
+    Result,
+    Series,
+    Tell,
+    Words,
+    amount,
+    quantile,
+)
+from compare.participants import TRANSPORTS, Room, Transport, side_by_side
+from compare.wire import Wire
+
+LOSSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+DELAY_SECONDS = 0.02
+LINES_PER_SECOND = 50
+WARM_UP_LINES = 25
+MEMBERS = 3
+
+PATIENCE_SECONDS = 25.0
+"""How long the last line may take: TCP's timer has doubled a few times by then."""
+
+LONELY_SECONDS = 1.5
+"""How long plain UDP is waited for: what has not come within its flight never will."""
+
+SERIES_LOSS = 0.1
+"""The head-of-line plot's."""
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+
+Line = tuple[int, float]
+"""A line's number, and its latency in seconds at one receiver."""
+
+
+def measure(effort: Effort, tell: Tell) -> Result:
+    losses = effort.choose(LOSSES, (0.0, 0.05, 0.2))
+    lines = effort.choose(250, 150)
+    seeds = effort.seeds(effort.choose(3, 1))
+    runs: dict[tuple[str, float], list[list[Line]]] = {}
+    congestion_controls = set()
+    for loss in losses:
+        for seed in seeds:
+            tell(f"{loss:.0%} loss, seed {seed}")
+
+            def converse(transport: Transport, loss: float = loss, seed: int = seed) -> list[Line]:
+                with Wire(delay_seconds=DELAY_SECONDS, seed=seed) as wire:
+                    congestion_controls.add(wire.congestion_control)
+                    return _converse(transport, wire, loss, lines)
+
+            for name, latencies in side_by_side(converse).items():
+                runs.setdefault((name, loss), []).append(latencies)
+    figures = [
+        figure for (name, loss), kept in runs.items() for figure in analyse(name, loss, kept)
+    ]
+    shown = SERIES_LOSS if SERIES_LOSS in losses else losses[-1]
+    series = tuple(
+        Series(t.name, shown, tuple((n, s * 1000) for n, s in runs[t.name, shown][0]))
+        for t in TRANSPORTS
+    )
+    settings = {
+        "seeds": list(seeds),
+        "lines": lines,
+        "lines_per_second": LINES_PER_SECOND,
+        "one_way_delay_ms": DELAY_SECONDS * 1000,
+        "members": MEMBERS,
+        "congestion_control": sorted(congestion_controls),
+    }
+    return Result(tuple(figures), series, settings)
+
+
+def _converse(transport: Transport, wire: Wire, loss: float, lines: int) -> list[Line]:
+    # TCP's own limit on unacknowledged data would end a connection whose timer has doubled often.
+    options = ("--user-timeout", "0") if transport.name == "tcp" else ()
+    with Room(transport, MEMBERS, wire, options, options) as room:
+        speaker, *listeners = room.clients
+        wire.set(loss=loss)
+        said: list[float] = []
+        start = time.monotonic()
+        for number in range(WARM_UP_LINES + lines):
+            time.sleep(max(0.0, start + number / LINES_PER_SECOND - time.monotonic()))
+            said.append(speaker.say(f"line {number}"))
+        patience = LONELY_SECONDS if transport.name == "plain" else PATIENCE_SECONDS
+        until = time.monotonic() + patience
+        for listener in listeners:
+            listener.wait_count("chat", len(said), until - time.monotonic())
+        heard = [listener.heard() for listener in listeners]
+    return [
+        (number, by_text[f"line {number}"][0] - at if f"line {number}" in by_text else NEVER)
+        for by_text in heard
+        for number, at in enumerate(said)
+        if number >= WARM_UP_LINES
+    ]
+
+
+def analyse(transport: str, loss: float, runs: Sequence[Sequence[Line]]) -> list[Figure]:
+    """The figures of one chat at one loss, a value for each run."""
+    latencies = [[seconds * 1000 for _, seconds in run] for run in runs]
+    delivered = tuple(sum(ms < NEVER for ms in run) / len(run) * 100 for run in latencies)
+    figures = [Figure(transport, "delivered", loss, delivered)]
+    for name, share in SHARES.items():
+        values = tuple(quantile(run, share) for run in latencies)
+        figures.append(Figure(transport, name, loss, values))
+    return figures
+
+
+# --- what is said of it ----------------------------------------------------------------------
+
+
+def _explain_en(result: Result) -> list[str]:
+    worst = result.conditions("p99")[-1]
+    assert isinstance(worst, float)
+    chat, tcp = (amount(result.median(t, "p99", worst), "ms") for t in ("chat", "tcp"))
+    plain = result.median("plain", "delivered", worst)
+    return [
+        f"At {worst:.0%} loss each way this chat shows 99 of 100 lines within {chat}, TCP within"
+        f" {tcp}; plain UDP shows {plain:.0f} % of the lines and never the others.",
+        "TCP must hand over its bytes in order, so one lost segment holds up all lines behind it,"
+        " and each further loss of the same segment doubles the wait; this chat keeps the order"
+        " too, but repeats unacknowledged lines in the datagrams that follow and asks for a gap"
+        " at once.",
+        "On a link without loss TCP is as fast as either and costs no thought; UDP pays off"
+        " where a late line is as bad as a lost one, or where you repair it yourself.",
+    ]
+
+
+def _explain_ru(result: Result) -> list[str]:
+    worst = result.conditions("p99")[-1]
+    assert isinstance(worst, float)
+    chat, tcp = (amount(result.median(t, "p99", worst), "мс", "ru") for t in ("chat", "tcp"))
+    plain = result.median("plain", "delivered", worst)
+    return [
+        f"При потерях {worst * 100:.0f} % в каждую сторону этот чат показывает 99 строк из 100 за"
+        f" {chat}, TCP — за {tcp}; простой UDP показывает {plain:.0f} % строк, а"
+        " остальные — никогда.",
+        "TCP обязан отдавать байты по порядку, поэтому один потерянный сегмент задерживает все"
+        " строки за ним, а каждая новая потеря того же сегмента удваивает ожидание; этот чат тоже"
+        " хранит порядок, но повторяет неподтверждённые строки в следующих датаграммах и сразу"
+        " просит недостающее.",
+        "На линии без потерь TCP так же быстр и не требует забот; UDP выгоден там, где опоздавшая"
+        " строка не лучше потерянной, или там, где потери исправляют сами.",
+    ]
+
+
+EXPERIMENT = Experiment(
+    name="loss",
+    needs_wire=True,
+    measure=measure,
+    plots=(
+        Plot("p99", "lines", "loss", logarithmic=True),
+        Plot("delivered", "lines", "loss"),
+        Plot("latency", "points", "number", logarithmic=True),
+    ),
+    words={
+        "en": Words(
+            title="Loss and latency",
+            question="What does a bad link do to a conversation: which lines arrive, how late?",
+            names={
+                "delivered": "delivered, %",
+                "p50": "median latency, ms",
+                "p90": "p90 latency, ms",
+                "p99": "p99 latency, ms",
+                "max": "worst latency, ms",
+                "loss": "share of packets lost each way",
+                "latency": "latency, ms",
+                "number": "number of the line",
+            },
+            explain=_explain_en,
+        ),
+        "ru": Words(
+            title="Потери и задержка",
+            question="Что делает с разговором плохая линия: какие строки доходят и как поздно?",
+            names={
+                "delivered": "доставлено, %",
+                "p50": "медиана задержки, мс",
+                "p90": "задержка p90, мс",
+                "p99": "задержка p99, мс",
+                "max": "наибольшая задержка, мс",
+                "loss": "доля потерянных пакетов в каждую сторону",
+                "latency": "задержка, мс",
+                "number": "номер строки",
+            },
+            explain=_explain_ru,
+        ),
+    },
+)
