@@ -19,23 +19,23 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from datagrams import dropped_count, open_datagrams, receive_buffer
 from discovery import DISCOVERY_PORT, Beacon
-from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Address, Offer
+from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Offer
 from room import ChatRoom, Outgoing, RoomSettings, format_address
 
 __all__ = ["ChatRoom", "RoomSettings", "UdpServer", "main"]
 
 logger = logging.getLogger("udp_chat.server")
 
-DRAIN_MAX = 512
-"""Datagrams taken in at one wake-up before the room answers."""
-
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel, which may grant less: the acknowledgements of a large room come at once."""
 
-SEND_RETRY_SECONDS = 0.05
-"""How long a full send buffer is waited for before a datagram is given up to the repair."""
+STATUS_TRUESIZE_BYTES = 1024
+"""What a STATUS takes of that buffer on Linux, with the kernel's bookkeeping (measured: 832)."""
 
+DROPS_INTERVAL_SECONDS = 1.0
+"""How often at most the kernel is asked for what it dropped."""
 
 MEMBERS_MAX = 10_000
 """The most that `--max-members` takes: their roster is to fit a member's inbox."""
@@ -59,10 +59,14 @@ class UdpServer:
 
         With a `discovery_port` (discovery.DISCOVERY_PORT), clients on the LAN find the room.
         """
+        settings = settings or RoomSettings()
         self._socket = _bind(host, port)
+        self._datagrams = open_datagrams(self._socket)
+        self._drops_counted_at = float("-inf")
+        _ask_for_buffer(self._socket, settings.members_max)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self.room = ChatRoom(
-            settings or RoomSettings(),
+            settings,
             random.SystemRandom(),
             time.monotonic(),
             time.time() - time.monotonic(),
@@ -145,6 +149,7 @@ class UdpServer:
                 room.wall_offset_seconds = time.time() - now
                 self._drain(now)
                 room.handle_timeout(now)
+                self._count_drops(now)
                 self._send(room.datagrams_to_send())
         room.close(time.monotonic())
         self._send(room.datagrams_to_send())
@@ -156,38 +161,35 @@ class UdpServer:
         return Offer(nonce, room.log.epoch, count, port, room.settings.room)
 
     def _drain(self, now: float) -> None:
-        for _ in range(DRAIN_MAX):
-            try:
-                datagram, address = self._socket.recvfrom(65536)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                # An ICMP error about some peer (WSAECONNRESET): it is no fault of the socket.
-                logger.debug("recvfrom: %s", error)
-                self.room.counters["receive errors"] += 1
-                continue
+        try:
+            received = self._datagrams.receive()
+        except OSError as error:
+            # An ICMP error about some peer (WSAECONNRESET): it is no fault of the socket.
+            logger.debug("receive: %s", error)
+            self.room.counters["receive errors"] += 1
+            return
+        for datagram, address in received:
             self.room.receive_datagram(datagram, address, now)
 
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
         for datagram, addresses in outgoing:
             logger.debug("> %s %d bytes", addresses, len(datagram))
-            for address in addresses:
-                self._send_one(datagram, address)
+            for address, error in self._datagrams.send(datagram, addresses):
+                # Unreachable, refused, filtered, still full: for the others it goes on, and this
+                # one is repaired or times out.
+                logger.debug("send to %s: %s", format_address(address), error)
+                self.room.counters["send errors"] += 1
 
-    def _send_one(self, datagram: bytes, address: Address) -> None:
-        try:
-            try:
-                self._socket.sendto(datagram, address)
-            except BlockingIOError:
-                with selectors.DefaultSelector() as selector:
-                    selector.register(self._socket, selectors.EVENT_WRITE)
-                    selector.select(SEND_RETRY_SECONDS)
-                self._socket.sendto(datagram, address)
-        except OSError as error:
-            # Unreachable, refused, filtered, still full: for the others it goes on, and this
-            # one is repaired or times out.
-            logger.debug("sendto %s: %s", format_address(address), error)
-            self.room.counters["send errors"] += 1
+    def _count_drops(self, now: float) -> None:
+        """Takes over what the kernel says it dropped, now and then."""
+        if now < self._drops_counted_at + DROPS_INTERVAL_SECONDS:
+            return
+        self._drops_counted_at = now
+        dropped = dropped_count(self._socket)
+        if dropped:
+            if not self.room.counters["dropped by the kernel"]:
+                logger.warning("the receive buffer was full: the kernel dropped datagrams")
+            self.room.counters["dropped by the kernel"] = dropped
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -204,13 +206,29 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         if not host and sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         sock.setblocking(False)
         sock.bind(address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _ask_for_buffer(sock: socket.socket, members_max: int) -> None:
+    """Asks for a receive buffer, and says so if a full room may overflow what is granted."""
+    granted_bytes = receive_buffer(sock, RECEIVE_BUFFER_BYTES)
+    if granted_bytes < RECEIVE_BUFFER_BYTES:
+        # All members acknowledge the same line at about the same time.
+        members = granted_bytes // STATUS_TRUESIZE_BYTES
+        logger.log(
+            logging.WARNING if members < members_max else logging.INFO,
+            "the receive buffer is %d KiB, not %d: enough for some %d members at once"
+            " (on Linux, as root: sysctl -w net.core.rmem_max=%d)",
+            granted_bytes // 1024,
+            RECEIVE_BUFFER_BYTES // 1024,
+            members,
+            RECEIVE_BUFFER_BYTES,
+        )
 
 
 # --- the command -----------------------------------------------------------------------------

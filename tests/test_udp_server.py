@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+import datagrams
 import udp_server
+from datagrams import SendError
 from discovery import DISCOVERY_PORT
+from protocol import Address
 from room import RoomSettings
 from tests.processes import WAIT_SECONDS
 from udp_client import UdpClient
@@ -172,70 +176,35 @@ def test_a_name_of_two_addresses_is_served_where_clients_look_first(
 # --- trouble with the socket -----------------------------------------------------------------
 
 
-class _TroubledSocket(socket.socket):
-    """A server's own socket, with trouble. Counts what it was asked."""
+class Troubled:
+    """A server's datagrams, with an ICMP error before each batch and a send that fails."""
 
-    sends = 0
+    def __init__(self, server: UdpServer) -> None:
+        self._datagrams = server._datagrams
+        self._receives = self._sends = 0
 
-    @classmethod
-    def replace(cls, server: UdpServer) -> None:
-        server._socket = cls(fileno=server._socket.detach())
-        server._socket.setblocking(False)
-
-
-class ResetSocket(_TroubledSocket):
-    """Reports an ICMP error before each datagram."""
-
-    resets = 0
-
-    def recvfrom(self, *arguments: Any) -> Any:
-        self.resets += 1
-        if self.resets % 2:
+    def receive(self) -> list[tuple[bytes, Address]]:
+        self._receives += 1
+        if self._receives % 2:
             raise ConnectionResetError("a datagram of yours was refused")
-        return super().recvfrom(*arguments)
+        return self._datagrams.receive()
+
+    def send(self, datagram: bytes, addresses: Sequence[Address]) -> list[SendError]:
+        self._sends += 1
+        if self._sends <= 2:
+            return [(address, OSError("host is unreachable")) for address in addresses]
+        return self._datagrams.send(datagram, addresses)
 
 
-class FullSocket(_TroubledSocket):
-    """Its buffer is full at each first try."""
-
-    def sendto(self, *arguments: Any) -> int:
-        self.sends += 1
-        if self.sends % 2:
-            raise BlockingIOError("the buffer is full")
-        return super().sendto(*arguments)
-
-
-class DeafSocket(_TroubledSocket):
-    """Reaches nobody for the first few datagrams, and its buffer stays full for some more."""
-
-    def sendto(self, *arguments: Any) -> int:
-        self.sends += 1
-        if self.sends == 1:
-            raise OSError("host is unreachable")
-        if self.sends <= 3:
-            raise BlockingIOError("the buffer is full")
-        return super().sendto(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("kind", "counter", "count_min"),
-    [
-        (ResetSocket, "receive errors", 5),
-        (FullSocket, "send errors", 0),
-        (DeafSocket, "send errors", 2),
-    ],
-)
-def test_errors_of_the_socket_end_nothing(
-    kind: type[_TroubledSocket], counter: str, count_min: int
-) -> None:
+def test_errors_of_the_socket_end_nothing() -> None:
     heard = threading.Event()
     server = UdpServer("127.0.0.1", 0)
-    kind.replace(server)
+    server._datagrams = Troubled(server)
     with server, UdpClient(server.address, "Anna", lambda event: heard_chat(event, heard)) as anna:
         anna.say("hello")
         assert heard.wait(WAIT_SECONDS)
-        assert server.room.counters[counter] >= count_min
-        assert (server.room.counters[counter] > 0) == (count_min > 0)
+        assert server.room.counters["receive errors"] >= 5
+        assert server.room.counters["send errors"] == 2
 
 
 def heard_chat(event: Any, heard: threading.Event) -> None:
@@ -246,13 +215,60 @@ def heard_chat(event: Any, heard: threading.Event) -> None:
 def test_more_datagrams_than_are_taken_in_at_once_are_all_taken_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(udp_server, "DRAIN_MAX", 10)
+    monkeypatch.setattr(datagrams, "RECEIVE_MAX", 10)
     server = UdpServer("127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for _ in range(45):
             stranger.sendto(b"x", server.address)
         with server:
             eventually(lambda: server.room.counters["truncated"] == 45)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what it dropped")
+def test_what_the_kernel_dropped_is_counted_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(udp_server, "RECEIVE_BUFFER_BYTES", 4096)
+    monkeypatch.setattr(udp_server, "DROPS_INTERVAL_SECONDS", 0.0)
+    server = UdpServer("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for _ in range(100):
+            stranger.sendto(b"x", server.address)
+        with server:
+            counters = server.room.counters
+            eventually(lambda: counters["truncated"] + counters["dropped by the kernel"] == 100)
+            assert counters["truncated"] > 0
+            stranger.sendto(b"x", server.address)
+            dropped = counters["dropped by the kernel"]
+            eventually(lambda: counters["truncated"] + dropped == 101)
+    said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert said == ["the receive buffer was full: the kernel dropped datagrams"]
+
+
+@pytest.mark.parametrize(
+    ("granted_bytes", "members_max", "said"),
+    [
+        (8 * 1024 * 1024, 1000, []),
+        (425_984, 1000, ["WARNING"]),
+        (425_984, 400, ["INFO"]),
+    ],
+)
+def test_a_buffer_that_is_smaller_than_asked_is_said(
+    granted_bytes: int,
+    members_max: int,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(udp_server, "receive_buffer", lambda *_: granted_bytes)
+    with (
+        caplog.at_level(logging.INFO),
+        UdpServer("127.0.0.1", 0, RoomSettings(members_max=members_max)),
+    ):
+        pass
+    about = [r for r in caplog.records if "receive buffer" in r.getMessage()]
+    assert [record.levelname for record in about] == said
+    assert all("416 KiB, not 4096: enough for some 416 members" in r.getMessage() for r in about)
 
 
 # --- the command -----------------------------------------------------------------------------
