@@ -258,6 +258,12 @@ class _Parser:
         except UnicodeDecodeError:
             raise MalformedDatagram("invalid utf-8") from None
 
+    def padding(self) -> None:
+        """Skips the zeros that fill the datagram."""
+        if len(self._data) != DATAGRAM_BYTES_MAX or any(self._data[self._at :]):
+            raise MalformedDatagram("bad padding")
+        self._at = len(self._data)
+
     def finish(self) -> None:
         if self._at != len(self._data):
             raise MalformedDatagram("trailing bytes")
@@ -646,7 +652,8 @@ EVENTS_INBOX = 1  # a slice of the member's inbox, not of the room's log
 EVENTS_ASK = 2  # please answer with a STATUS at once (a probe)
 EVENTS_ANSWER = 4  # an Answer precedes the events
 EVENTS_REPAIR = 8  # sent because an acknowledgement was missing, not because it is new
-_EVENTS_FLAGS = 15
+EVENTS_PADDED = 16  # zeros follow the events, up to DATAGRAM_BYTES_MAX
+_EVENTS_FLAGS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -656,7 +663,7 @@ class Events:
     ::
 
       flags:1 | count:1 | ack delay ms:2 | epoch:8 | timestamp:8 | oldest:8 | latest:8 | first:8
-      [echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4] | events …
+      [echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4] | events … | [zeros …]
 
     Without an Answer the bytes are the same for every member: a broadcast is built once.
     """
@@ -675,6 +682,8 @@ class Events:
     repair: bool = False
     ack_delay_ms: int = 0
     answer: Answer | None = None
+    padded: bool = False
+    """As long as a datagram may be, so that several of one size make a train: see datagrams.py."""
 
     LAYOUT: ClassVar[Struct] = Struct("!BBHQQQQQ")
     ROOM_BYTES: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
@@ -691,6 +700,7 @@ class Events:
             | EVENTS_ASK * self.ask
             | EVENTS_ANSWER * (answer is not None)
             | EVENTS_REPAIR * self.repair
+            | EVENTS_PADDED * self.padded
         )
         head = self.LAYOUT.pack(
             flags,
@@ -710,7 +720,10 @@ class Events:
                 answer.inbox_latest,
                 answer.sent_count,
             )
-        return _seal(PacketType.EVENTS, head + b"".join(encoded))
+        body = head + b"".join(encoded)
+        if self.padded:
+            body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
+        return _seal(PacketType.EVENTS, body)
 
     @classmethod
     def parse(cls, parser: _Parser) -> Events:
@@ -723,6 +736,8 @@ class Events:
         events = tuple([Event.parse(parser) for _ in range(count)])
         if oldest < 1 or first < oldest or first + count - 1 > latest:
             raise MalformedDatagram("impossible slice")
+        if flags & EVENTS_PADDED:
+            parser.padding()
         return cls(
             epoch,
             timestamp,
@@ -735,6 +750,7 @@ class Events:
             bool(flags & EVENTS_REPAIR),
             ack_delay_ms,
             answer,
+            bool(flags & EVENTS_PADDED),
         )
 
 

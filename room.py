@@ -729,13 +729,13 @@ class ChatRoom:
         if self._addresses is None:
             self._addresses = tuple(member.address for member in self.members.values())
         first = max(first, self.log.oldest)
-        datagram, after = self._slice(self.log, self._repeat_from(first))
+        datagram, after = self._slice(self.log, self._repeat_from(first), pad=True)
         if after <= first:  # the repeated ones left no room: then without them
-            datagram, after = self._slice(self.log, first)
+            datagram, after = self._slice(self.log, first, pad=True)
         outgoing.append((datagram, self._addresses))
         self._broadcast_count += 1
         while after <= self.log.latest:
-            datagram, after = self._slice(self.log, after)
+            datagram, after = self._slice(self.log, after, pad=True)
             outgoing.append((datagram, self._addresses))
             self._broadcast_count += 1
         if self._audit_at == float("inf"):
@@ -786,9 +786,15 @@ class ChatRoom:
         ask: bool = False,
         repair: bool = False,
         answer: Answer | None = None,
+        pad: bool = False,
     ) -> tuple[bytes, int]:
-        """An EVENTS with what fits of a log from `first` on, and what comes after it."""
+        """An EVENTS with what fits of a log from `first` on, and what comes after it.
+
+        `pad`: if more is to follow, it is as long as can be, for datagrams of one size go out
+        as one train. The last one of a train may be shorter.
+        """
         encoded = log.slice(first, log.latest, Events.ROOM_BYTES)
+        after = first + len(encoded)
         events = Events(
             log.epoch,
             int(self._now * 1e6),
@@ -801,8 +807,9 @@ class ChatRoom:
             repair,
             self._ack_delay_ms(),
             answer,
+            pad and after <= log.latest,
         )
-        return events.encode_slice(encoded), first + len(encoded)
+        return events.encode_slice(encoded), after
 
     # --- small things ------------------------------------------------------------------------
 

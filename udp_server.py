@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import logging
 import random
 import selectors
@@ -172,9 +173,11 @@ class UdpServer:
             self.room.receive_datagram(datagram, address, now)
 
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
-        for datagram, addresses in outgoing:
-            logger.debug("> %s %d bytes", addresses, len(datagram))
-            for address, error in self._datagrams.send(datagram, addresses):
+        # A broadcast of several datagrams has one tuple of addresses: it goes out together.
+        for _, group in itertools.groupby(outgoing, lambda entry: id(entry[1])):
+            datagrams, addresses = zip(*group, strict=True)
+            logger.debug("> %s %d datagrams", addresses[0], len(datagrams))
+            for address, error in self._datagrams.send(datagrams, addresses[0]):
                 # Unreachable, refused, filtered, still full: for the others it goes on, and this
                 # one is repaired or times out.
                 logger.debug("send to %s: %s", format_address(address), error)

@@ -19,6 +19,7 @@ import datagrams
 from datagrams import (
     BATCH_MAX,
     DATAGRAM_ROOM_BYTES,
+    TRAIN_MAX,
     BatchDatagrams,
     Datagrams,
     PlainDatagrams,
@@ -74,12 +75,12 @@ def test_a_datagram_goes_once_to_each_address(kind: Kind, place: tuple[int, str]
         out = kind(sender)
         addresses = tuple(member.getsockname() for member in members)
         for datagram in (b"first", b"", b"third" * 240):
-            assert out.send(datagram, addresses) == []
+            assert out.send((datagram,), addresses) == []
             for member in members:
                 assert waiting(member) == [(datagram, sender.getsockname())]
         # Others, fewer, one, none: it is always those of the call.
         for chosen in (addresses[3:7], addresses[:1], (), addresses):
-            assert out.send(b"x", chosen) == []
+            assert out.send((b"x",), chosen) == []
             got = [m.getsockname() for m in members if waiting(m) == [(b"x", sender.getsockname())]]
             assert got == list(chosen)
 
@@ -139,19 +140,131 @@ def test_a_bad_address_is_reported_and_the_others_are_served(
             (good[0], bad, bad, *good[1:]),
             (*good, bad),
         ]:
-            errors = kind(sender).send(b"x", addresses)
+            errors = kind(sender).send((b"x",), addresses)
             assert [address for address, _ in errors] == [bad] * addresses.count(bad)
             assert {error.errno for _, error in errors} == {errno.EINVAL}
             assert [len(waiting(member)) for member in members] == [1, 1, 1]
-        errors = kind(sender).send(b"x", (bad,))
+        errors = kind(sender).send((b"x",), (bad,))
         assert [(address, error.errno) for address, error in errors] == [(bad, errno.EINVAL)]
+
+
+TRAINS = [
+    [b"a" * 1200, b"b" * 1200],
+    [b"a" * 1200, b"b" * 1200, b"c" * 7],
+    [b"a" * 7, b"b" * 1200, b"c" * 1200, b"d" * 1199, b"e" * 1200, b"f", b""],
+    [b"a" * 3, b"b" * 2, b"c", b""],
+    [b"", b"a", b"", b"", b"b" * 9],
+    [bytes([number]) * 100 for number in range(2 * TRAIN_MAX + 3)],
+    [b"long" * 5000, b"than" * 5000, b"UDP." * 5000, b"can!" * 5000],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", FAMILIES)
+@pytest.mark.parametrize("train", TRAINS, ids=range(len(TRAINS)))
+def test_several_datagrams_arrive_as_they_are_and_in_their_order(
+    kind: Kind, place: tuple[int, str], train: list[bytes]
+) -> None:
+    with opened(4, *place) as (sender, *members):
+        out = kind(sender)
+        addresses = tuple(member.getsockname() for member in members)
+        for chosen in (addresses, addresses[:1]):
+            assert out.send(train, chosen) == []
+            for member in members[: len(chosen)]:
+                assert [data for data, _ in waiting(member)] == train
+        # A train leaves nothing behind for what is sent after it.
+        assert out.send([b"x" * 1300], addresses) == []
+        sender.sendto(b"y" * 1400, addresses[0])
+        assert [data for data, _ in waiting(members[0])] == [b"x" * 1300, b"y" * 1400]
+
+
+@needs_linux
+def test_datagrams_of_one_size_go_out_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    with opened(4, socket.AF_INET, "127.0.0.1") as (sender, *members):
+        out = BatchDatagrams(sender)
+        real = out._sendmmsg
+
+        def sendmmsg(*arguments: Any) -> int:
+            nonlocal calls
+            calls += 1
+            done: int = real(*arguments)
+            return done
+
+        out._sendmmsg = sendmmsg
+        addresses = tuple(member.getsockname() for member in members)
+        out.send([b"a" * 1200, b"b" * 1200, b"c" * 1200, b"d" * 70], addresses)
+        assert (calls, out._can_train) == (1, True)
+        assert [len(waiting(member)) for member in members] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_address_that_no_train_reaches_does_not_keep_the_others_waiting(kind: Kind) -> None:
+    with opened(4, socket.AF_INET, "127.0.0.1") as (sender, *members):
+        first, *others = (member.getsockname() for member in members)
+        bad = (first[0], 0)
+        errors = kind(sender).send([b"a" * 1200, b"b" * 1200], (first, bad, *others))
+        assert [(a, error.errno) for a, error in errors] == [(bad, errno.EINVAL)] * 2
+        assert [len(waiting(member)) for member in members] == [2, 2, 2]
+
+
+@needs_linux
+@pytest.mark.parametrize("code", [errno.EMSGSIZE, errno.EIO, errno.EINVAL, errno.EAGAIN])
+def test_datagrams_that_cannot_go_as_a_train_go_one_by_one(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the way has a small MTU, or a device that adds no checksums."""
+    monkeypatch.setattr(datagrams, "SEND_RETRY_SECONDS", 0.001)
+    with opened(3, socket.AF_INET, "127.0.0.1") as (sender, *members):
+        out = BatchDatagrams(sender)
+
+        def sendmmsg(*_: Any) -> int:
+            ctypes.set_errno(code)
+            return -1
+
+        out._sendmmsg = sendmmsg
+        addresses = tuple(member.getsockname() for member in members)
+        errors = out.send([b"a" * 1200, b"b" * 1200, b"c"], addresses)
+        got = [[data[:1] for data, _ in waiting(member)] for member in members]
+        if code == errno.EAGAIN:  # the buffer stays full: to try each would take ever longer
+            assert [(a, error.errno) for a, error in errors] == [
+                (address, code) for address in addresses for _ in range(3)
+            ]
+            assert got == [[], []]
+        else:
+            assert errors == []
+            assert got == [[b"a", b"b", b"c"]] * 2
+
+
+@needs_linux
+def test_an_old_kernel_knows_no_trains() -> None:
+    class Old(socket.socket):
+        asked = 0
+
+        def setsockopt(self, level: int, *rest: Any) -> None:
+            if level == socket.IPPROTO_UDP:
+                self.asked += 1
+                raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+            super().setsockopt(level, *rest)
+
+    with (
+        Old(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        opened(3, socket.AF_INET, "127.0.0.1") as members,
+    ):
+        out = BatchDatagrams(sender)
+        addresses = tuple(member.getsockname() for member in members)
+        for _ in range(3):
+            assert out.send([b"a" * 1200, b"b" * 1200], addresses) == []
+            for member in members:
+                assert [data[:1] for data, _ in waiting(member)] == [b"a", b"b"]
+        assert sender.asked == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_datagram_that_no_socket_takes_is_an_error_for_each(kind: Kind) -> None:
     with opened(3, socket.AF_INET, "127.0.0.1") as (sender, *members):
         addresses = tuple(member.getsockname() for member in members)
-        errors = kind(sender).send(bytes(70_000), addresses)
+        errors = kind(sender).send((bytes(70_000),), addresses)
         assert [address for address, _ in errors] == list(addresses)
         assert {error.errno for _, error in errors} == {errno.EMSGSIZE}
 
@@ -161,7 +274,7 @@ def test_more_addresses_than_one_call_takes_are_all_served(kind: Kind) -> None:
     with opened(2, socket.AF_INET, "127.0.0.1") as (sender, member):
         granted = receive_buffer(member, 8 * 1024 * 1024)
         count = min(2 * BATCH_MAX + 5, granted // 1024)
-        assert kind(sender).send(b"x", (member.getsockname(),) * count) == []
+        assert kind(sender).send((b"x",), (member.getsockname(),) * count) == []
         assert len(waiting(member)) == count
 
 
@@ -182,7 +295,7 @@ def test_a_full_send_buffer_is_waited_for_and_then_given_up() -> None:
         opened(3, socket.AF_INET, "127.0.0.1") as members,
     ):
         addresses = tuple(member.getsockname() for member in members)
-        errors = PlainDatagrams(sender).send(b"x", addresses)
+        errors = PlainDatagrams(sender).send((b"x",), addresses)
         assert [(address, error.errno) for address, error in errors] == [
             (addresses[0], errno.EAGAIN)
         ]
@@ -219,7 +332,7 @@ def test_a_batch_that_breaks_off_is_resumed_behind_what_was_sent(
 
         out._sendmmsg = sendmmsg
         addresses = tuple(member.getsockname() for member in members)
-        errors = out.send(b"x", addresses)
+        errors = out.send((b"x",), addresses)
         assert [address for address, _ in errors] == [addresses[number] for number in missed]
         assert [len(waiting(m)) for m in members] == [int(n not in missed) for n in range(10)]
 
@@ -239,7 +352,7 @@ def test_a_single_datagram_of_a_batch_waits_for_the_buffer_too() -> None:
             Full(socket.AF_INET, socket.SOCK_DGRAM) as sender,
             opened(1, socket.AF_INET, "127.0.0.1") as (member,),
         ):
-            assert kind(sender).send(b"x", (member.getsockname(),)) == []
+            assert kind(sender).send((b"x",), (member.getsockname(),)) == []
             assert len(waiting(member)) == 1
 
 
@@ -303,7 +416,7 @@ def test_the_memory_for_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     with opened(11, socket.AF_INET, "127.0.0.1") as (sock, *members):
         both = BatchDatagrams(sock)
         addresses = tuple(member.getsockname() for member in members)
-        assert both.send(b"x", addresses) == []
+        assert both.send((b"x",), addresses) == []
         for member in members:
             member.sendto(b"y", sock.getsockname())
         assert both.receive() == [(b"y", address) for address in addresses]
@@ -370,7 +483,7 @@ def test_the_bytes_live_until_the_kernel_has_read_them() -> None:
         thread.start()
         try:
             for number in range(200):
-                assert out.send(bytes([number]) * 64, addresses) == []
+                assert out.send((bytes([number]) * 64,), addresses) == []
                 for member in members:
                     assert waiting(member)[0][0] == bytes([number]) * 64
         finally:

@@ -183,6 +183,18 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         " 000000000000002b 000000000000002c 0001020304050607 0000000e 0000000e"
         " 0000000000000000 00000000",
     ),
+    "padded": (
+        Events(
+            epoch=EPOCH,
+            timestamp=SERVER_TIME,
+            oldest=2,
+            latest=43,
+            first=44,
+            padded=True,
+        ),
+        "55430108 a73449d2 10 00 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
+        " 000000000000002b 000000000000002c" + " 00" * 1148,
+    ),
     "status": (
         Status(
             session_id=SESSION,
@@ -207,6 +219,9 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         "5543010b ab728930 b1b2b3b4b5b6b7b8 03",
     ),
 }
+
+PADDING_AT = 52
+"""Where the golden padded EVENTS has nothing more to say."""
 
 EVERY_GOLDEN = pytest.mark.parametrize(
     ("packet", "datagram"),
@@ -282,13 +297,16 @@ def test_every_truncation_is_refused(packet: Packet, datagram: bytes) -> None:
 def test_every_truncation_with_a_correct_checksum_is_refused(
     packet: Packet, datagram: bytes
 ) -> None:
+    padding = getattr(packet, "padded", False)
     for length in range(HEADER_BYTES, len(datagram)):
-        assert refusal(resealed(datagram[:length])) == "truncated"
+        expected = "bad padding" if padding and length >= PADDING_AT else "truncated"
+        assert refusal(resealed(datagram[:length])) == expected
 
 
 @EVERY_GOLDEN
 def test_an_appended_byte_is_refused(packet: Packet, datagram: bytes) -> None:
-    assert refusal(resealed(datagram + b"\0")) == "trailing bytes"
+    full = len(datagram) == DATAGRAM_BYTES_MAX
+    assert refusal(resealed(datagram + b"\0")) == ("too long" if full else "trailing bytes")
 
 
 @EVERY_GOLDEN
@@ -337,11 +355,29 @@ def test_an_unknown_message_kind_is_refused(number: int) -> None:
     assert refusal(Say(SESSION, TIMESTAMP, (message,)).encode()) == "unknown MessageKind"
 
 
-@pytest.mark.parametrize("flag", [16, 32, 64, 128])
+@pytest.mark.parametrize("flag", [32, 64, 128])
 def test_an_unknown_events_flag_is_refused(flag: int) -> None:
     datagram = bytearray(golden("answer to a heartbeat"))
     datagram[HEADER_BYTES] |= flag
     assert refusal(resealed(bytes(datagram))) == "unknown flags"
+
+
+@pytest.mark.parametrize("at", [52, 53, 1199])
+def test_what_pads_a_datagram_are_zeros(at: int) -> None:
+    datagram = bytearray(golden("padded"))
+    datagram[at] = 1
+    assert refusal(resealed(bytes(datagram))) == "bad padding"
+
+
+@pytest.mark.parametrize("size", [52, 53, 1199])
+def test_a_padded_datagram_is_as_long_as_can_be(size: int) -> None:
+    assert refusal(resealed(golden("padded")[:size])) == "bad padding"
+
+
+def test_zeros_behind_events_that_are_not_said_to_be_padded_are_refused() -> None:
+    datagram = bytearray(golden("padded"))
+    datagram[HEADER_BYTES] = 0
+    assert refusal(resealed(bytes(datagram))) == "trailing bytes"
 
 
 def test_a_say_without_messages_is_refused() -> None:
@@ -592,6 +628,7 @@ def slices(draw: st.DrawFn) -> Events:
         repair=draw(st.booleans()),
         ack_delay_ms=draw(U16),
         answer=answer,
+        padded=draw(st.booleans()),
     )
 
 

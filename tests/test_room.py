@@ -56,8 +56,23 @@ def test_what_does_not_fit_one_datagram_goes_out_in_as_few_as_hold_it() -> None:
         bench.take(anna.say_packet(text), anna.address)
     to_boris = [s for s in bench.wake() if s.address == boris.address]
     assert [len(s.packet.events) for s in to_boris if isinstance(s.packet, Events)] == [2, 2, 1]
-    assert all(len(s.datagram) <= DATAGRAM_BYTES_MAX for s in to_boris)
+    # All but the last are of one size, so that they can go out as one train.
+    sizes = [len(s.datagram) for s in to_boris]
+    assert sizes[:2] == [DATAGRAM_BYTES_MAX] * 2
+    assert 500 < sizes[2] < 700
     assert boris.shown(to_boris) == texts
+
+
+def test_what_goes_to_one_member_alone_is_not_padded() -> None:
+    bench = RoomBench()
+    anna = bench.join("Anna")
+    for _ in range(5):
+        bench.take(anna.say_packet("x" * 500), anna.address)
+    bench.wake()
+    to_boris = bench.peer("Boris").try_to_enter()
+    history = [packet for packet in of_type(Events, to_boris) if not packet.inbox]
+    assert len(history) > 2
+    assert not any(packet.padded for packet in history)
 
 
 def test_a_line_is_sent_once_to_each_and_to_nobody_else() -> None:

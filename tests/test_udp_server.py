@@ -189,11 +189,11 @@ class Troubled:
             raise ConnectionResetError("a datagram of yours was refused")
         return self._datagrams.receive()
 
-    def send(self, datagram: bytes, addresses: Sequence[Address]) -> list[SendError]:
+    def send(self, datagrams: Sequence[bytes], addresses: Sequence[Address]) -> list[SendError]:
         self._sends += 1
         if self._sends <= 2:
             return [(address, OSError("host is unreachable")) for address in addresses]
-        return self._datagrams.send(datagram, addresses)
+        return self._datagrams.send(datagrams, addresses)
 
 
 def test_errors_of_the_socket_end_nothing() -> None:
