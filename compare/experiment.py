@@ -179,3 +179,11 @@ def amount(value: float, unit: str = "", language: str = "en") -> str:
     else:
         text = f"{value:.3g}".replace(".", _DECIMAL_POINT[language])
     return f"{text}\u00a0{unit}" if unit else text
+
+
+def duration(seconds: float, language: str = "en") -> str:
+    """For people: in milliseconds below one second."""
+    second, millisecond = {"en": ("s", "ms"), "ru": ("с", "мс")}[language]
+    if seconds < 1:
+        return amount(seconds * 1000, millisecond, language)
+    return amount(seconds, second, language)

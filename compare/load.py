@@ -20,8 +20,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import heapq
 import json
 import os
+import random
 import resource
 import select
 import socket
@@ -34,7 +36,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, Protocol
 
-from compare.experiment import quantile
+from compare.experiment import NEVER, quantile
 from compare.framing import frame
 from compare.messages import Kind
 from compare.messages import Message as ChatMessage
@@ -56,10 +58,11 @@ from protocol import (
     Welcome,
     decode,
 )
+from session import ChatSession
 
 LINE_BYTES = 64
 SENDERS = 4
-WINDOW_LINES = int(os.environ.get("W", "64"))
+WINDOW_LINES = 64
 """That a sender keeps on its way: said, and not yet delivered to all."""
 
 CHUNK_LINES = 16
@@ -78,6 +81,7 @@ PATIENCE_SECONDS = 120.0
 """For all to join, and for the last lines to arrive."""
 
 _LINE_HEAD = Struct("!2s10s")
+_NATS_PING = b"PING\r\n"
 _SLOTS = 64
 _SLOT_BYTES = 2048
 _EVENTS_HEAD = Struct("!HBBI" + Events.LAYOUT.format.removeprefix("!"))
@@ -95,17 +99,15 @@ class Sample:
         self._said_at = said_at
         self._next = [0] * len(said_at)
         self.latencies: list[float] = []
-        self.missing = 0
+        """Of the lines seen since the measuring began."""
         self.repeated = 0
         self.order: list[tuple[int, int]] = []
         """The first lines, to compare with the others' order."""
 
     def see(self, sender: int, number: int, now: float) -> None:
-        expected = self._next[sender]
-        if number < expected:
+        if number < self._next[sender]:
             self.repeated += 1  # or late: both break the promise
             return
-        self.missing += number - expected
         self._next[sender] = number + 1
         self.latencies.append(now - self._said_at[sender][number])
         if len(self.order) < ORDER_LINES:
@@ -152,6 +154,8 @@ class _Sockets:
         self.sockets: list[socket.socket] = []
         self.member_of: dict[int, int] = {}
         self.poll = select.epoll()
+        self.counting = False
+        """All have joined: what comes from now on is lines."""
 
     def add(self, sock: socket.socket) -> None:
         self.member_of[sock.fileno()] = len(self.sockets)
@@ -170,6 +174,7 @@ class _Sockets:
             if crowd.take(0.1):
                 quiet_at = time.monotonic() + 0.5
         self.positions[:] = [0] * self.members
+        self.counting = True
 
 
 # --- streams: the TCP chat, Redis, NATS ------------------------------------------------------
@@ -205,8 +210,6 @@ class StreamCrowd(_Sockets):
             self.take(0)
         self.settle(self)
         self._base = list(self.received)
-        for rest in self._rest.values():
-            rest.clear()
 
     def greet(self, sock: socket.socket, member: int) -> None:
         raise NotImplementedError
@@ -239,19 +242,22 @@ class StreamCrowd(_Sockets):
                 continue  # a publisher's replies
             received[member] += size
             self.positions[member] = (received[member] - self._base[member]) // self.record
-            if member in samples:
+            if self.counting and member in samples:
                 self._look(member, buffer[:size])
         return len(ready)
 
     def _look(self, member: int, data: bytearray) -> None:
         rest, now, sample = self._rest[member], time.monotonic(), self.samples[member]
         rest += data
-        end = len(rest) - len(rest) % self.record
-        for at in range(self.before, end, self.record):
-            sender, number = _LINE_HEAD.unpack_from(rest, at)
-            if sender.isdigit() and number.isdigit():  # else: from before the run
-                sample.see(int(sender), int(number), now)
-        del rest[:end]
+        at = 0
+        while at + self.record <= len(rest):
+            if rest.startswith(_NATS_PING, at):  # in between, a few in all
+                at += len(_NATS_PING)
+                continue
+            sender, number = _LINE_HEAD.unpack_from(rest, at + self.before)
+            sample.see(int(sender), int(number), now)
+            at += self.record
+        del rest[:at]
 
     def on_stall(self) -> int:
         return 0
@@ -456,7 +462,8 @@ class ChatCrowd(DatagramCrowd):
         self.lean = [_Lean() for _ in range(members)]
         self._base = 0
         self._ack_delay_seconds = 0.005
-        self._acks: deque[tuple[float, int]] = deque()
+        self._acks: list[tuple[float, int]] = []
+        self._random = random.Random(1)
         self._beats: deque[tuple[float, int]] = deque()
         self._heartbeat_seconds = 5.0
         self._record = Struct(f"!{21 + 6}x2s10s{LINE_BYTES - _LINE_HEAD.size}x")
@@ -470,10 +477,7 @@ class ChatCrowd(DatagramCrowd):
             wave = range(first, min(first + JOIN_WAVE, self.members))
             for member in wave:
                 self.open()
-                name = f"m{member:05d}"
-                join = Join(member + 1, 1, NO_COOKIE, 0, 0, 0, 0, 1, name)
-                self._joining[member] = join
-                self._send(member, join.encode())
+                self.begin(member)
             repeat_at = time.monotonic() + 1.0
             while self._joining:
                 self.take(0.05)
@@ -486,6 +490,12 @@ class ChatCrowd(DatagramCrowd):
                         self._send(member, join.encode())
         self.settle(self)
         self._base = max(member.room_ack for member in self.lean)
+
+    def begin(self, member: int) -> None:
+        """Asks to be let in."""
+        join = Join(member + 1, 1, NO_COOKIE, 0, 0, 0, 0, 1, f"m{member:05d}")
+        self._joining[member] = join
+        self._send(member, join.encode())
 
     def _on_other(self, member: int, datagram: bytes) -> None:
         packet, lean = decode(datagram), self.lean[member]
@@ -570,7 +580,9 @@ class ChatCrowd(DatagramCrowd):
         if not lean.ack_due:
             now = time.monotonic()
             lean.ack_due, lean.echo, lean.echo_at = True, timestamp, now
-            self._acks.append((now + self._ack_delay_seconds, member))
+            # As ChatSession: not all members at once.
+            delay = self._ack_delay_seconds * self._random.uniform(0.5, 1.0)
+            heapq.heappush(self._acks, (now + delay, member))
 
     def _acknowledge(self, member: int, lean: _Lean, ask: bool = False) -> None:
         now = time.monotonic()
@@ -593,7 +605,7 @@ class ChatCrowd(DatagramCrowd):
     def do_what_is_due(self) -> None:
         now = time.monotonic()
         while self._acks and self._acks[0][0] <= now:
-            _, member = self._acks.popleft()
+            _, member = heapq.heappop(self._acks)
             lean = self.lean[member]
             if lean.ack_due and lean.session_id:
                 self._acknowledge(member, lean)
@@ -607,13 +619,11 @@ class ChatCrowd(DatagramCrowd):
             self._beats.append((now + self._heartbeat_seconds, member))
 
     def next_due(self) -> float:
-        return min((queue[0][0] for queue in (self._acks, self._beats) if queue), default=0.0)
+        return min((queue[0][0] for queue in (self._acks, self._beats) if queue), default=NEVER)
 
     def take(self, timeout_seconds: float) -> int:
-        if self._acks or self._beats:
-            until_due = self.next_due() - time.monotonic()
-            timeout_seconds = max(0.0, min(timeout_seconds, until_due))
-        return super().take(timeout_seconds)
+        until_due = self.next_due() - time.monotonic()
+        return super().take(max(0.0, min(timeout_seconds, until_due)))
 
     # --- speaking
 
@@ -646,7 +656,73 @@ class ChatCrowd(DatagramCrowd):
             self.sockets[member].send(datagram)
 
 
+class SessionCrowd(ChatCrowd):
+    """The same with complete clients for the senders: their `ChatSession` decides what is sent,
+    when it is repeated, and how much waits."""
+
+    def __init__(self, address: tuple[str, int], members: int) -> None:
+        super().__init__(address, members)
+        self._sessions = [
+            ChatSession(address, f"m{member:05d}", random.Random(member))
+            for member in range(min(SENDERS, members))
+        ]
+        self._backlogs: list[deque[str]] = [deque() for _ in self._sessions]
+
+    def begin(self, member: int) -> None:
+        if member >= len(self._sessions):
+            super().begin(member)
+        else:
+            self._sessions[member].start(time.monotonic())
+            self._flush(member)
+
+    def read(self, member: int, lengths: list[int]) -> None:
+        if member >= len(self._sessions):
+            super().read(member, lengths)
+            return
+        session, now = self._sessions[member], time.monotonic()
+        for slot, length in enumerate(lengths):
+            at = slot * _SLOT_BYTES
+            session.receive_datagram(bytes(self.buffer[at : at + length]), self.address, now)
+        sample = self.samples.get(member)
+        for event in session.take_events():
+            if event["event"] == "chat":
+                self.positions[member] += 1
+                if sample is not None:
+                    sender, number = _LINE_HEAD.unpack_from(event["text"].encode())
+                    sample.see(int(sender), int(number), now)
+        self._flush(member)
+
+    def do_what_is_due(self) -> None:
+        super().do_what_is_due()
+        now = time.monotonic()
+        for member, session in enumerate(self._sessions[: len(self.sockets)]):
+            at = session.next_timeout()
+            if at is not None and at <= now:
+                session.handle_timeout(now)
+                self._flush(member)
+
+    def next_due(self) -> float:
+        timeouts = [session.next_timeout() for session in self._sessions]
+        return min(super().next_due(), *(at for at in timeouts if at is not None))
+
+    def say(self, sender: int, numbers: range, now: float) -> None:
+        self.said_at[sender] += [now] * len(numbers)
+        self._backlogs[sender] += [line(sender, number).decode() for number in numbers]
+        self._flush(sender)
+
+    def on_stall(self) -> int:
+        return 0
+
+    def _flush(self, member: int) -> None:
+        session, backlog, now = self._sessions[member], self._backlogs[member], time.monotonic()
+        while backlog and session.pending_count < 4 * WINDOW_LINES:
+            session.say(backlog.popleft(), now)
+        for datagram in session.datagrams_to_send():
+            self._send(member, datagram)
+
+
 CROWDS: dict[str, Any] = {
+    "chat-sessions": SessionCrowd,
     "chat": ChatCrowd,
     "plain": PlainCrowd,
     "tcp": TcpCrowd,
@@ -714,7 +790,7 @@ class Driver:
             "load_cpu_share": (time.process_time() - own_cpu) / elapsed,
             "p50_ms": statistics.median(latencies) * 1000,
             "p99_ms": quantile(latencies, 0.99) * 1000,
-            "missing": sum(sample.missing for sample in samples),
+            "missing": lines * len(samples) - len(latencies),
             "repeated": sum(sample.repeated for sample in samples),
             "one_order": len({tuple(sample.order) for sample in samples}) == 1,
             "memory_mb": self._server.memory_bytes() / 1e6,
@@ -742,9 +818,11 @@ class Driver:
                     self._say(CHUNK_LINES, time.monotonic())
             else:
                 due = int((now - begun) * lines_per_second) + 1 - said
-                for _ in range(due):
-                    self._say(1, now)
                 said += due
+                while due > 0:  # more than one is due where something has held us up
+                    count = -(-due // SENDERS)
+                    self._say(count, now)
+                    due -= count
                 wait = max(0.0, begun + said / lines_per_second - time.monotonic())
             self._take(wait)
             now = time.monotonic()

@@ -68,6 +68,22 @@ CHAT = Transport("chat", "udp-chat", ("udp_server.py", "--no-discovery"), ("udp_
 TRANSPORTS = (TCP, PLAIN, CHAT)
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """When a peer counts as gone. By default what all three chats do if they are told nothing."""
+
+    heartbeat_seconds: int = 5
+    timeout_seconds: int = 15
+    """Whole seconds, as TCP's keepalive takes no others."""
+
+    def options(self, transport: Transport) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Of the server, and of each client."""
+        heartbeat, timeout = str(self.heartbeat_seconds), str(self.timeout_seconds)
+        options = ("--heartbeat", heartbeat, "--timeout", timeout)
+        return options, () if transport is CHAT else options  # whose clients the server tells
+
+
+_C = TypeVar("_C")
 _T = TypeVar("_T")
 
 
@@ -292,6 +308,43 @@ class Client(Program):
         self.arrivals.append(Arrival(at, event))
 
 
+class Talk:
+    """A member who says numbered lines at an even pace, in a thread, until closed."""
+
+    def __init__(self, client: Client, lines_per_second: float, line_bytes: int = 0) -> None:
+        """Lines are filled up to so many bytes."""
+        self.said: dict[str, float] = {}
+        """When each line was typed, by its text; or was to be, if the program had ended."""
+        self._client = client
+        self._pause_seconds = 1 / lines_per_second
+        self._line_bytes = line_bytes
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._talk, name="talk")
+        self._thread.start()
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Says no more, and ends the thread. Idempotent."""
+        self._closing.set()
+        self._thread.join()
+
+    def _talk(self) -> None:
+        due = time.monotonic()
+        number = 0
+        while not self._closing.wait(max(0.0, due - time.monotonic())):
+            text = f"{self._client.name} {number}".ljust(self._line_bytes, ".")
+            self.said[text] = time.monotonic()
+            with contextlib.suppress(ExperimentFailed):
+                self.said[text] = self._client.say(text)
+            due += self._pause_seconds
+            number += 1
+
+
 class Room:
     """A server, and members who have all joined. A context manager."""
 
@@ -324,11 +377,12 @@ class Room:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def join(self, name: str, *options: str, wait_joined: bool = True) -> Client:
-        """One more member, who ends with the room."""
-        return self._stack.enter_context(self._client(name, *options, wait_joined=wait_joined))
+    def join(self, name: str, *options: str, wait_joined: bool = True, end: str = "a") -> Client:
+        """One more member, who ends with the room; at end b beside the server."""
+        client = self._client(name, *options, wait_joined=wait_joined, end=end)
+        return self._stack.enter_context(client)
 
-    def _client(self, name: str, *options: str, wait_joined: bool) -> Client:
+    def _client(self, name: str, *options: str, wait_joined: bool, end: str = "a") -> Client:
         return Client(
             self.transport,
             (self.server.host, self.server.port),
@@ -337,6 +391,7 @@ class Room:
             *self._client_options,
             *options,
             wait_joined=wait_joined,
+            end=end,
         )
 
 
@@ -348,6 +403,15 @@ def side_by_side(
     For experiments that mostly wait. Raises what the first that fails raises, once all are done.
     """
     chosen = list(transports)
+    return dict(zip((t.name for t in chosen), at_once(work, chosen), strict=True))
+
+
+def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
+    """What the work returns for each case, in their order; each in a thread of its own.
+
+    Raises what the first that fails raises, once all are done.
+    """
+    chosen = list(cases)
     with ThreadPoolExecutor(len(chosen), "experiment") as pool:
-        futures = {transport.name: pool.submit(work, transport) for transport in chosen}
-    return {name: future.result() for name, future in futures.items()}
+        futures = [pool.submit(work, case) for case in chosen]
+    return [future.result() for future in futures]
