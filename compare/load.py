@@ -77,6 +77,9 @@ JOIN_WAVE = 50
 STALL_SECONDS = 0.2
 """Without any progress for so long, what is on its way counts as lost, or is repeated."""
 
+IDLE_SECONDS_MIN = 10.0
+"""Two heartbeats of each member."""
+
 PATIENCE_SECONDS = 120.0
 """For all to join, and for the last lines to arrive."""
 
@@ -154,6 +157,7 @@ class _Sockets:
         self.sockets: list[socket.socket] = []
         self.member_of: dict[int, int] = {}
         self.poll = select.epoll()
+        self._news = 0
         self.counting = False
         """All have joined: what comes from now on is lines."""
 
@@ -168,13 +172,20 @@ class _Sockets:
             sock.close()
 
     def settle(self, crowd: Crowd) -> None:
-        """Waits until nothing has come for a while, and counts from here."""
-        quiet_at = time.monotonic() + 0.5
+        """Waits until nothing new has come for a while, and counts from here."""
+        known, quiet_at = -1, time.monotonic() + 0.5
         while time.monotonic() < quiet_at:
-            if crowd.take(0.1):
-                quiet_at = time.monotonic() + 0.5
+            read = crowd.take(0.1)
+            news = self.news(read)
+            if news != known:
+                known, quiet_at = news, time.monotonic() + 0.5
         self.positions[:] = [0] * self.members
         self.counting = True
+
+    def news(self, read: int) -> int:
+        """A number that stays the same when nothing new has come."""
+        self._news += read
+        return self._news
 
 
 # --- streams: the TCP chat, Redis, NATS ------------------------------------------------------
@@ -464,7 +475,7 @@ class ChatCrowd(DatagramCrowd):
         self._ack_delay_seconds = 0.005
         self._acks: list[tuple[float, int]] = []
         self._random = random.Random(1)
-        self._beats: deque[tuple[float, int]] = deque()
+        self._beats: list[tuple[float, int]] = []
         self._heartbeat_seconds = 5.0
         self._record = Struct(f"!{21 + 6}x2s10s{LINE_BYTES - _LINE_HEAD.size}x")
         self._joining: dict[int, Join] = {}
@@ -511,7 +522,10 @@ class ChatCrowd(DatagramCrowd):
             lean.room_ack, lean.inbox_ack = packet.start - 1, packet.inbox_start - 1
             self._ack_delay_seconds = packet.ack_delay_ms / 1000
             self._heartbeat_seconds = packet.heartbeat_ms / 1000
-            self._beats.append((time.monotonic() + self._heartbeat_seconds, member))
+            self._beat_later(member, lean, time.monotonic())
+
+    def news(self, read: int) -> int:
+        return sum(lean.room_ack + lean.inbox_ack for lean in self.lean)  # no heartbeats
 
     # --- hearing
 
@@ -524,16 +538,15 @@ class ChatCrowd(DatagramCrowd):
                 self._on_other(member, bytes(buffer[at : at + length]))
                 continue
             head = _EVENTS_HEAD.unpack_from(buffer, at)
-            flags, count, delay_ms, epoch, timestamp, _, _, first = head[4:]
+            flags, count, delay_ms, epoch, timestamp, _, latest, first = head[4:]
             self._ack_delay_seconds = delay_ms / 1000
             ask = ask or flags & EVENTS_ASK
             after = first + count
             if flags & EVENTS_INBOX:
                 if epoch != lean.inbox_epoch:
                     continue
-                if first > lean.inbox_ack + 1:
-                    lean.inbox_gap_end = max(lean.inbox_gap_end, first - 1)
-                elif after - 1 > lean.inbox_ack:
+                lean.inbox_gap_end = latest  # a long roster comes in parts: ask for the next
+                if first <= lean.inbox_ack + 1 < after:
                     lean.inbox_ack = after - 1
                 self._acknowledge_later(member, lean, timestamp)
                 continue
@@ -554,7 +567,7 @@ class ChatCrowd(DatagramCrowd):
                 self._acknowledge_later(member, lean, timestamp)
         if self._base:
             self.positions[member] = lean.room_ack - self._base
-        if ask or lean.gap_end > lean.room_ack or lean.inbox_gap_end > lean.inbox_ack:
+        if ask or lean.gap_end > lean.room_ack:
             now = time.monotonic()
             if ask or now > lean.gap_sent_at + 0.01:
                 lean.gap_sent_at = now
@@ -611,12 +624,17 @@ class ChatCrowd(DatagramCrowd):
                 self._acknowledge(member, lean)
                 lean.beat_at = now + self._heartbeat_seconds
         while self._beats and self._beats[0][0] <= now:
-            _, member = self._beats.popleft()
+            _, member = heapq.heappop(self._beats)
             lean = self.lean[member]
             if lean.beat_at <= now:
                 self._acknowledge(member, lean, ask=True)
-                lean.beat_at = now + self._heartbeat_seconds
-            self._beats.append((now + self._heartbeat_seconds, member))
+                self._beat_later(member, lean, now)
+            else:
+                heapq.heappush(self._beats, (lean.beat_at, member))
+
+    def _beat_later(self, member: int, lean: _Lean, now: float) -> None:
+        lean.beat_at = now + self._heartbeat_seconds
+        heapq.heappush(self._beats, (lean.beat_at, member))
 
     def next_due(self) -> float:
         return min((queue[0][0] for queue in (self._acks, self._beats) if queue), default=NEVER)
@@ -798,6 +816,7 @@ class Driver:
         }
 
     def idle(self, seconds: float) -> dict[str, float]:
+        """Nobody says anything: heartbeats alone."""
         cpu, begun = self._server.cpu_seconds(), time.monotonic()
         while time.monotonic() < begun + seconds:
             self._crowd.take(0.1)
@@ -886,7 +905,7 @@ def _measure(crowd: Crowd, server: Server, arguments: argparse.Namespace) -> dic
     loads: Iterable[str] = arguments.loads.split(",")
     for load in loads:
         if load == "idle":
-            measured[load] = driver.idle(arguments.seconds)
+            measured[load] = driver.idle(max(arguments.seconds, IDLE_SECONDS_MIN))
         else:
             pace = None if load == "saturation" else float(load)
             measured[load] = driver.run(arguments.seconds, pace)
