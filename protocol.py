@@ -425,7 +425,7 @@ class Message:
     @classmethod
     def parse(cls, parser: _Parser) -> Message:
         message_id, kind, more, to_bytes, text_bytes = parser.fields(cls.LAYOUT)
-        to = parser.text(to_bytes, NAME_BYTES_MAX)
+        to = parser.text(to_bytes, NAME_BYTES_MAX) if to_bytes else ""
         text = parser.text(text_bytes, TEXT_BYTES_MAX)
         return cls(message_id, _number(MessageKind, kind), text, to, more)
 
@@ -625,7 +625,7 @@ class Say:
         session_id, timestamp, count = parser.fields(cls.LAYOUT)
         if count == 0:
             raise MalformedDatagram("empty say")
-        return cls(session_id, timestamp, tuple(Message.parse(parser) for _ in range(count)))
+        return cls(session_id, timestamp, tuple([Message.parse(parser) for _ in range(count)]))
 
 
 @dataclass(frozen=True, slots=True)

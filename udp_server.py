@@ -142,16 +142,16 @@ class UdpServer:
                 timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
                 ready = selector.select(timeout)
                 now = time.monotonic()
-                if beacon is not None:
-                    beacon.rescan(now)
-                    for key, _ in ready:
-                        if key.data is beacon:
-                            beacon.handle(key.fileobj, self._offer, now)
                 room.wall_offset_seconds = time.time() - now
                 self._drain(now)
                 room.handle_timeout(now)
                 self._count_drops(now)
                 self._send(room.datagrams_to_send())
+                if beacon is not None:  # behind the chat: a flood of questions is not to delay it
+                    beacon.rescan(now)
+                    for key, _ in ready:
+                        if key.data is beacon:
+                            beacon.handle(key.fileobj, self._offer, now)
         room.close(time.monotonic())
         self._send(room.datagrams_to_send())
         logger.info("stopped")

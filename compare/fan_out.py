@@ -41,8 +41,10 @@ from compare.participants import PROJECT
 
 SATURATION, STEADY, CALM, IDLE = "saturation", "500", "50", "idle"
 
-STEADY_DELIVERIES_MAX = 60_000
-"""A second. What the slowest server of the table can take; above, it would measure its queue."""
+LOADS = (IDLE, SATURATION, CALM, STEADY)
+
+DELIVERIES_MAX = 60_000
+"""A second, of a steady load. What the slowest server can take: above, its queue is measured."""
 
 OPEN_FILES = 20_000
 START_SECONDS = 10.0
@@ -333,20 +335,30 @@ EXPERIMENT = Experiment(
 
 
 def benchmark(
-    counts: Sequence[int], seconds: float, rounds: int, contenders: Sequence[Contender], tell: Tell
+    counts: Sequence[int],
+    seconds: float,
+    rounds: int,
+    contenders: Sequence[Contender],
+    tell: Tell,
+    loads: Sequence[str] = (),
 ) -> dict[str, dict[int, list[Measured]]]:
-    """What was measured, by server and number of members, a list of rounds."""
+    """What was measured, by server and number of members, a list of rounds.
+
+    Without `loads`, those of LOADS that all servers can take.
+    """
     kept: dict[str, dict[int, list[Measured]]] = {}
     for number in range(rounds):
         for members in counts:
-            loads = [IDLE, SATURATION, CALM]
-            if members * int(STEADY) <= STEADY_DELIVERIES_MAX:
-                loads.append(STEADY)
+            chosen = loads or [
+                load
+                for load in LOADS
+                if not load.isdigit() or members * int(load) <= DELIVERIES_MAX
+            ]
             for contender in contenders:
                 tell(f"round {number + 1} of {rounds}: {contender.title}, {members} members")
-                measured = run_load(contender, members, loads, seconds)
+                measured = run_load(contender, members, chosen, seconds)
                 kept.setdefault(contender.name, {}).setdefault(members, []).append(measured)
-            if CHAT in contenders:
+            if CHAT in contenders and SATURATION in chosen:
                 tell(f"round {number + 1} of {rounds}: overload, {members} members")
                 kept.setdefault(SESSIONS.name, {}).setdefault(members, []).append(
                     _overload(members, seconds)
@@ -380,7 +392,9 @@ def table(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
     """Lines of text: for each load and number of members a row for each server."""
     titles = {c.name: c.title for c in (*CONTENDERS, SESSIONS)}
     counts = list(dict.fromkeys(n for by_count in kept.values() for n in by_count))
-    for load in (SATURATION, "overload", STEADY, CALM, IDLE):
+    runs_of_all = [run for by_count in kept.values() for runs in by_count.values() for run in runs]
+    loads = dict.fromkeys(key for run in runs_of_all for key in run if not key.startswith("join"))
+    for load in loads:
         for members in counts:
             rows = [
                 (titles[name], [run[load] for run in by_count[members] if load in run])
@@ -454,6 +468,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Leave the machine alone meanwhile: what else runs is measured too.",
     )
     parser.add_argument("--members", default="10,100,1000", help="(default: %(default)s)")
+    parser.add_argument(
+        "--loads",
+        default="",
+        help="idle, saturation or lines a second, by commas (default: all that every server takes)",
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="(default: %(default)g)")
     parser.add_argument("--repeat", type=int, default=3, metavar="R", help="(default: %(default)s)")
     names = [contender.name for contender in CONTENDERS]
@@ -473,6 +492,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = [name for name in wanted if name not in names]
     if unknown:
         parser.error(f"there is no server {unknown[0]!r}: {', '.join(names)}")
+    loads = [load for load in arguments.loads.split(",") if load]
+    for load in loads:
+        if load not in (IDLE, SATURATION) and not load.isdigit():
+            parser.error(f"there is no load {load!r}: idle, saturation or lines a second")
     contenders = [c for c in installed() if c.name in wanted]
     for name in wanted:
         if name not in {c.name for c in contenders}:
@@ -484,6 +507,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.repeat,
             contenders,
             lambda text: print(text, file=sys.stderr, flush=True),
+            loads,
         )
     except RuntimeError as error:
         print(error, file=sys.stderr)

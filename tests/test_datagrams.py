@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import datagrams
+from compare.wire import Wire, missing
 from datagrams import (
     BATCH_MAX,
     DATAGRAM_ROOM_BYTES,
@@ -28,7 +29,9 @@ from datagrams import (
     receive_buffer,
 )
 from protocol import Address
+from tests.processes import WAIT_SECONDS
 
+LACKING = missing()
 IS_LINUX = sys.platform == "linux"
 needs_linux = pytest.mark.skipif(not IS_LINUX, reason="sendmmsg and recvmmsg are Linux's")
 
@@ -196,6 +199,27 @@ def test_datagrams_of_one_size_go_out_in_one_call(monkeypatch: pytest.MonkeyPatc
         out.send([b"a" * 1200, b"b" * 1200, b"c" * 1200, b"d" * 70], addresses)
         assert (calls, out._can_train) == (1, True)
         assert [len(waiting(member)) for member in members] == [4, 4, 4]
+
+
+@pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
+@pytest.mark.parametrize("mtu", [1500, 900])
+def test_a_train_passes_a_device_that_knows_nothing_of_trains(mtu: int) -> None:
+    """A TUN device takes single packets; with the smaller MTU each is cut into fragments."""
+    with Wire(mtu=mtu) as wire, contextlib.ExitStack() as stack:
+        sockets = []
+        for end in ("a", "a", "a", "b"):
+            with wire.inside("a" if end == "a" else "b"):
+                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sock.bind((wire.address("a" if end == "a" else "b"), 0))
+            sock.settimeout(WAIT_SECONDS)
+            sockets.append(sock)
+        *members, sender = sockets
+        sender.setblocking(False)
+        train = [bytes([number]) * 1200 for number in range(20)] + [b"the last"]
+        addresses = tuple(member.getsockname() for member in members)
+        assert BatchDatagrams(sender).send(train, addresses) == []
+        for member in members:
+            assert [member.recv(65536) for _ in train] == train
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,333 @@
+"""The fan-out benchmark: its load counts rightly, its table says what was measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compare import fan_out
+from compare.experiment import Effort, Figure, Result
+from compare.participants import PROJECT
+
+LACKING = fan_out.missing()
+pytestmark = pytest.mark.skipif(LACKING is not None, reason=f"the benchmark needs {LACKING}")
+
+if LACKING is None:
+    from compare import crowds, load
+    from compare.crowds import Sample, line
+    from compare.load import Driver
+
+
+class Cpu:
+    """A server under test whose figures are known."""
+
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    def memory_bytes(self) -> int:
+        return 30_000_000
+
+    def thread_count(self) -> int:
+        return 1
+
+
+class MadeUpCrowd:
+    """Delivers what is said at once, but loses, repeats or swaps what it is told to."""
+
+    def __init__(self, members: int = 10, loses: bool = False, trouble: str = "") -> None:
+        self.positions = [0] * members
+        self.said_at: list[list[float]] = [[] for _ in range(crowds.SENDERS)]
+        self.samples = {member: Sample(self.said_at) for member in range(2)}
+        self.counting = True
+        self._loses = loses
+        self._lost = False
+        self._trouble = trouble
+        self._waiting: list[tuple[int, int]] = []
+        self.window_max = 0
+
+    def join(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def say(self, sender: int, numbers: range, now: float) -> None:
+        self.said_at[sender] += [now] * len(numbers)
+        self._waiting += [(sender, number) for number in numbers]
+        self.window_max = max(self.window_max, len(self._waiting))
+
+    def take(self, timeout_seconds: float) -> int:
+        heard, self._waiting = self._waiting, []
+        if self._loses and heard:
+            self._lost = not self._lost  # every other batch loses a line
+            heard = heard[: len(heard) - self._lost]
+        for member, sample in self.samples.items():
+            order = list(reversed(heard)) if self._trouble == "order" and member else heard
+            if self._trouble == "repeat" and heard and member:
+                order = [*heard, heard[-1]]
+            for sender, number in order:
+                sample.see(sender, number, self.said_at[sender][number] + 0.25)
+        self.positions = [position + len(heard) for position in self.positions]
+        return len(heard)
+
+    def on_stall(self) -> int:
+        said = sum(map(len, self.said_at))
+        lost = sum(said - position for position in self.positions)
+        self.positions = [said] * len(self.positions)
+        return lost
+
+
+def driven(crowd: MadeUpCrowd, pace: float | None = None, seconds: float = 0.2) -> dict[str, float]:
+    return Driver(crowd, Cpu()).run(seconds, pace)  # type: ignore[arg-type]
+
+
+def test_what_is_delivered_once_and_in_order_is_counted() -> None:
+    crowd = MadeUpCrowd()
+    measured = driven(crowd)
+    assert measured["delivered"] == 1.0
+    assert measured["lines"] > 0
+    assert (measured["missing"], measured["repeated"], measured["one_order"]) == (0, 0, True)
+    assert measured["p50_ms"] == measured["p99_ms"] == pytest.approx(250.0)
+    assert measured["memory_mb"] == 30.0
+    # The senders' windows are filled, and never more than filled.
+    assert crowd.window_max == crowds.SENDERS * crowds.WINDOW_LINES
+
+
+def test_a_pace_is_kept() -> None:
+    measured = driven(MadeUpCrowd(), pace=200.0, seconds=0.5)
+    assert measured["lines"] == pytest.approx(100, abs=15)
+
+
+def test_what_is_lost_is_counted_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "STALL_SECONDS", 0.01)
+    crowd = MadeUpCrowd(loses=True)
+    measured = driven(crowd, pace=100.0, seconds=0.5)
+    assert 0.3 < measured["delivered"] < 0.7
+    assert measured["missing"] == pytest.approx(measured["lines"], abs=4)  # by two members
+
+
+@pytest.mark.parametrize(
+    ("trouble", "key", "wrong"), [("order", "one_order", False), ("repeat", "repeated", 0)]
+)
+def test_what_breaks_the_promise_is_seen(trouble: str, key: str, wrong: object) -> None:
+    measured = driven(MadeUpCrowd(trouble=trouble))
+    assert (measured[key] == wrong) == (trouble == "order")
+    assert measured["repeated"] > 0
+
+
+def test_every_line_has_the_same_size_and_says_who_and_which() -> None:
+    assert {len(line(s, n)) for s in (0, 3) for n in (0, 7, 10**9)} == {crowds.LINE_BYTES}
+    assert crowds.LINE_HEAD.unpack_from(line(3, 42)) == (b"03", b"0000000042")
+
+
+def test_all_three_chats_carry_a_small_load_whole() -> None:
+    """Real servers, real sockets: what the experiment rests on, and one order for all."""
+    for contender in (fan_out.CHAT, fan_out.TCP, fan_out.PLAIN, fan_out.SESSIONS):
+        loads = [fan_out.SATURATION] if contender is not fan_out.PLAIN else [fan_out.CALM]
+        (measured,) = [
+            value
+            for key, value in fan_out.run_load(contender, 12, loads, 0.3).items()
+            if not key.startswith("join")
+        ]
+        assert measured["lines"] > 10, contender
+        assert measured["delivered"] == 1.0, contender
+        assert measured["missing"] == measured["repeated"] == 0, contender
+        assert measured["one_order"], contender
+        assert measured["threads"] == (13 if contender is fan_out.TCP else 1)
+
+
+def test_a_thousand_join_and_talk() -> None:
+    """Five thousand do too: docs/performance.md has the command, which takes half a minute."""
+    measured = fan_out.run_load(fan_out.CHAT, 1000, ["20"], 1.0)["20"]
+    assert measured["lines"] >= 10
+    assert (measured["delivered"], measured["missing"], measured["repeated"]) == (1.0, 0, 0)
+    assert measured["one_order"]
+
+
+def test_the_experiment_finds_that_gathering_pays() -> None:
+    result = fan_out.EXPERIMENT.measure(Effort(quick=True), lambda _: None)
+    for members in result.conditions("deliveries"):
+        chat, plain = (result.median(t, "cpu", members) for t in ("chat", "plain"))
+        assert chat < plain, "a delivery of this chat costs the server less than one of plain UDP"
+        assert result.median("chat", "delivered", members) == 100.0
+    assert result.median("tcp", "threads", 100) > 100 > result.median("chat", "threads", 100)
+    for words in fan_out.EXPERIMENT.words.values():
+        assert len(words.explain(result)) == 3
+
+
+# --- what is said of it ----------------------------------------------------------------------
+
+
+def made_up(chat: float, tcp: float, plain: float) -> Result:
+    rates = {"chat": chat, "tcp": tcp, "plain": plain}
+    figures = [Figure(name, "deliveries", 1000, (rate,)) for name, rate in rates.items()]
+    figures += [Figure("tcp", "threads", 1000, (1001.0,))]
+    return Result(tuple(figures))
+
+
+def test_the_sentences_follow_the_figures() -> None:
+    english, russian = (fan_out.EXPERIMENT.words[language].explain for language in ("en", "ru"))
+    assert (
+        "3\u202f000 thousand deliveries a second, more than the next of the three, the TCP chat"
+        in (english(made_up(3000, 400, 200))[0])
+    )
+    assert (
+        "not more than the next of the three, plain UDP, with 500 thousand"
+        in (english(made_up(300, 400, 500))[0])
+    )
+    assert (
+        "не больше, чем следующий из трёх, простой UDP: 500" in russian(made_up(300, 400, 500))[0]
+    )
+    assert "потоков: 1\u202f001" in russian(made_up(300, 400, 500))[2]
+
+
+def run(rate: float, cpu: float = 1.0, p50: float = 1.0, **others: Any) -> dict[str, Any]:
+    measured = {
+        "deliveries_per_second": rate,
+        "delivered": 1.0,
+        "cpu_us_per_delivery": cpu,
+        "p50_ms": p50,
+        "p99_ms": 2.0,
+        "server_cpu_share": 0.5,
+        "load_cpu_share": 0.5,
+        "memory_mb": 20.0,
+        "threads": 1,
+        **others,
+    }
+    return {"join_seconds": 1.5, "saturation": measured, "500": measured, "50": measured}
+
+
+def test_ratios_are_taken_within_rounds_and_their_median_shown() -> None:
+    kept = {
+        "chat": {100: [run(4000.0, 2.0), run(1000.0, 3.0), run(9000.0, 4.0)]},
+        "redis": {100: [run(1000.0), run(1000.0), run(3000.0)]},
+        "sessions": {100: [{**run(1000.0), "overload": {"deliveries_per_second": 800.0}}]},
+    }
+    rows = list(fan_out.ratios(kept))
+    assert any("udp-chat / redis" in row and row.endswith("3 (1-4)") for row in rows)
+    assert any("server CPU per delivery" in row and row.endswith("3 (2-4)") for row in rows)
+    assert "overload / saturation, 100 members: goodput 0.8 (0.8-0.8)" in rows
+    assert "udp-chat: 100 members have joined after 1.5 (1.5-1.5) s" in rows
+
+
+def test_the_table_says_where_the_promise_was_broken() -> None:
+    broken = run(1000.0, missing=3, repeated=2, one_order=False)
+    rows = list(fan_out.table({"plain": {10: [broken]}, "chat": {10: [run(2000.0)]}}))
+    (plain,) = [row for row in rows if row.startswith("plain UDP") and "1 (1-1)" in row][:1]
+    assert plain.endswith("! gaps, repeats or late, several orders")
+    assert not any("!" in row for row in rows if row.startswith("udp-chat"))
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
+    """What the benchmark would have run."""
+    runs: list[tuple[str, int, str]] = []
+
+    def run_load(
+        contender: fan_out.Contender, members: int, loads: list[str], seconds: float
+    ) -> dict[str, Any]:
+        runs.append((contender.name, members, ",".join(loads)))
+        measured: dict[str, Any] = {**run(1000.0), "idle": {"memory_mb": 20.0}}
+        if loads[0] not in measured:
+            measured[loads[0]] = measured["saturation"]
+            measured = {key: measured[key] for key in ("join_seconds", loads[0])}
+        return measured
+
+    monkeypatch.setattr(fan_out, "run_load", run_load)
+    return runs
+
+
+def test_the_command_runs_each_server_in_each_round(
+    counted: list[tuple[str, int, str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "all.json"
+    arguments = ["--members", "10,1000", "--repeat", "2", "--servers", "chat,plain"]
+    assert fan_out.main([*arguments, "--json", str(file)]) == 0
+    once = [
+        ("chat", 10, "idle,saturation,50,500"),
+        ("plain", 10, "idle,saturation,50,500"),
+        ("sessions", 10, "saturation"),
+        ("sessions", 10, "200.0"),
+        ("chat", 1000, "idle,saturation,50"),  # 500 lines a second are more than plain UDP takes
+        ("plain", 1000, "idle,saturation,50"),
+        ("sessions", 1000, "saturation"),
+        ("sessions", 1000, "2.0"),
+    ]
+    assert counted == once * 2
+    printed = capsys.readouterr()
+    assert "saturation, 1000 members: median (min-max) of 2" in printed.out
+    assert "round 2 of 2: plain UDP, 1000 members" in printed.err
+    assert len(json.loads(file.read_text())["chat"]["1000"]) == 2
+
+
+def test_loads_can_be_chosen(counted: list[tuple[str, int, str]]) -> None:
+    arguments = ["--members", "5000", "--repeat", "1", "--servers", "chat", "--loads", "idle,50"]
+    assert fan_out.main(arguments) == 0
+    assert counted == [("chat", 5000, "idle,50")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "because"),
+    [
+        (["--members", "many"], "--members takes numbers from 1 to 10000"),
+        (["--members", "0"], "--members takes numbers from 1 to 10000"),
+        (["--servers", "irc"], "there is no server 'irc'"),
+        (["--loads", "idle,heavy"], "there is no load 'heavy'"),
+    ],
+)
+def test_wrong_arguments_are_told(
+    arguments: list[str], because: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fan_out.main(arguments)
+    assert ended.value.code == 2
+    assert because in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_left_out_and_said(
+    counted: list[tuple[str, int, str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert fan_out.main(["--members", "10", "--repeat", "1", "--servers", "redis,plain"]) == 0
+    assert "redis is not installed: left out" in capsys.readouterr().err
+    assert {name for name, _, _ in counted} == {"plain"}
+
+
+def test_a_server_that_does_not_come_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = fan_out.Contender("chat", "udp-chat", "chat", ("-c", "raise SystemExit(1)", "PORT"))
+    with pytest.raises(RuntimeError, match="udp-chat does not serve"):
+        fan_out.run_load(broken, 1, ["saturation"], 0.1)
+
+
+def test_a_load_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)plain UDP, 2 members: .*could not convert"):
+        fan_out.run_load(fan_out.PLAIN, 2, ["nonsense"], 0.1)
+
+
+def test_where_there_is_no_linux_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert fan_out.main([]) == 1
+    assert "epoll and /proc, which win32 has not" in capsys.readouterr().err
+
+
+def test_the_benchmark_explains_itself() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "compare.fan_out", "--help"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "Leave the machine alone" in finished.stdout
