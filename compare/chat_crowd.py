@@ -161,12 +161,13 @@ class ChatCrowd(DatagramCrowd):
                 kind == _EVENTS
                 and flags & ~EVENTS_PADDED == 0
                 and epoch == epoch_of_room
-                and first == acked + 1
+                and first <= acked + 1
+                and (sample is None or first == acked + 1)
             ):
                 # What comes a million times a second: the next slice of a broadcast.
                 if sample is not None and acked >= self._base > 0:
                     self._look(sample, at + _EVENTS_BYTES, 0, count)
-                acked += count
+                acked = max(acked, first + count - 1)
                 fresh = fresh or timestamp
             else:
                 lean.room_ack = acked
