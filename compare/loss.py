@@ -135,11 +135,15 @@ def analyse(transport: str, loss: float, runs: Sequence[Sequence[Line]]) -> list
 def _explain_en(result: Result) -> list[str]:
     worst = result.conditions("p99")[-1]
     assert isinstance(worst, float)
-    chat, tcp = (amount(result.median(t, "p99", worst), "ms") for t in ("chat", "tcp"))
+    chat, tcp = (result.median(t, "p99", worst) for t in ("chat", "tcp"))
     plain = result.median("plain", "delivered", worst)
+    of_tcp = (
+        f"TCP within {amount(tcp, 'ms')}" if tcp < NEVER else "TCP did not show 99 of 100 in time"
+    )
     return [
-        f"At {worst:.0%} loss each way this chat shows 99 of 100 lines within {chat}, TCP within"
-        f" {tcp}; plain UDP shows {plain:.0f} % of the lines and never the others.",
+        f"At {worst:.0%} loss each way this chat shows 99 of 100 lines within"
+        f" {amount(chat, 'ms')}, {of_tcp}; plain UDP shows {plain:.0f} % of the lines and never the"
+        " others.",
         "TCP must hand over its bytes in order, so one lost segment holds up all lines behind it,"
         " and each further loss of the same segment doubles the wait; this chat keeps the order"
         " too, but repeats unacknowledged lines in the datagrams that follow and asks for a gap"
@@ -152,11 +156,16 @@ def _explain_en(result: Result) -> list[str]:
 def _explain_ru(result: Result) -> list[str]:
     worst = result.conditions("p99")[-1]
     assert isinstance(worst, float)
-    chat, tcp = (amount(result.median(t, "p99", worst), "мс", "ru") for t in ("chat", "tcp"))
+    chat, tcp = (result.median(t, "p99", worst) for t in ("chat", "tcp"))
     plain = result.median("plain", "delivered", worst)
+    of_tcp = (
+        f"TCP — за {amount(tcp, 'мс', 'ru')}"
+        if tcp < NEVER
+        else "TCP 99 строк из 100 не показал вовремя"
+    )
     return [
         f"При потерях {worst * 100:.0f} % в каждую сторону этот чат показывает 99 строк из 100 за"
-        f" {chat}, TCP — за {tcp}; простой UDP показывает {plain:.0f} % строк, а"
+        f" {amount(chat, 'мс', 'ru')}, {of_tcp}; простой UDP показывает {plain:.0f} % строк, а"
         " остальные — никогда.",
         "TCP обязан отдавать байты по порядку, поэтому один потерянный сегмент задерживает все"
         " строки за ним, а каждая новая потеря того же сегмента удваивает ожидание; этот чат тоже"
