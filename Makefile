@@ -7,10 +7,11 @@ INSTALLED := $(VENV)/installed
 
 .PHONY: test lint coverage check pyz clean
 
-# Under coverage, so that `make check` need not run them a second time.
+# Under coverage, so that `make check` need not run them a second time. Many tests mostly wait, so
+# each core works on a file of its own.
 test: $(INSTALLED)
 	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage run -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff format --check .

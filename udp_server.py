@@ -64,7 +64,8 @@ class UdpServer:
         self._socket = _bind(host, port)
         self._datagrams = open_datagrams(self._socket)
         self._drops_counted_at = float("-inf")
-        _ask_for_buffer(self._socket, settings.members_max)
+        self.shortfall = _ask_for_buffer(self._socket, settings.members_max)
+        """What a full room may lack, for who runs the server; empty if nothing."""
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self.room = ChatRoom(
             settings,
@@ -217,21 +218,18 @@ def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _ask_for_buffer(sock: socket.socket, members_max: int) -> None:
-    """Asks for a receive buffer, and says so if a full room may overflow what is granted."""
+def _ask_for_buffer(sock: socket.socket, members_max: int) -> str:
+    """Asks for a receive buffer; says so if a full room may overflow what is granted."""
     granted_bytes = receive_buffer(sock, RECEIVE_BUFFER_BYTES)
-    if granted_bytes < RECEIVE_BUFFER_BYTES:
-        # All members acknowledge the same line at about the same time.
-        members = granted_bytes // STATUS_TRUESIZE_BYTES
-        logger.log(
-            logging.WARNING if members < members_max else logging.INFO,
-            "the receive buffer is %d KiB, not %d: enough for some %d members at once"
-            " (on Linux, as root: sysctl -w net.core.rmem_max=%d)",
-            granted_bytes // 1024,
-            RECEIVE_BUFFER_BYTES // 1024,
-            members,
-            RECEIVE_BUFFER_BYTES,
-        )
+    # All members acknowledge the same line at about the same time.
+    members = granted_bytes // STATUS_TRUESIZE_BYTES
+    if granted_bytes >= RECEIVE_BUFFER_BYTES or members >= members_max:
+        return ""
+    return (
+        f"the kernel grants a receive buffer of {granted_bytes // 1024} KiB, enough for some"
+        f" {members} members who answer at once; for more, on Linux, as root:"
+        f" sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}"
+    )
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -395,6 +393,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     previous = {number: signal.signal(number, stop) for number in endings}
     previous_wakeup = signal.set_wakeup_fd(server.wake_fileno(), warn_on_full_buffer=False)
     try:
+        if server.shortfall:
+            print(f"note: {server.shortfall}", file=sys.stderr)
         print(f"listening on {format_address(server.address)}", flush=True)
         server.serve()
     finally:

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.experiment import Effort, Experiment, Figure, Plot, Result, Tell, Words, amount
-from compare.participants import PROJECT
+from compare.participants import PROJECT, ExperimentFailed
 
 SATURATION, STEADY, CALM, IDLE = "saturation", "500", "50", "idle"
 
@@ -208,6 +208,9 @@ QUANTITIES = {
 
 
 def measure(effort: Effort, tell: Tell) -> Result:
+    lacking = missing()
+    if lacking:
+        raise ExperimentFailed(f"the benchmark needs {lacking}")
     counts = effort.choose((10, 100, 1000), (10, 100))
     rounds = effort.choose(2, 1)
     seconds = effort.choose(1.5, 0.5)

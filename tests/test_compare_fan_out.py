@@ -13,7 +13,7 @@ import pytest
 
 from compare import fan_out
 from compare.experiment import Effort, Figure, Result
-from compare.participants import PROJECT
+from compare.participants import PROJECT, ExperimentFailed
 
 LACKING = fan_out.missing()
 pytestmark = pytest.mark.skipif(LACKING is not None, reason=f"the benchmark needs {LACKING}")
@@ -319,6 +319,8 @@ def test_where_there_is_no_linux_it_says_so(
     monkeypatch.setattr(sys, "platform", "win32")
     assert fan_out.main([]) == 1
     assert "epoll and /proc, which win32 has not" in capsys.readouterr().err
+    with pytest.raises(ExperimentFailed, match="needs epoll"):
+        fan_out.EXPERIMENT.measure(Effort(quick=True), lambda _: None)
 
 
 def test_the_benchmark_explains_itself() -> None:

@@ -246,29 +246,19 @@ def test_what_the_kernel_dropped_is_counted_and_said_once(
 
 
 @pytest.mark.parametrize(
-    ("granted_bytes", "members_max", "said"),
-    [
-        (8 * 1024 * 1024, 1000, []),
-        (425_984, 1000, ["WARNING"]),
-        (425_984, 400, ["INFO"]),
-    ],
+    ("granted_bytes", "members_max", "is_said"),
+    [(8 * 1024 * 1024, 10_000, False), (425_984, 1000, True), (425_984, 400, False)],
 )
-def test_a_buffer_that_is_smaller_than_asked_is_said(
+def test_a_buffer_that_is_too_small_for_a_full_room_is_said(
     granted_bytes: int,
     members_max: int,
-    said: list[str],
+    is_said: bool,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(udp_server, "receive_buffer", lambda *_: granted_bytes)
-    with (
-        caplog.at_level(logging.INFO),
-        UdpServer("127.0.0.1", 0, RoomSettings(members_max=members_max)),
-    ):
-        pass
-    about = [r for r in caplog.records if "receive buffer" in r.getMessage()]
-    assert [record.levelname for record in about] == said
-    assert all("416 KiB, not 4096: enough for some 416 members" in r.getMessage() for r in about)
+    with UdpServer("127.0.0.1", 0, RoomSettings(members_max=members_max)) as server:
+        said = "a receive buffer of 416 KiB, enough for some 416 members" in server.shortfall
+        assert said == is_said == bool(server.shortfall)
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -306,6 +296,18 @@ def test_wrong_arguments_exit_with_2_and_say_why(
     printed = capsys.readouterr()
     assert because in printed.err
     assert printed.out == ""
+
+
+def test_the_command_says_what_is_short_once_at_its_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(udp_server, "receive_buffer", lambda *_: 425_984)
+    monkeypatch.setattr(UdpServer, "serve", lambda self: None)
+    assert main(["--host", "127.0.0.1", "--port", "0", "--no-discovery"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith("note: the kernel grants a receive buffer of 416 KiB")
+    assert printed.err.count("\n") == 1
+    assert printed.out.startswith("listening on ")
 
 
 def test_the_arguments_are_the_room_s_settings(monkeypatch: pytest.MonkeyPatch) -> None:
