@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import random
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -67,6 +68,10 @@ ACK_DELAY_PER_MEMBER_SECONDS = 0.001
 client waiting for half the delay to the whole of it: they cost some 3 % of a core."""
 
 ACK_DELAY_MAX_SECONDS = 2.0
+
+SILENCE_GRID_SECONDS = 0.25
+"""Who has been silent for too long is looked for at multiples of this: else an idle room would
+wake up for each member apart."""
 
 REPAIR_DATAGRAMS_MAX = 8
 """Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
@@ -705,7 +710,7 @@ class ChatRoom:
         self._schedule(
             member,
             min(
-                silent_at,
+                math.ceil(silent_at / SILENCE_GRID_SECONDS) * SILENCE_GRID_SECONDS,
                 member.probe_at,
                 self._repair_due(member, member.room),
                 self._repair_due(member, member.inbox),

@@ -20,7 +20,7 @@ from protocol import (
     Packet,
     Welcome,
 )
-from room import STALL_SECONDS, RoomSettings, format_address
+from room import SILENCE_GRID_SECONDS, STALL_SECONDS, RoomSettings, format_address
 from tests.machines import START, Peer, RoomBench, Sent, of_type, to_address
 
 
@@ -569,3 +569,23 @@ def test_a_room_without_members_needs_no_timer() -> None:
     bench.advance(20.0)
     assert bench.room.next_timeout() is None
     assert bench.now == START + 20.0
+
+
+def test_silence_is_looked_for_at_few_moments_however_many_are_silent() -> None:
+    bench = RoomBench()
+    heard_at = {}
+    for number in range(20):
+        peer = bench.join(f"User{number}")
+        heard_at[peer.session_id] = bench.now
+        bench.advance(0.011)
+    timeout_seconds = bench.room.settings.timeout_seconds
+    wakes = set()
+    while bench.room.members:
+        at = bench.room.next_timeout()
+        assert at is not None
+        before = set(bench.room.members)
+        bench.advance(max(0.0, at - bench.now))
+        for session_id in before - set(bench.room.members):
+            wakes.add(at)
+            assert 0 <= at - heard_at[session_id] - timeout_seconds < 1.5 * SILENCE_GRID_SECONDS
+    assert 1 <= len(wakes) <= 3
