@@ -211,7 +211,7 @@ def measure(effort: Effort, tell: Tell) -> Result:
     lacking = missing()
     if lacking:
         raise ExperimentFailed(f"the benchmark needs {lacking}")
-    counts = effort.choose((10, 100, 1000), (10, 100))
+    counts = effort.choose((10, 100, 1000), (100,))
     rounds = effort.choose(2, 1)
     seconds = effort.choose(1.5, 0.5)
     contenders = effort.choose(installed(), [CHAT, PLAIN, TCP])

@@ -59,7 +59,7 @@ Line = tuple[int, float]
 
 
 def measure(effort: Effort, tell: Tell) -> Result:
-    losses = effort.choose(LOSSES, (0.0, 0.05, 0.2))
+    losses = effort.choose(LOSSES, (0.0, 0.2))
     lines = effort.choose(250, 150)
     seeds = effort.seeds(effort.choose(3, 1))
     runs: dict[tuple[str, float], list[list[Line]]] = {}

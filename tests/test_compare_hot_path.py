@@ -1,0 +1,32 @@
+"""The benchmark of the room's hot path measures what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from compare import hot_path
+from compare.hot_path import Bench, main
+
+
+def test_what_is_timed_is_done() -> None:
+    bench = Bench(3)
+    before = bench.room.log.latest
+    bench.receive_and_send(bench.say(12))
+    assert bench.room.log.latest == before + 12
+    bench.receive(bench.say(1))
+    ((datagram, addresses),) = bench.room.datagrams_to_send()
+    assert len(addresses) == len(bench.room.members) == 3
+    assert b"x" * 64 in datagram
+    bench.receive(bench.status())
+    assert bench.speaker.room.acked == bench.room.log.latest == before + 13
+    assert not bench.room.counters["stale"]
+
+
+def test_it_prints_a_figure_for_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot_path, "DATAGRAMS", 5)
+    assert main(["--members", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["SAY of 1 line", "SAY of 12 lines", "STATUS"]
+    assert all(line.endswith("µs, 2 members") for line in lines)
