@@ -137,7 +137,7 @@ class RoomSettings:
             raise ValueError(f"message_burst below {RUN_MAX}: a long line could never be said")
 
 
-Outgoing: TypeAlias = tuple[bytes, Sequence[Address]]
+Outgoing: TypeAlias = tuple[bytes, tuple[Address, ...]]
 """One datagram and everyone it goes to."""
 
 

@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Protocol
 
+from batch_datagrams import IoVector, MultiMessage
 from compare.framing import frame
 from compare.messages import Kind
 from compare.messages import Message as ChatMessage
-from datagrams import IoVector, MultiMessage
 
 LINE_BYTES = 64
 SENDERS = 4
@@ -35,6 +35,9 @@ CHUNK_LINES = 16
 
 SAMPLE = 4
 """Members that look at every line."""
+
+HEARTBEAT_SECONDS = 5.0
+"""Of plain UDP's members; this chat's server tells its own."""
 
 JOIN_WAVE = 50
 """Members that join at the same time."""
@@ -73,6 +76,13 @@ class Sample:
         self.latencies.append(now - self._said_at[sender][number])
         if len(self.order) < ORDER_LINES:
             self.order.append((sender, number))
+
+
+def have_one_order(samples: Sequence[Sample]) -> bool:
+    """Whether what they have all seen, they have seen in the same order."""
+    common = set.intersection(*(set(sample.order) for sample in samples))
+    orders = {tuple(line for line in sample.order if line in common) for sample in samples}
+    return len(orders) == 1
 
 
 ORDER_LINES = 10_000
@@ -132,7 +142,10 @@ class Sockets:
     def settle(self, crowd: Crowd) -> None:
         """Waits until nothing new has come for a while, and counts from here."""
         known, quiet_at = -1, time.monotonic() + 0.5
+        until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < quiet_at:
+            if time.monotonic() > until:
+                raise TimeoutError("it does not become quiet")
             read = crowd.take(0.1)
             news = self.news(read)
             if news != known:
@@ -349,15 +362,31 @@ class PlainCrowd(DatagramCrowd):
         sample = ChatMessage(Kind.CHAT, "m00000", "." * LINE_BYTES).encode()
         self._size = len(sample)
         self._before = self._size - LINE_BYTES
+        self._joining: set[int] = set()
+        self._heard = 0
         self._beat_at = 0.0
+        self._beating = 0
 
     def join(self) -> None:
-        for member in range(self.members):
-            self.open().send(ChatMessage(Kind.HELLO, f"m{member:05d}").encode())
-            self.take(0)
-            if member % JOIN_WAVE == 0:
-                self.take(0.01)
+        """Repeats a HELLO that was lost, unlike the chat's own client: all are to be in."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        for first in range(0, self.members, JOIN_WAVE):
+            wave = range(first, min(first + JOIN_WAVE, self.members))
+            for _ in wave:
+                self.open()
+            self._joining = set(wave)
+            while self._joining:
+                for member in self._joining:
+                    self.sockets[member].send(ChatMessage(Kind.HELLO, f"m{member:05d}").encode())
+                repeat_at = time.monotonic() + 0.5
+                while self._joining and time.monotonic() < repeat_at:
+                    self.take(0.05)
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{len(self._joining)} members could not join")
         self.settle(self)
+
+    def news(self, read: int) -> int:
+        return self._heard  # no heartbeats
 
     def say(self, sender: int, numbers: range, now: float) -> None:
         sock = self.sockets[sender]
@@ -367,6 +396,11 @@ class PlainCrowd(DatagramCrowd):
         self.said_at[sender] += [now] * len(numbers)
 
     def read(self, member: int, lengths: list[int]) -> None:
+        if not self.counting:
+            kinds = self.buffer[: len(lengths) * SLOT_BYTES : SLOT_BYTES]
+            self._heard += len(lengths) - kinds.count(Kind.ALIVE)
+            if Kind.WELCOME in kinds:
+                self._joining.discard(member)
         self.positions[member] += lengths.count(self._size)
         sample = self.samples.get(member)
         if sample is not None:
@@ -379,12 +413,12 @@ class PlainCrowd(DatagramCrowd):
 
     def do_what_is_due(self) -> None:
         now = time.monotonic()
-        if now >= self._beat_at:  # its server drops who is silent
-            self._beat_at = now + 5.0
-            alive = ChatMessage(Kind.ALIVE).encode()
-            for sock in self.sockets:
+        while now >= self._beat_at:  # its server drops who is silent; one after the other
+            self._beat_at = max(self._beat_at, now - 1.0) + HEARTBEAT_SECONDS / self.members
+            self._beating = (self._beating + 1) % self.members
+            if self._beating < len(self.sockets):
                 with contextlib.suppress(OSError):
-                    sock.send(alive)
+                    self.sockets[self._beating].send(ChatMessage(Kind.ALIVE).encode())
 
     def on_stall(self) -> int:
         said = sum(map(len, self.said_at))

@@ -29,6 +29,7 @@ from compare.crowds import (
     PlainCrowd,
     RedisCrowd,
     TcpCrowd,
+    have_one_order,
 )
 from compare.experiment import quantile
 
@@ -75,7 +76,7 @@ class Driver:
         self._said = 0
         self._turn = 0
         self._given_up = 0
-        self._least = 0
+        self._least = self._delivered = 0
         self._progress_at = time.monotonic()
 
     def run(self, seconds: float, lines_per_second: float | None) -> dict[str, float]:
@@ -84,6 +85,7 @@ class Driver:
         self._finish()
         for sample in self._crowd.samples.values():
             sample.latencies.clear()
+            sample.order.clear()
         said, given_up = self._said, self._given_up
         cpu, own_cpu, begun = self._server.cpu_seconds(), time.process_time(), time.monotonic()
         self._speak(seconds, lines_per_second)
@@ -106,7 +108,7 @@ class Driver:
             "p99_ms": quantile(latencies, 0.99) * 1000,
             "missing": lines * len(samples) - len(latencies),
             "repeated": sum(sample.repeated for sample in samples),
-            "one_order": len({tuple(sample.order) for sample in samples}) == 1,
+            "one_order": have_one_order(samples),
             "memory_mb": self._server.memory_bytes() / 1e6,
             "threads": self._server.thread_count(),
         }
@@ -132,11 +134,12 @@ class Driver:
                 while self._room_in_window() >= CHUNK_LINES:
                     self._say(CHUNK_LINES, time.monotonic())
             else:
+                due_at = begun + said / lines_per_second
                 due = int((now - begun) * lines_per_second) + 1 - said
                 said += due
                 while due > 0:  # more than one is due where something has held us up
                     count = -(-due // SENDERS)
-                    self._say(count, now)
+                    self._say(count, due_at)  # the load's own delay is latency, too
                     due -= count
                 wait = max(0.0, begun + said / lines_per_second - time.monotonic())
             self._take(wait)
@@ -161,10 +164,10 @@ class Driver:
 
     def _take(self, timeout_seconds: float) -> None:
         self._crowd.take(timeout_seconds)
-        least = min(self._crowd.positions)
-        now = time.monotonic()
-        if least > self._least or least == self._said:
-            self._least, self._progress_at = least, now
+        positions = self._crowd.positions
+        self._least, delivered, now = min(positions), sum(positions), time.monotonic()
+        if delivered != self._delivered or self._least == self._said:
+            self._delivered, self._progress_at = delivered, now
         elif now > self._progress_at + STALL_SECONDS:
             self._given_up += self._crowd.on_stall()
             self._progress_at = now

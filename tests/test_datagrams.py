@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 
+import batch_datagrams
 import datagrams
+from batch_datagrams import BATCH_MAX, TRAIN_MAX, BatchDatagrams
 from compare.wire import Wire, missing
 from datagrams import (
-    BATCH_MAX,
     DATAGRAM_ROOM_BYTES,
-    TRAIN_MAX,
-    BatchDatagrams,
     Datagrams,
     PlainDatagrams,
     dropped_count,
@@ -428,15 +427,15 @@ def test_an_address_has_one_form_in_either_direction() -> None:
         (socket.AF_INET6, ("fe80::7", 9091, 0x12345, 3)),
     ]
     for family, address in addresses:
-        assert datagrams._from_name(datagrams._to_name(family, address)) == address
-    assert datagrams._to_name(socket.AF_INET6, ("::1", 5)) == datagrams._to_name(
+        assert batch_datagrams._from_name(batch_datagrams._to_name(family, address)) == address
+    assert batch_datagrams._to_name(socket.AF_INET6, ("::1", 5)) == batch_datagrams._to_name(
         socket.AF_INET6, ("::1", 5, 0, 0)
     )
 
 
 @needs_linux
 def test_the_memory_for_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datagrams, "ADDRESS_CACHE_MAX", 4)
+    monkeypatch.setattr(batch_datagrams, "ADDRESS_CACHE_MAX", 4)
     with opened(11, socket.AF_INET, "127.0.0.1") as (sock, *members):
         both = BatchDatagrams(sock)
         addresses = tuple(member.getsockname() for member in members)
@@ -460,6 +459,62 @@ def test_where_there_are_no_batches_it_goes_one_by_one(monkeypatch: pytest.Monke
         monkeypatch.undo()
         monkeypatch.setattr(sys, "platform", "darwin")
         assert isinstance(open_datagrams(sock), PlainDatagrams)
+
+
+@needs_linux
+def test_a_sandbox_that_forbids_batches_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forbidding:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            def forbidden(*_: Any) -> int:
+                ctypes.set_errno(errno.ENOSYS)
+                return -1
+
+            self.sendmmsg = self.recvmmsg = forbidden
+
+    monkeypatch.setattr(ctypes, "CDLL", Forbidding)
+    with opened(1, socket.AF_INET, "127.0.0.1") as (sock,):
+        assert isinstance(open_datagrams(sock), PlainDatagrams)
+
+
+def test_a_python_without_ctypes_can_still_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "batch_datagrams", raising=False)
+    monkeypatch.setitem(sys.modules, "ctypes", None)  # importing it raises ImportError
+    with opened(1, socket.AF_INET, "127.0.0.1") as (sock,):
+        assert isinstance(open_datagrams(sock), PlainDatagrams)
+
+
+@needs_linux
+def test_nothing_that_goes_wrong_leaves_the_socket_cutting_datagrams() -> None:
+    with opened(3, socket.AF_INET, "127.0.0.1") as (sender, *members):
+        out = BatchDatagrams(sender)
+        addresses = tuple(member.getsockname() for member in members)
+        assert out.send([b"a" * 10, b"b" * 10], ()) == []
+
+        def interrupted(*_: Any) -> int:
+            raise KeyboardInterrupt
+
+        real, out._sendmmsg = out._sendmmsg, interrupted
+        with pytest.raises(KeyboardInterrupt):
+            out.send([b"a" * 10, b"b" * 10], addresses)
+        out._sendmmsg = real
+        assert out.send([b"c" * 2000], addresses) == []
+        assert [len(data) for data, _ in waiting(members[0])] == [2000]
+
+
+def test_a_full_buffer_that_cannot_be_waited_for_is_an_error_of_its_datagram(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full(socket.socket):
+        def sendto(self, *_: Any) -> int:
+            raise BlockingIOError(errno.EAGAIN, "full")
+
+    def no_descriptors() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(datagrams.selectors, "DefaultSelector", no_descriptors)  # type: ignore[attr-defined]
+    with Full(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        errors = PlainDatagrams(sender).send([b"x"], (("127.0.0.1", 9),))
+        assert [error.errno for _, error in errors] == [errno.EAGAIN]
 
 
 @needs_linux

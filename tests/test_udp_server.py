@@ -189,7 +189,7 @@ class Troubled:
             raise ConnectionResetError("a datagram of yours was refused")
         return self._datagrams.receive()
 
-    def send(self, datagrams: Sequence[bytes], addresses: Sequence[Address]) -> list[SendError]:
+    def send(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> list[SendError]:
         self._sends += 1
         if self._sends <= 2:
             return [(address, OSError("host is unreachable")) for address in addresses]
