@@ -64,8 +64,8 @@ logger = logging.getLogger("udp_chat.server")
 
 ACK_DELAY_MIN_SECONDS = 0.005
 ACK_DELAY_PER_MEMBER_SECONDS = 0.001
-"""So that acknowledgements come no faster than some 1,300 a second, whatever the room's size, each
-client waiting for half the delay to the whole of it: they cost some 3 % of a core."""
+"""So that acknowledgements come no faster than some 1,300 a second, each client waiting for half
+the delay to the whole of it: they cost some 3 % of a core, in rooms of up to 2,000."""
 
 ACK_DELAY_MAX_SECONDS = 2.0
 

@@ -718,11 +718,7 @@ local function begins_with_magic(tvb)
     return begins == ("UC"):sub(1, #begins)
 end
 
-function udpchat.dissector(tvb, pinfo, tree)
-    -- Whoever else uses the port has their own dissector.
-    if not begins_with_magic(tvb) then
-        return 0
-    end
+local function dissect_datagram(tvb, tree)
     local root = tree:add(udpchat, tvb())
     local reader = Reader.new(tvb, root)
     local info = read_datagram(reader)
@@ -731,8 +727,29 @@ function udpchat.dissector(tvb, pinfo, tree)
         info = string.format("%s [%s]", info, reason)
     end
     root:append_text(": " .. info)
+    return info
+end
+
+-- Captured on the machine that sends it, a train (docs/protocol.md 7.2) is still one packet: its
+-- datagrams, all but the last of the greatest length, come one behind the other.
+local function begins_a_train(tvb, at)
+    local next_at = at + DATAGRAM_BYTES_MAX
+    return tvb:len() >= next_at + HEADER_BYTES and begins_with_magic(tvb(next_at):tvb())
+end
+
+function udpchat.dissector(tvb, pinfo, tree)
+    -- Whoever else uses the port has their own dissector.
+    if not begins_with_magic(tvb) then
+        return 0
+    end
+    local infos, at = {}, 0
+    while begins_a_train(tvb, at) do
+        infos[#infos + 1] = dissect_datagram(tvb(at, DATAGRAM_BYTES_MAX):tvb(), tree)
+        at = at + DATAGRAM_BYTES_MAX
+    end
+    infos[#infos + 1] = dissect_datagram(at == 0 and tvb or tvb(at):tvb(), tree)
     pinfo.cols.protocol = "udp-chat"
-    pinfo.cols.info = info
+    pinfo.cols.info = table.concat(infos, " | ")
     return tvb:len()
 end
 
@@ -744,7 +761,8 @@ local function is_chat(tvb)
     elseif tvb:len() < tvb:reported_len() then
         return tvb(2, 1):uint() == VERSION and PACKET_TYPES[tvb(3, 1):uint()] ~= nil
     end
-    return checksum(tvb(0):raw()) == tvb(4, 4):uint()
+    local first = begins_a_train(tvb, 0) and tvb(0, DATAGRAM_BYTES_MAX) or tvb(0)
+    return checksum(first:raw()) == tvb(4, 4):uint()
 end
 
 udpchat:register_heuristic("udp", function(tvb, pinfo, tree)

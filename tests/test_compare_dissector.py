@@ -861,3 +861,22 @@ def test_a_checksum_of_zero_is_written_as_its_other_form() -> None:
     filled = pcap([Captured(0.0, source, target, struct.pack("!H", checksum))])[40:]
     assert struct.unpack_from("!H", filled, 26) == (0xFFFF,)
     assert at_zero.datagram == bytes(2)
+
+
+@pytest.mark.parametrize("port", [DEFAULT_PORT, 20_000])
+def test_a_train_captured_before_it_was_cut_is_shown_as_its_datagrams(
+    tshark: Callable[..., str], port: int
+) -> None:
+    event = Event(EventKind.CHAT, 1_700_000_000_000, "Anna", "", "привет", 1, 1)
+    train = [
+        Events(7, 8, 1, 40, first, (event, event), padded=first < 25).encode()
+        for first in (21, 23, 25)
+    ]
+    assert [len(datagram) for datagram in train[:2]] == [1200, 1200]
+    ((_, info),) = infos(tshark, pcap(on_ports([b"".join(train)], port)))
+    assert info == " | ".join(shown for _, shown in infos(tshark, pcap(on_ports(train, port))))
+    assert info.count("EVENTS") == 3
+    # One that is only too long is no train.
+    ((_, info),) = infos(tshark, pcap(on_ports([train[0] + bytes(1200)], DEFAULT_PORT)))
+    assert info.count("EVENTS") <= 1
+    assert "too long" in info
