@@ -591,6 +591,9 @@ class SimulatedNetwork:
         self._check_everything_arrived()
         # What was on its way, and the heartbeat by which a moved client learns of it.
         self.run(1.2 * self.settings.heartbeat_seconds + 1.0)
+        # Among it may be the JOIN of somebody who has gone since: the room drops them in time.
+        self.run_until(self.is_settled, limit_seconds)
+        self.run(1.0)
         before = self._work()
         traffic = self.traffic.copy()
         self.run(silence_seconds)
