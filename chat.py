@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO
 
 from catalogue import LANGUAGES, sentence
@@ -32,6 +33,7 @@ from protocol import (
     numbered_name,
 )
 from session import ChatEvent
+from streams import forgive_characters
 from terminal import open_terminal
 from udp_client import JoinFailed, UdpClient, default_name
 
@@ -348,12 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `udp_client.py`; returns its exit code."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
-    # A terminal that cannot show or read a character must not end the conversation.
-    if sys.stdin is not None:
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by who started us
-            stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    forgive_characters()
     if arguments.doctor:
         from doctor import main_checks
 
@@ -408,4 +405,4 @@ def _output(path: str | None, closing: ExitStack) -> IO[str] | None:
     """A file to append lines to, "-" for stderr; raises OSError."""
     if path is None or path == "-":
         return sys.stderr if path else None
-    return closing.enter_context(open(path, "a", encoding="utf-8"))  # noqa: PTH123
+    return closing.enter_context(Path(path).open("a", encoding="utf-8"))

@@ -21,6 +21,7 @@ from catalogue import sentence
 from lines import VERBS, Command, event_parts, printable
 from protocol import UnusableName, name_key
 from session import ChatEvent
+from streams import discard_output
 from terminal import Part, Terminal, completions, paint
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Conversation:
                 print(line, flush=True)
             except OSError:
                 # The reader of our output has gone (`… | head`): there is nobody to talk to.
-                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+                discard_output()
                 self._output_gone()
 
     def _output_gone(self) -> None:

@@ -321,7 +321,7 @@ def listening_socket(family: int, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setblocking(False)
         sock.bind(("::" if family == socket.AF_INET6 else "", port))
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no socket stays open
         sock.close()
         raise
     return sock
@@ -575,7 +575,7 @@ def _ipv4_asking_socket(address: str, index: int) -> socket.socket:
         choice = _ipv4_choice(bytes(4), address, index) if LINUX else socket.inet_aton(address)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, choice)
         sock.bind((address, 0))
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no socket stays open
         sock.close()
         raise
     return sock
@@ -634,7 +634,8 @@ def find_rooms(
                 _ask(ways, Discover(nonce, int(now * 1_000_000)).encode())
             wake_at = min([ends_at, *rounds_at[:1]])
             for key, _ in selector.select(max(0.0, wake_at - time.monotonic())):
-                _collect(key.fileobj, offers)  # type: ignore[arg-type]
+                assert isinstance(key.fileobj, socket.socket)
+                _collect(key.fileobj, offers)
             now = time.monotonic()
             if offers.rooms:
                 ends_at = min(ends_at, now + linger_seconds)  # counts from the first room

@@ -200,7 +200,7 @@ class PromptToolkitTerminal(Terminal):
         def handle(number: int) -> None:
             try:
                 handlers[number](number, None)
-            except BaseException as error:
+            except BaseException as error:  # a KeyboardInterrupt; raised again in `read_line`
                 self._interruption = error
                 if not self._application.is_done:
                     self._application.exit(exception=error)

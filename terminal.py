@@ -311,7 +311,7 @@ class EditorTerminal(Terminal):
                     raise EOFError
                 self._read_keys()
             return self._entered.popleft()
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too: the typed line is not to stay on the screen
             with self._lock, contextlib.suppress(*GONE):
                 self._hide()
             if isinstance(error, GONE):

@@ -149,7 +149,7 @@ class UdpClient:
                     lambda: self._joined or self._refusal or self._stopping,
                     self._join_timeout_seconds,
                 )
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no thread stays behind
             self.close()
             raise
         if not self._joined:

@@ -212,7 +212,7 @@ def _bind(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.setblocking(False)
         sock.bind(address)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no socket stays open
         sock.close()
         raise
     return sock

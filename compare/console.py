@@ -15,7 +15,6 @@ import getpass
 import json
 import logging
 import math
-import os
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from compare.framing import Keepalive
 from compare.messages import JoinFailed, TextTooLong, refusal
 from lines import printable
 from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, numbered_name
+from streams import discard_output, forgive_characters
 
 if TYPE_CHECKING:
     from session import ChatEvent
@@ -287,7 +287,7 @@ class _Console:
             print(line, flush=True)
         except OSError:
             # The reader of our output has gone (`… | head`): there is nobody to talk to.
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            discard_output()
             self._end()
 
     def _end(self) -> None:
@@ -415,12 +415,7 @@ def _begin(arguments: argparse.Namespace) -> None:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
-    # A terminal that cannot show or read a character must not end the conversation.
-    if sys.stdin is not None:
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by who started us
-            stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    forgive_characters()
 
 
 def _add_log_level(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ import ctypes
 import select
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Protocol
@@ -162,7 +163,7 @@ class Sockets:
 # --- streams: the TCP chat, Redis, NATS ------------------------------------------------------
 
 
-class StreamCrowd(Sockets):
+class StreamCrowd(Sockets, ABC):
     """Members on TCP connections. What a protocol adds is in its subclass."""
 
     before: int
@@ -193,11 +194,13 @@ class StreamCrowd(Sockets):
         self.settle(self)
         self._base = list(self.received)
 
+    @abstractmethod
     def greet(self, sock: socket.socket, member: int) -> None:
-        raise NotImplementedError
+        """Asks to be let in."""
 
+    @abstractmethod
     def encode(self, text: bytes) -> bytes:
-        raise NotImplementedError
+        """A line as a sender sends it."""
 
     def speaker(self, sender: int) -> socket.socket:
         return self.sockets[sender]
@@ -301,7 +304,7 @@ class NatsCrowd(StreamCrowd):
 # --- datagrams: plain UDP and this chat ------------------------------------------------------
 
 
-class DatagramCrowd(Sockets):
+class DatagramCrowd(Sockets, ABC):
     """Members with a UDP socket each."""
 
     def __init__(self, address: tuple[str, int], members: int) -> None:
@@ -346,9 +349,9 @@ class DatagramCrowd(Sockets):
         self.do_what_is_due()
         return len(ready)
 
+    @abstractmethod
     def read(self, member: int, lengths: list[int]) -> None:
         """What has come for a member is in the slots of the buffer."""
-        raise NotImplementedError
 
     def do_what_is_due(self) -> None:
         """What has to be done now and then."""

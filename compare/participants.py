@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class Arrival:
         return kind
 
 
-class Program:
+class Program(ABC):
     """A process with pipes for its streams. A context manager; ends it if it still runs."""
 
     def __init__(self, arguments: Sequence[str], wire: Wire | None, end: str) -> None:
@@ -180,8 +181,9 @@ class Program:
             self._ended = True
             self._changed.notify_all()
 
+    @abstractmethod
     def _on_output(self, line: str, at: float) -> None:
-        raise NotImplementedError
+        """Takes a line of stdout, and when it came."""
 
     def _on_complaint(self, line: str, _: float) -> None:
         self._complaints.append(line)
@@ -240,7 +242,7 @@ class Client(Program):
         if wait_joined:
             try:
                 self.wait("joined")
-            except BaseException:
+            except BaseException:  # Ctrl-C too: the process is not to stay behind
                 self.close()
                 raise
 

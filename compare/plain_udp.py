@@ -105,7 +105,7 @@ class PlainUdpServer:
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
             self._socket.bind(address)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no socket stays open
             self._socket.close()
             raise
         self._socket.settimeout(WAIT_SECONDS)
@@ -314,7 +314,7 @@ class PlainUdpClient:
         except OSError as error:
             self.close()
             raise JoinFailed("no_answer", error.strerror or str(error)) from error
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no thread stays behind
             self.close()
             raise
         if not self._joined:
@@ -436,7 +436,7 @@ class PlainUdpClient:
     def _call_back(self, event: ChatEvent) -> None:
         try:
             self._on_event(event)
-        except Exception:
+        except Exception:  # the caller's code: whatever it raises, the conversation goes on
             logger.exception("on_event failed for %r", event)
 
 

@@ -115,7 +115,7 @@ class TcpClient:
         except OSError as error:
             self.close()
             raise JoinFailed("no_answer", error.strerror or str(error)) from error
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no thread stays behind
             self.close()
             raise
         if not self._joined:
@@ -244,7 +244,7 @@ class TcpClient:
     def _call_back(self, event: ChatEvent) -> None:
         try:
             self._on_event(event)
-        except Exception:
+        except Exception:  # the caller's code: whatever it raises, the conversation goes on
             logger.exception("on_event failed for %r", event)
 
 

@@ -43,6 +43,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from struct import pack, unpack_from
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -153,9 +154,7 @@ class Wire:
         try:
             for end in ("a", "b"):
                 namespace, device, self.congestion_control = _in_thread(
-                    lambda end=end: _make_end(  # type: ignore[misc]
-                        self.address(end), self.mtu, self._congestion_controls
-                    )
+                    partial(_make_end, self.address(end), self.mtu, self._congestion_controls)
                 )
                 self._namespaces[end] = namespace
                 devices.append(device)
@@ -173,7 +172,7 @@ class Wire:
                     pass_fds=(*devices, theirs.fileno()),
                 )
             self._answer()  # it is there
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process or namespace stays behind
             self.close()
             raise
         finally:
@@ -322,7 +321,7 @@ def _in_thread(work: Callable[[], _T]) -> _T:
     def run() -> None:
         try:
             results.append(work())
-        except BaseException as error:
+        except BaseException as error:  # for the caller, whose thread is to raise it
             errors.append(error)
 
     thread = threading.Thread(target=run, name="wire's end")
@@ -373,7 +372,7 @@ def _make_end(address: str, mtu: int, congestion_controls: Sequence[str]) -> tup
         # Others than reno may be left to the machine's own namespace.
         any(_set("net/ipv4/tcp_congestion_control", name) for name in congestion_controls)
         in_force = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a descriptor would keep the namespace alive
         for number in opened:
             os.close(number)
         raise

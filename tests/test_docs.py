@@ -53,6 +53,7 @@ MODULES: list[str] = re.findall(
 )
 SCREEN = {
     "doctor",
+    "streams",
     "console",
     "editor",
     "terminal",
