@@ -181,7 +181,7 @@ def test_several_datagrams_arrive_as_they_are_and_in_their_order(
 
 
 @needs_linux
-def test_datagrams_of_one_size_go_out_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datagrams_of_one_size_go_out_in_one_call() -> None:
     calls = 0
     with opened(4, socket.AF_INET, "127.0.0.1") as (sender, *members):
         out = BatchDatagrams(sender)
