@@ -148,7 +148,8 @@ class TcpClient:
             return
         if threading.current_thread() is self._thread:
             # A callback cannot wait for what only its own thread can receive: that ends by itself.
-            if self._leave(0):
+            # It can wait for a `say` that is about to return: what it said may be heard by then.
+            if self._leave(LEAVE_SECONDS):
                 sock.settimeout(LEAVE_SECONDS)
             else:
                 sock.shutdown(socket.SHUT_RDWR)

@@ -515,6 +515,55 @@ def test_a_client_may_close_from_its_own_callback(server: TcpServer) -> None:
     anna.close()  # once more does no harm
 
 
+def test_a_callback_that_closes_waits_for_a_say_that_is_about_to_return(
+    server: TcpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears = Ear()
+    clients: list[TcpClient] = []
+    waits = threading.Event()
+
+    class Lock:
+        """A lock that tells when somebody finds it taken and is willing to wait."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self.release = self._lock.release
+
+        def acquire(self, timeout: float = -1) -> bool:
+            if self._lock.acquire(blocking=False):
+                return True
+            if timeout == 0:
+                return False
+            waits.set()
+            return self._lock.acquire(timeout=timeout)
+
+        def __enter__(self) -> None:
+            self.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.release()
+
+    def on_event(event: ChatEvent) -> None:
+        if event["event"] == "chat":
+            clients[0].close()
+        hears(event)
+
+    anna = TcpClient(server.address, "Anna", on_event)
+    clients.append(anna)
+    monkeypatch.setattr(anna, "_sending", Lock())
+    send_frame = anna._send_frame
+
+    def return_late(sock: socket.socket, data: bytes) -> None:
+        send_frame(sock, data)
+        if b"the last word" in data:
+            waits.wait(WAIT_SECONDS)
+
+    monkeypatch.setattr(anna, "_send_frame", return_late)
+    with anna:
+        anna.say("the last word")
+        assert hears.wait_for("left") == {"event": "left"}
+
+
 def test_a_callback_that_raises_ends_nothing(
     server: TcpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
