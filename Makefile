@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 coverage: $(INSTALLED)
 	$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report --fail-under=95
-	$(PYTHON) -m coverage report --fail-under=100 --include=protocol.py,delivery.py
+	$(PYTHON) -m coverage report --fail-under=100 --include=protocol.py,names.py,delivery.py
 
 check: lint test
 	$(MAKE) coverage

@@ -23,15 +23,9 @@ from catalogue import LANGUAGES, sentence
 from conversation import Conversation
 from discovery import DISCOVERY_PORT, Room, find_rooms
 from lines import event_line, parse_line, printable
+from names import UnusableName, check_name, numbered_name
 from outbox import PendingFull
-from protocol import (
-    DEFAULT_PORT,
-    MalformedDatagram,
-    UnusableName,
-    check_name,
-    decode,
-    numbered_name,
-)
+from protocol import DEFAULT_PORT, MalformedDatagram, decode
 from session import ChatEvent
 from streams import forgive_characters
 from terminal import open_terminal

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from catalogue import sentence
 from lines import VERBS, Command, event_parts, printable
-from protocol import UnusableName, name_key
+from names import UnusableName, name_key
 from session import ChatEvent
 from streams import discard_output
 from terminal import Part, Terminal, completions, paint

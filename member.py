@@ -1,11 +1,13 @@
-"""A member as the room knows it: its address, its place in each log, its link, its rate.
+"""A member as the room knows it: its address, its place in each log, its link, its rate, its timer.
 
 State and its smallest rules only; what is done about it, the room decides (room.py).
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
+from collections.abc import Iterator, Mapping
 
 from delivery import EventLog, LossEstimate, RttEstimator, TokenBucket
 from protocol import Address, Message
@@ -171,3 +173,34 @@ class Member:
         """Forgets what was received but not appended: the client still has it."""
         self.held.clear()
         self.received = self.appended
+
+
+class MemberTimers:
+    """When the room next looks at each member: in the order of the deadlines, never a scan."""
+
+    def __init__(self, members: Mapping[int, Member]) -> None:
+        self._members = members
+        self._heap: list[tuple[float, int]] = []
+        """(when, session id); only an entry that equals its member's `wake_at` counts."""
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def schedule(self, member: Member, at: float) -> None:
+        """Has the room look at a member at this time, or earlier if it would anyway."""
+        if at < member.wake_at:
+            member.wake_at = at
+            heapq.heappush(self._heap, (at, member.session_id))
+
+    def next_at(self) -> float:
+        """When the next member may be due; infinity if none."""
+        return self._heap[0][0] if self._heap else float("inf")
+
+    def take_due(self, now: float) -> Iterator[Member]:
+        """The members that are due; each is forgotten until it is scheduled again."""
+        while self._heap and self._heap[0][0] <= now:
+            at, session_id = heapq.heappop(self._heap)
+            member = self._members.get(session_id)
+            if member is not None and member.wake_at == at:
+                member.wake_at = float("inf")
+                yield member

@@ -10,16 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from delivery import COPY_SPACING_SECONDS, LossEstimate, RttEstimator
-from protocol import (
-    COUNT_MAX,
-    IN_FLIGHT_MAX,
-    RUN_MAX,
-    ChatError,
-    Message,
-    MessageKind,
-    Say,
-    split_text,
-)
+from names import split_text
+from protocol import COUNT_MAX, IN_FLIGHT_MAX, RUN_MAX, ChatError, Message, MessageKind, Say
 
 NEVER = float("inf")
 

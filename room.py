@@ -4,9 +4,8 @@
 they go; it never touches a socket, a thread, a clock or a random source.
 
 Its truth is one `EventLog`. The dict of members is entered by a JOIN that brings back the cookie
-sent to its address, and by nothing else. What is appended during one wake-up goes to all members
-in as few datagrams as hold it. A member who does not acknowledge is sent the slice from its
-acknowledgement on, whatever the reason: loss, a dropped link, or having come late.
+sent to its address, and by nothing else. What it appends goes out by its `Relay` (relay.py), to
+all members in as few datagrams as hold it, and again to those who do not acknowledge it.
 
 It promises: a message it accepted gets one place in the one order, and every member gets it from
 there or is told of the gap. It does not promise that the log outlives the process.
@@ -14,32 +13,29 @@ there or is told of the gap. It does not promise that the log outlives the proce
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 import random
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from answers import parse_asked, roster_texts, seen_text, stats_texts
 from cookies import Cookies
-from delivery import COPY_SPACING_SECONDS, RTO_MIN_SECONDS, EventLog, TokenBucket
-from member import Member, Place, Traffic
+from delivery import EventLog, TokenBucket
+from member import Member, MemberTimers, Place, Traffic
+from names import UnusableName, check_name, name_key
 from protocol import (
     IN_FLIGHT_MAX,
     NAME_BYTES_MAX,
     NO_COOKIE,
     RUN_MAX,
     Address,
-    Answer,
     Bye,
     ByeReason,
     Challenge,
     Event,
     EventKind,
-    Events,
     Join,
     Leave,
     MalformedDatagram,
@@ -51,43 +47,18 @@ from protocol import (
     Say,
     Status,
     UnsupportedVersion,
-    UnusableName,
     Welcome,
-    check_name,
     decode,
     encode_event,
-    name_key,
     sender_and_timestamp,
 )
+from relay import Outgoing, Relay
 
 logger = logging.getLogger("udp_chat.server")
-
-ACK_DELAY_MIN_SECONDS = 0.005
-ACK_DELAY_PER_MEMBER_SECONDS = 0.001
-"""So that acknowledgements come no faster than some 1,300 a second, each client waiting for half
-the delay to the whole of it: they cost some 3 % of a core, in rooms of up to 2,000."""
-
-ACK_DELAY_MAX_SECONDS = 2.0
 
 SILENCE_GRID_SECONDS = 0.25
 """Who has been silent for too long is looked for at multiples of this: else an idle room would
 wake up for each member apart."""
-
-REPAIR_DATAGRAMS_MAX = 8
-"""Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
-
-LATE_RATIO = 0.15
-"""So few of the repairs may come late. A repair is needed where the slice or its acknowledgement
-was lost, so on a link that loses 10 % each way, a fifth is: it is then sent twice."""
-
-REPEAT_MAX = 3
-"""Events of the last second that a broadcast repeats on a network that loses: they cost
-bytes, and spare the member that missed them a round trip."""
-
-REPEAT_WITHIN_SECONDS = 1.0
-
-LOSS_REMEMBERED_SECONDS = 10.0
-"""How long after a repair the room counts as lossy."""
 
 PROBE_SECONDS = 2.0
 """How long the holder of a wanted name has to show that it lives. With a probe each
@@ -100,9 +71,6 @@ PROBE_VALID_SECONDS = 5.0
 
 STALL_SECONDS = 1.0
 """A timer this late says that this process slept. The members' silence is then not theirs."""
-
-AUDIT_INTERVAL_SECONDS = 0.01
-"""Between two looks at who is late: a hundred a second cost a thousand members 1 % of a core."""
 
 REMEMBERED_MAX = 20_000
 """Clients whose newest message is remembered after they left: some 4 MB, and more departures
@@ -135,10 +103,6 @@ class RoomSettings:
     def __post_init__(self) -> None:
         if self.message_rate > 0 and self.message_burst < RUN_MAX:
             raise ValueError(f"message_burst below {RUN_MAX}: a long line could never be said")
-
-
-Outgoing: TypeAlias = tuple[bytes, tuple[Address, ...]]
-"""One datagram and everyone it goes to."""
 
 
 class ChatRoom:
@@ -174,19 +138,8 @@ class ChatRoom:
         """By client id: member number and newest message, so that each is appended once."""
         self._number = 0
         self._now = now
-        self._timers: list[tuple[float, int]] = []
-        """(when, session id); only an entry that equals its member's `wake_at` counts."""
-        self._audit_at = float("inf")
-        self._audited_seq = 0
-        self._loss_seen_at = float("-inf")
-        self._broadcast_seq = 0
-        self._broadcast_count = 0
-        self._replies: list[Outgoing] = []
-        self._copies: list[tuple[float, int, bytes, Address]] = []
-        self._copy_number = 0
-        self._fresh_inboxes: dict[int, int] = {}
-        self._answers: dict[int, int] = {}
-        self._addresses: tuple[Address, ...] | None = None
+        self._timers = MemberTimers(self.members)
+        self._relay = Relay(self.log, self.members, self._timers, self.counters)
         self._closed = False
 
     # --- what the shell calls ----------------------------------------------------------------
@@ -236,7 +189,7 @@ class ChatRoom:
         else:
             self._remove(member, "left")
             bye = Bye(packet.session_id, ByeReason.LEFT).encode()
-            self._replies.append((bye, (member.address,)))
+            self._relay.send(bye, member.address)
 
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
@@ -244,50 +197,18 @@ class ChatRoom:
         overdue = now - min(self.next_timeout() or now, now)
         if overdue > STALL_SECONDS:
             self._forgive_stall(overdue)
-        while self._copies and self._copies[0][0] <= now:
-            _, _, datagram, address = heapq.heappop(self._copies)
-            self._replies.append((datagram, (address,)))
-        if self._audit_at <= now:
-            self._audit()
-        while self._timers and self._timers[0][0] <= now:
-            at, session_id = heapq.heappop(self._timers)
-            member = self.members.get(session_id)
-            if member is not None and member.wake_at == at:
-                member.wake_at = float("inf")
-                self._on_member_timer(member, now)
+        self._relay.handle_timeout(now)
+        for member in self._timers.take_due(now):
+            self._on_member_timer(member, now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
-        at = self._audit_at
-        if self._timers:
-            at = min(at, self._timers[0][0])
-        if self._copies:
-            at = min(at, self._copies[0][0])
+        at = min(self._relay.next_timeout(), self._timers.next_at())
         return None if at == float("inf") else at
 
     def datagrams_to_send(self) -> list[Outgoing]:
         """What has to go out now, each datagram with all its addresses."""
-        outgoing, self._replies = self._replies, []
-        self._broadcast(outgoing)
-        for session_id, first in self._fresh_inboxes.items():
-            member = self.members.get(session_id)
-            if member is not None:
-                self._send_slices(outgoing, member, member.inbox, first, repair=False)
-        self._fresh_inboxes.clear()
-        for session_id, echo in self._answers.items():
-            member = self.members.get(session_id)
-            if member is not None:
-                answer = Answer(
-                    echo,
-                    member.received,
-                    member.appended,
-                    member.inbox.log.latest,
-                    member.traffic.sent(self._broadcast_count) & 0xFFFFFFFF,
-                )
-                datagram = self._slice(self.log, self.log.latest + 1, answer=answer)[0]
-                self._send_to(outgoing, member, datagram)
-        self._answers.clear()
-        return outgoing
+        return self._relay.datagrams_to_send(self._now)
 
     def close(self, now: float) -> None:
         """Says BYE to everyone; the room takes nothing in after that."""
@@ -295,9 +216,8 @@ class ChatRoom:
         self._closed = True
         for member in self.members.values():
             bye = Bye(member.session_id, ByeReason.SHUTTING_DOWN).encode()
-            self._replies.append((bye, (member.address,)))
+            self._relay.send(bye, member.address)
         self.members.clear()
-        self._broadcast_seq = self.log.latest
 
     # --- registration ------------------------------------------------------------------------
 
@@ -340,7 +260,7 @@ class ChatRoom:
             logger.info("%s moved to %s", member.name, format_address(address))
             self.counters["moved"] += 1
             member.address = address
-            self._addresses = None
+            self._relay.addresses_changed()
         if join.epoch == self.log.epoch:
             member.room.acknowledge(min(join.room_ack, self.log.latest))
             if join.inbox_epoch == member.inbox.log.epoch:
@@ -362,7 +282,7 @@ class ChatRoom:
             member.received = member.appended = appended
         member.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
         member.session_id = self._new_id()
-        member.traffic = Traffic(self._broadcast_count)
+        member.traffic = Traffic(self._relay.broadcast_count)
         member.name = join.name
         member.address = address
         member.newest_timestamp = join.timestamp
@@ -377,7 +297,7 @@ class ChatRoom:
         self.members[member.session_id] = member
         self._by_client[member.client_id] = member
         self._by_name[name_key(member.name)] = member
-        self._addresses = None
+        self._relay.addresses_changed()
         logger.info("%s joined from %s", member.name, format_address(address))
         self._append_roster(member, message_id=0)
         self._welcome(member, join)
@@ -398,26 +318,20 @@ class ChatRoom:
             received=member.received,
             member=member.number,
             heartbeat_ms=int(self.settings.heartbeat_seconds * 1000),
-            ack_delay_ms=self._ack_delay_ms(),
+            ack_delay_ms=self._relay.ack_delay_ms(),
             name=member.name,
             room=self.settings.room,
         )
-        self._replies.append((welcome.encode(), (member.address,)))
-        # History and what was missed are a repair without a loss; the rest is broadcast.
-        if member.room.next_seq <= self._broadcast_seq:
-            member.room.attempts = 0
-            member.room.repaired_at = self._now
-            self._send_slices(self._replies, member, member.room, repair=False)
-        if member.inbox.behind:
-            self._fresh_inboxes[member.session_id] = member.inbox.next_seq
-        self._schedule(member, self._now + member.rtt.rto)
+        self._relay.send(welcome.encode(), member.address)
+        self._relay.catch_up(member, self._now)
+        self._timers.schedule(member, self._now + member.rtt.rto)
 
     def _refuse(self, join: Join, address: Address, reason: RefusedReason, text: str) -> None:
         """Refuses a JOIN whose cookie was good: the address is proven."""
         self.counters[f"refused: {reason.name.lower()}"] += 1
         logger.info("refused %s: %s", format_address(address), text)
         refused = Refused(join.client_id, join.timestamp, reason, text)
-        self._replies.append((refused.encode(), (address,)))
+        self._relay.send(refused.encode(), address)
 
     def _refuse_version(self, datagram: bytes, address: Address) -> None:
         prefix = sender_and_timestamp(datagram)
@@ -431,7 +345,7 @@ class ChatRoom:
             holder.probe_started_at = holder.probe_at = now
             self.counters["probed"] += 1
             self._on_probe_timer(holder, now)
-            self._schedule(holder, holder.probe_at)
+            self._timers.schedule(holder, holder.probe_at)
             return False
         return holder.heard_at > holder.probe_started_at
 
@@ -444,8 +358,7 @@ class ChatRoom:
             return False
         else:
             member.probe_at = now + PROBE_INTERVAL_SECONDS
-            probe = self._slice(self.log, self.log.latest + 1, ask=True)[0]
-            self._send_to(self._replies, member, probe)
+            self._relay.probe(member, now)
         return True
 
     def _remove(self, member: Member, reason: str) -> None:
@@ -453,14 +366,14 @@ class ChatRoom:
         del self.members[member.session_id]
         del self._by_client[member.client_id]
         del self._by_name[name_key(member.name)]
-        self._addresses = None
+        self._relay.addresses_changed()
         self._append_room(EventKind.LEAVE, member, text=reason)
         member.drop_held()
         member.wake_at = member.probe_at = float("inf")
         member.probe_started_at = float("-inf")
         if reason == "timeout":
             bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
-            self._replies.append((bye, (member.address,)))
+            self._relay.send(bye, member.address)
         self._departed[member.client_id] = member
         while len(self._departed) > self.settings.members_max:
             client_id, forgotten = self._departed.popitem(last=False)
@@ -484,7 +397,7 @@ class ChatRoom:
             self._release(member, now)
         if held or (not taken and now - member.said_at > member.rtt.rto):
             # There is no echo to come soon: say at least what has arrived.
-            self._answers[member.session_id] = say.timestamp
+            self._relay.answer(member, say.timestamp)
 
     def _release(self, member: Member, now: float) -> None:
         """Appends the complete lines that the member's rate allows."""
@@ -498,7 +411,7 @@ class ChatRoom:
                     return
             if not member.bucket.take(run, now):
                 self.counters["held back"] += 1
-                self._schedule(member, member.bucket.ready_at(run))
+                self._timers.schedule(member, member.bucket.ready_at(run))
                 return
             for _ in range(run):
                 self._append_message(member, held.popleft())
@@ -567,8 +480,7 @@ class ChatRoom:
 
     def _append_inbox(self, member: Member, encoded: bytes) -> None:
         seq = member.inbox.log.append(encoded, self._now)
-        self._fresh_inboxes.setdefault(member.session_id, seq)
-        self._schedule(member, self._now + ACK_DELAY_MIN_SECONDS + member.rtt.rto)
+        self._relay.inbox_grew(member, seq, self._now)
 
     def _append_notice(self, member: Member, code: str, about: str, message_id: int) -> None:
         about = about if len(about.encode()) <= NAME_BYTES_MAX else ""
@@ -595,10 +507,10 @@ class ChatRoom:
         self._append_answer(EventKind.SEEN, member, texts, message.message_id)
 
     def _append_stats(self, member: Member, message_id: int) -> None:
-        texts = stats_texts(member, self.members.values(), self._broadcast_count)
+        texts = stats_texts(member, self.members.values(), self._relay.broadcast_count)
         self._append_answer(EventKind.STATS, member, texts, message_id)
 
-    # --- acknowledgements and repair ---------------------------------------------------------
+    # --- acknowledgements -------------------------------------------------------------------
 
     def _handle_status(self, status: Status, member: Member, now: float) -> None:
         if status.room_ack > self.log.latest or status.inbox_ack > member.inbox.log.latest:
@@ -614,85 +526,18 @@ class ChatRoom:
             member.loss.update(False)
         self._acknowledge_inbox(member, status.inbox_ack)
         if status.room_gap_end > member.room.acked:
-            self._repair_gap(member, member.room, status.room_gap_end, now)
+            self._relay.repair_gap(member, member.room, status.room_gap_end, now)
         if status.inbox_gap_end > member.inbox.acked:
-            self._repair_gap(member, member.inbox, status.inbox_gap_end, now)
+            self._relay.repair_gap(member, member.inbox, status.inbox_gap_end, now)
         if status.ask:
-            self._answers[member.session_id] = status.timestamp
+            self._relay.answer(member, status.timestamp)
 
     def _acknowledge_inbox(self, member: Member, ack: int) -> None:
         # An inbox has one reader: what that one has, nobody will ask for.
         if member.inbox.acknowledge(min(ack, member.inbox.log.latest)):
             member.inbox.log.forget(member.inbox.acked)
 
-    def _repair_gap(self, member: Member, place: Place, gap_end: int, now: float) -> None:
-        """Sends what a member reports as missing, unless that may still be on its way."""
-        if not place.behind:
-            return
-        sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
-        if now - sent_at < 0.9 * member.rtt.srtt:
-            return
-        self.counters["gap repairs"] += 1
-        self._repair(member, place, gap_end, REPAIR_DATAGRAMS_MAX, now)
-
-    def _repair(
-        self, member: Member, place: Place, until: int, datagrams_max: int, now: float
-    ) -> None:
-        place.repaired_at = now
-        member.loss.update(True)
-        self._loss_seen_at = now
-        copies = member.loss.copies(LATE_RATIO) if datagrams_max == 1 else 1
-        place.attempts += 1
-        repairs: list[Outgoing] = []
-        self._send_slices(repairs, member, place, until=until, datagrams_max=datagrams_max)
-        self._replies += repairs
-        for copy in range(1, copies):
-            for datagram, _ in repairs:
-                if member.repair_bucket.take(1, now):
-                    self._copy_number += 1
-                    member.traffic.sent_alone += 1
-                    at = now + copy * COPY_SPACING_SECONDS
-                    entry = (at, self._copy_number, datagram, member.address)
-                    heapq.heappush(self._copies, entry)
-        self._schedule(member, self._repair_due(member, place))
-
-    def _repair_due(self, member: Member, place: Place) -> float:
-        """When a member that stays silent about this log is sent its slice (again)."""
-        if not place.behind:
-            return float("inf")
-        sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
-        due = sent_at + self._ack_delay_ms() / 1000 + member.rtt.backed_off(place.attempts)
-        return max(due, member.repair_bucket.ready_at(1))
-
-    def _audit(self) -> None:
-        """Looks who has not acknowledged the broadcasts of a while ago.
-
-        One look at all members per AUDIT_INTERVAL_SECONDS at most, however many lines are
-        said: a broadcast itself costs nothing per member.
-        """
-        log, due = self.log, self._now - self._audit_after()
-        seq = max(self._audited_seq, log.oldest - 1)
-        while seq < log.latest and log.sent_at(seq + 1) <= due:
-            seq += 1
-        self._audited_seq = seq
-        for member in [m for m in self.members.values() if m.room.acked < seq]:
-            self._schedule(member, self._repair_due(member, member.room))
-        self._audit_at = float("inf")
-        if seq < log.latest:
-            next_at = log.sent_at(seq + 1) + self._audit_after()
-            self._audit_at = max(next_at, self._now + AUDIT_INTERVAL_SECONDS)
-
-    def _audit_after(self) -> float:
-        """No acknowledgement is overdue before."""
-        return self._ack_delay_ms() / 1000 + RTO_MIN_SECONDS
-
     # --- timers ------------------------------------------------------------------------------
-
-    def _schedule(self, member: Member, at: float) -> None:
-        """Has the room look at a member at this time, or earlier if it would anyway."""
-        if at < member.wake_at:
-            member.wake_at = at
-            heapq.heappush(self._timers, (at, member.session_id))
 
     def _on_member_timer(self, member: Member, now: float) -> None:
         silent_at = member.heard_at + self.settings.timeout_seconds
@@ -703,17 +548,13 @@ class ChatRoom:
             return
         if member.held:
             self._release(member, now)
-        for place in (member.room, member.inbox):
-            if self._repair_due(member, place) <= now:
-                self.counters["tail repairs"] += 1
-                self._repair(member, place, place.log.latest, 1, now)
-        self._schedule(
+        self._relay.repair_tails(member, now)
+        self._timers.schedule(
             member,
             min(
                 math.ceil(silent_at / SILENCE_GRID_SECONDS) * SILENCE_GRID_SECONDS,
                 member.probe_at,
-                self._repair_due(member, member.room),
-                self._repair_due(member, member.inbox),
+                self._relay.repair_due(member),
             ),
         )
 
@@ -726,113 +567,16 @@ class ChatRoom:
             if member.probe_at != float("inf"):
                 member.probe_started_at += seconds
 
-    # --- building datagrams ------------------------------------------------------------------
-
-    def _broadcast(self, outgoing: list[Outgoing]) -> None:
-        """What was appended since the last time, in as few datagrams as hold it, to everyone."""
-        first = self._broadcast_seq + 1
-        self._broadcast_seq = self.log.latest
-        if not self.members or first > self.log.latest:
-            return
-        if self._addresses is None:
-            self._addresses = tuple(member.address for member in self.members.values())
-        first = max(first, self.log.oldest)
-        datagram, after = self._slice(self.log, self._repeat_from(first), pad=True)
-        if after <= first:  # the repeated ones left no room: then without them
-            datagram, after = self._slice(self.log, first, pad=True)
-        outgoing.append((datagram, self._addresses))
-        self._broadcast_count += 1
-        while after <= self.log.latest:
-            datagram, after = self._slice(self.log, after, pad=True)
-            outgoing.append((datagram, self._addresses))
-            self._broadcast_count += 1
-        if self._audit_at == float("inf"):
-            self._audit_at = self._now + self._audit_after()
-
-    def _repeat_from(self, first: int) -> int:
-        """Where a broadcast that is new from `first` on begins: earlier where links lose."""
-        if self._now - self._loss_seen_at > LOSS_REMEMBERED_SECONDS:
-            return first
-        since = self._now - REPEAT_WITHIN_SECONDS
-        start = first
-        while (
-            start > max(self.log.oldest, first - REPEAT_MAX)
-            and self.log.sent_at(start - 1) >= since
-        ):
-            start -= 1
-        return start
-
-    def _send_slices(
-        self,
-        outgoing: list[Outgoing],
-        member: Member,
-        place: Place,
-        first: int = 0,
-        until: int | None = None,
-        datagrams_max: int = REPAIR_DATAGRAMS_MAX,
-        repair: bool = True,
-    ) -> None:
-        """Appends slices of one log for one member, as many as its rate allows."""
-        log = place.log
-        after = max(first, place.next_seq)
-        until = log.latest if until is None else min(until, log.latest)
-        while after <= until and datagrams_max and member.repair_bucket.take(1, self._now):
-            datagram, after = self._slice(log, after, log is not self.log, repair=repair)
-            self._send_to(outgoing, member, datagram)
-            member.traffic.repaired += repair
-            datagrams_max -= 1
-
-    def _send_to(self, outgoing: list[Outgoing], member: Member, events: bytes) -> None:
-        member.traffic.sent_alone += 1
-        outgoing.append((events, (member.address,)))
-
-    def _slice(
-        self,
-        log: EventLog,
-        first: int,
-        inbox: bool = False,
-        ask: bool = False,
-        repair: bool = False,
-        answer: Answer | None = None,
-        pad: bool = False,
-    ) -> tuple[bytes, int]:
-        """An EVENTS with what fits of a log from `first` on, and what comes after it.
-
-        `pad`: if more is to follow, it is as long as can be, for datagrams of one size go out
-        as one train. The last one of a train may be shorter.
-        """
-        encoded = log.slice(first, log.latest, Events.ROOM_BYTES)
-        after = first + len(encoded)
-        events = Events(
-            log.epoch,
-            int(self._now * 1e6),
-            log.oldest,
-            log.latest,
-            first,
-            (),
-            inbox,
-            ask,
-            repair,
-            self._ack_delay_ms(),
-            answer,
-            pad and after <= log.latest,
-        )
-        return events.encode_slice(encoded), after
-
     # --- small things ------------------------------------------------------------------------
 
     def _reply(self, datagram: bytes, address: Address, trigger_bytes: int) -> None:
         """Answers an address that has proven nothing: never with more than it sent."""
         if len(datagram) <= trigger_bytes:
-            self._replies.append((datagram, (address,)))
+            self._relay.send(datagram, address)
 
     def _drop(self, reason: str, address: Address) -> None:
         self.counters[reason] += 1
         logger.debug("dropped a datagram from %s: %s", address, reason)
-
-    def _ack_delay_ms(self) -> int:
-        seconds = ACK_DELAY_PER_MEMBER_SECONDS * len(self.members)
-        return int(1000 * min(max(seconds, ACK_DELAY_MIN_SECONDS), ACK_DELAY_MAX_SECONDS))
 
     def _new_id(self) -> int:
         """64 random bits, never 0: ids that nobody can guess."""

@@ -29,6 +29,7 @@ from typing import TypedDict
 
 from answers import STATS_MAX, Link, parse_seen, parse_stats
 from delivery import LossEstimate, Lost, OrderedReceiver, RttEstimator
+from names import numbered_name
 from outbox import NEVER, Outbox
 from protocol import (
     NO_COOKIE,
@@ -52,7 +53,6 @@ from protocol import (
     UnsupportedVersion,
     Welcome,
     decode,
-    numbered_name,
 )
 from roster import Roster
 

@@ -20,7 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lines import printable
-from protocol import ChatError, MessageKind, UnusableName, check_name
+from names import UnusableName, check_name
+from protocol import ChatError, MessageKind
 from session import ChatEvent, ChatSession, State
 
 __all__ = ["ChatSession", "JoinFailed", "UdpClient", "main"]

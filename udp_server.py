@@ -23,7 +23,8 @@ from typing import Any
 from datagrams import dropped_count, open_datagrams, receive_buffer
 from discovery import DISCOVERY_PORT, Beacon
 from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Offer
-from room import ChatRoom, Outgoing, RoomSettings, format_address
+from relay import Outgoing
+from room import ChatRoom, RoomSettings, format_address
 
 __all__ = ["ChatRoom", "RoomSettings", "UdpServer", "main"]
 

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from compare.framing import Keepalive
 from compare.messages import JoinFailed, TextTooLong, refusal
 from lines import printable
-from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, numbered_name
+from names import numbered_name
+from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX
 from streams import discard_output, forgive_characters
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from enum import IntEnum
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from protocol import ChatError, UnusableName, check_name
+from names import UnusableName, check_name
+from protocol import ChatError
 
 if TYPE_CHECKING:
     from session import ChatEvent  # the same keys as `udp_client.py --json`

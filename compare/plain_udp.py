@@ -50,7 +50,8 @@ from compare.messages import (
     event_of,
     refusal,
 )
-from protocol import DEFAULT_PORT, Address, name_key
+from names import name_key
+from protocol import DEFAULT_PORT, Address
 
 if TYPE_CHECKING:
     from session import ChatEvent

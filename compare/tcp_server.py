@@ -44,7 +44,8 @@ from compare.console import (
 from compare.framing import Keepalive, frame, messages_from, prepare, why_lost
 from compare.messages import Kind, MalformedMessage, Message, TextTooLong, refusal
 from delivery import TokenBucket
-from protocol import DEFAULT_PORT, name_key
+from names import name_key
+from protocol import DEFAULT_PORT
 
 logger = logging.getLogger("udp_chat.compare.tcp_server")
 

@@ -237,7 +237,8 @@ class SimulatedNetwork:
     def restart_server(self) -> None:
         """The server's process ends and another begins: a new epoch, everything forgotten."""
         self.room = ChatRoom(self.settings, random.Random(self.random.getrandbits(64)), self.now)
-        self._log = self.room.log = RecordedLog(self.room.log)
+        self._log = RecordedLog(self.room.log)
+        self.room.log = self.room._relay._log = self._log
         self.truth[self._log.epoch] = {}
         self._inbox_truth: dict[int, dict[int, Event]] = {}
         self._server_waiting.clear()
@@ -431,9 +432,9 @@ class SimulatedNetwork:
         assert len(room._by_client) == len(room._by_name) == len(room.members)
         assert room.log.entry_count <= settings.log_entries_max
         assert room.log.bytes_held <= settings.log_bytes_max + DATAGRAM_BYTES_MAX
-        assert not room._replies
-        assert not room._answers
-        assert not room._fresh_inboxes
+        assert not room._relay._outgoing
+        assert not room._relay._answers
+        assert not room._relay._grown_inboxes
         for member in room.members.values():
             assert len(member.held) <= HELD_MAX, f"{len(member.held)} messages held"
             assert member.address in self._proven, f"{member.address} is in, and unproven"

@@ -147,7 +147,7 @@ def test_copies_wait_in_bounded_number() -> None:
     for _ in range(100):
         anna.say("hello")
         bench.advance(0.005)
-    assert len(bench.room._copies) <= 2
+    assert len(bench.room._relay._copies) <= 2
 
 
 # --- the client ------------------------------------------------------------------------------

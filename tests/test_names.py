@@ -9,15 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocol import (
-    NAME_BYTES_MAX,
-    NAME_CHARACTERS_MAX,
-    UnusableName,
-    check_name,
-    name_key,
-    numbered_name,
-    split_text,
-)
+from names import NAME_CHARACTERS_MAX, UnusableName, check_name, name_key, numbered_name, split_text
+from protocol import NAME_BYTES_MAX
 
 CHARACTERS = st.one_of(
     st.sampled_from("azAZ09 \t\0Жяё漢é\u0301\u202e\uffff🙂👩🏽"),

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PURE = [
-    *("answers", "cookies", "delivery", "member", "outbox"),
-    *("protocol", "room", "roster", "session"),
+    *("answers", "cookies", "delivery", "member", "names", "outbox"),
+    *("protocol", "relay", "room", "roster", "session"),
 ]
 IMPURE = {
     *("asyncio", "datetime", "os", "secrets", "select", "selectors"),

@@ -15,7 +15,7 @@ from protocol import (
     MessageKind,
     Welcome,
 )
-from room import (
+from relay import (
     ACK_DELAY_MAX_SECONDS,
     ACK_DELAY_MIN_SECONDS,
     ACK_DELAY_PER_MEMBER_SECONDS,
@@ -23,8 +23,8 @@ from room import (
     REPAIR_DATAGRAMS_MAX,
     REPEAT_MAX,
     REPEAT_WITHIN_SECONDS,
-    RoomSettings,
 )
+from room import RoomSettings
 from tests.machines import Peer, RoomBench, Sent, of_type
 
 # --- the room: the tail ----------------------------------------------------------------------
@@ -442,7 +442,7 @@ def test_the_delay_of_acknowledgements_grows_with_the_room_within_bounds() -> No
     members = bench.room.members
     crowd = dict.fromkeys(range(1, 20_000), anna.member)
     members.update(crowd)
-    assert bench.room._ack_delay_ms() == 1000 * ACK_DELAY_MAX_SECONDS
+    assert bench.room._relay.ack_delay_ms() == 1000 * ACK_DELAY_MAX_SECONDS
 
 
 def test_the_rooms_patience_grows_with_the_delay_it_told() -> None:

@@ -17,6 +17,7 @@ from delivery import Delivery, Lost, OrderedReceiver
 from member import Place
 from outbox import Outbox
 from protocol import EventKind, Message, MessageKind
+from relay import Relay
 from room import ChatRoom, RoomSettings
 from roster import Roster
 from session import ChatEvent, ChatSession, State
@@ -628,18 +629,13 @@ def _asks_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _never_repairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    send = ChatRoom._send_slices
+    send = Relay._send_slices
 
-    def changed(room: ChatRoom, outgoing: Any, member: Any, place: Any, **how: Any) -> None:
+    def changed(relay: Relay, member: Any, place: Any, now: float, **how: Any) -> None:
         if not how.get("repair", True):
-            send(room, outgoing, member, place, **how)
+            send(relay, member, place, now, **how)
 
-    def without_first(
-        room: ChatRoom, outgoing: Any, member: Any, place: Any, first: int = 0, **how: Any
-    ) -> None:
-        changed(room, outgoing, member, place, first=first, **how)
-
-    monkeypatch.setattr(ChatRoom, "_send_slices", without_first)
+    monkeypatch.setattr(Relay, "_send_slices", changed)
 
 
 def _wakes_in_circles(monkeypatch: pytest.MonkeyPatch) -> None:

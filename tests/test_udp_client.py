@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from names import UnusableName
 from outbox import PendingFull
-from protocol import ChatError, UnusableName
+from protocol import ChatError
 from room import RoomSettings
 from session import ChatEvent
 from tests.lossy_proxy import LossyProxy
