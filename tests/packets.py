@@ -1,0 +1,302 @@
+"""Datagrams to try a reader with: random, extreme and longest packets; cut, damaged, forged ones.
+
+All that is random is drawn from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from protocol import (
+    HEADER_BYTES,
+    MAGIC,
+    NAME_BYTES_MAX,
+    REASON_BYTES_MAX,
+    ROOM_NAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    VERSION,
+    Answer,
+    Bye,
+    ByeReason,
+    Challenge,
+    Discover,
+    Event,
+    EventKind,
+    Events,
+    Join,
+    Leave,
+    Message,
+    MessageKind,
+    Offer,
+    Packet,
+    PacketType,
+    Refused,
+    RefusedReason,
+    Say,
+    Status,
+    Welcome,
+)
+from tests.machines import reseal
+from tests.test_protocol import GOLDEN
+
+GOLDEN_DATAGRAMS = {name: bytes.fromhex(text) for name, (_, text) in GOLDEN.items()}
+EXAMPLES = 60
+"""Random packets of each type."""
+
+EVENTS_HEAD = struct.pack("!BBHQQQQQ", 0, 1, 0, 1, 2, 1, 1, 1)
+
+
+# --- random packets --------------------------------------------------------------------------
+
+
+class Choices:
+    """Random values, extreme ones among them; any packet made of them can be decoded."""
+
+    ALPHABETS = (
+        "abc XYZ.",
+        "привет ёЖ",
+        "日本語",
+        "🙂👍🏽🏳️‍🌈",
+        "\0\t\n\x1b\x7f\x9b",
+        "\ud7ff\ue000\uffff\U0010ffff",
+    )
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def number(self, bits: int, least: int = 0) -> int:
+        most = (1 << bits) - 1
+        number = self.random.choice([least, most, most // 2 + 1, self.random.getrandbits(bits)])
+        return max(least, number)
+
+    def flag(self) -> bool:
+        return self.random.random() < 0.5
+
+    def text(self, bytes_max: int) -> str:
+        alphabet = self.random.choice(self.ALPHABETS)
+        size = self.random.choice([0, 1, bytes_max, self.random.randrange(bytes_max + 1)])
+        text = "".join(self.random.choices(alphabet, k=size))
+        return text.encode()[:size].decode("utf-8", "ignore")
+
+    def message(self) -> Message:
+        return Message(
+            self.number(32),
+            self.random.choice(list(MessageKind)),
+            self.text(TEXT_BYTES_MAX),
+            self.text(NAME_BYTES_MAX),
+            self.flag(),
+        )
+
+    def event(self) -> Event:
+        return Event(
+            self.random.choice(list(EventKind)),
+            self.number(64),
+            self.text(NAME_BYTES_MAX),
+            self.text(NAME_BYTES_MAX),
+            self.text(TEXT_BYTES_MAX),
+            self.number(32),
+            self.number(32),
+        )
+
+    def fitting(self, make: Callable[[], Any], room_bytes: int, least: int) -> tuple[Any, ...]:
+        """Several of them, as many as a datagram may have room for."""
+        made: list[Any] = [make() for _ in range(least)]
+        size = sum(len(one.encode()) for one in made)
+        for _ in range(self.random.choice([0, 1, 2, 8])):
+            one = make()
+            size += len(one.encode())
+            if size <= room_bytes:
+                made.append(one)
+        return tuple(made)
+
+    def events(self) -> Events:
+        answer = None
+        if self.flag():
+            numbers = self.number(64), self.number(32), self.number(32), self.number(64)
+            answer = Answer(*numbers, self.number(32))
+        room_bytes = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
+        events = self.fitting(self.event, room_bytes, 0)
+        latest = self.number(64, len(events))
+        first = self.random.choice([latest - len(events) + 1, 1 + latest // 2, 1])
+        first = max(1, min(first, latest - len(events) + 1, 2**64 - 1))
+        return Events(
+            self.number(64),
+            self.number(64),
+            self.random.choice([1, first, 1 + first // 2]),
+            latest,
+            first,
+            events,
+            self.flag(),
+            self.flag(),
+            self.flag(),
+            self.number(16),
+            answer,
+            padded=self.random.random() < 0.2,
+        )
+
+    def welcome(self) -> Welcome:
+        latest = self.number(64)
+        return Welcome(
+            client_id=self.number(64),
+            echo=self.number(64),
+            session_id=self.number(64),
+            epoch=self.number(64),
+            inbox_epoch=self.number(64),
+            oldest=self.random.choice([1, min(latest + 1, 2**64 - 1), 1 + latest // 2]),
+            latest=latest,
+            start=self.number(64, 1),
+            joined=self.number(64),
+            inbox_start=self.number(64, 1),
+            received=self.number(32),
+            member=self.number(32),
+            heartbeat_ms=self.number(32),
+            ack_delay_ms=self.number(16),
+            name=self.text(NAME_BYTES_MAX),
+            room=self.text(ROOM_NAME_BYTES_MAX),
+        )
+
+    def packets(self) -> Iterator[Packet]:
+        """One of each type."""
+        yield Discover(self.number(64), self.number(64))
+        room = self.text(ROOM_NAME_BYTES_MAX)
+        yield Offer(self.number(64), self.number(64), self.number(32), self.number(16), room)
+        cookie = self.random.choice([bytes(16), self.random.randbytes(16)])
+        yield Join(
+            client_id=self.number(64),
+            timestamp=self.number(64),
+            cookie=cookie,
+            epoch=self.number(64),
+            room_ack=self.number(64),
+            inbox_epoch=self.number(64),
+            inbox_ack=self.number(64),
+            next_message_id=self.number(32),
+            name=self.text(NAME_BYTES_MAX),
+        )
+        yield Challenge(self.number(64), cookie)
+        yield self.welcome()
+        reason = self.random.choice([*RefusedReason, 0, 5, 255])
+        yield Refused(self.number(64), self.number(64), reason, self.text(REASON_BYTES_MAX))
+        messages = self.fitting(self.message, Say.ROOM_BYTES, 1)
+        yield Say(self.number(64), self.number(64), messages)
+        yield self.events()
+        yield Status(
+            session_id=self.number(64),
+            timestamp=self.number(64),
+            echo=self.number(64),
+            room_ack=self.number(64),
+            room_gap_end=self.number(64),
+            inbox_ack=self.number(64),
+            inbox_gap_end=self.number(64),
+            sent_count=self.number(32),
+            ask=self.flag(),
+        )
+        yield Leave(self.number(64), self.number(64))
+        yield Bye(self.number(64), self.random.choice([*ByeReason, 0, 5, 255]))
+
+
+def longest() -> Iterator[Packet]:
+    """As many small things as one datagram can carry: more than a hundred, and 1200 bytes."""
+    message, event = Message(1, MessageKind.CHAT, ""), Event(EventKind.CHAT, 0)
+    count, left = divmod(Say.ROOM_BYTES, len(message.encode()))
+    last = Message(2, MessageKind.CHAT, "x" * left)
+    yield Say(1, 2, (message,) * (count - 1) + (last,))
+    count, left = divmod(Events.ROOM_BYTES, len(event.encode()))
+    yield Events(1, 2, 1, 99, 1, (event,) * (count - 1) + (Event(EventKind.CHAT, 0, "x" * left),))
+
+
+def valid_datagrams() -> list[bytes]:
+    packets = [packet for seed in range(EXAMPLES) for packet in Choices(seed).packets()]
+    return [*GOLDEN_DATAGRAMS.values(), *(p.encode() for p in (*packets, *longest()))]
+
+
+# --- forged and damaged datagrams ------------------------------------------------------------
+
+
+def sealed(packet_type: int, body: bytes, version: int = VERSION) -> bytes:
+    return reseal(struct.pack("!2sBBI", MAGIC, version, packet_type, 0) + body)
+
+
+def positions(datagram: bytes) -> list[int]:
+    """Where a datagram may be cut or changed: everywhere, but of long padding at its ends."""
+    size = len(datagram)
+    return [at for at in range(size) if at < 140 or at >= size - 2]
+
+
+def cuts() -> Iterator[bytes]:
+    """Every beginning of every golden datagram with a correct checksum, and some with none."""
+    for datagram in GOLDEN_DATAGRAMS.values():
+        yield from (reseal(datagram[:size]) for size in positions(datagram)[HEADER_BYTES:])
+        yield from (datagram[:size] for size in (*range(9), len(datagram) // 2, -1))
+        yield datagram + b"\0"
+        yield reseal(datagram + b"\0")
+
+
+def changes(chance: random.Random) -> Iterator[bytes]:
+    """Each byte of each golden datagram changed; and single bits, which the checksum finds."""
+    for datagram in GOLDEN_DATAGRAMS.values():
+        for at in positions(datagram)[2:]:
+            for value in (datagram[at] + 1 & 255, chance.choice([0, 255, chance.randrange(256)])):
+                yield reseal(datagram[:at] + bytes([value]) + datagram[at + 1 :])
+        for bit in [*range(16), *chance.sample(range(16, 8 * len(datagram)), 20)]:
+            flipped = bytearray(datagram)
+            flipped[bit // 8] ^= 1 << bit % 8
+            yield bytes(flipped)
+
+
+UTF8_EDGES = [
+    *("41", "7f", "80", "bf", "c0 80", "c1 bf", "c1 41", "c2 80", "c2", "c2 7f", "c2 c0", "df bf"),
+    *("e0 9f bf", "e0 a0 80", "e0 a0", "e1 80 c0", "ed 9f bf", "ed a0 80", "ee 80 80", "ef bf bf"),
+    *("f0 8f bf bf", "f0 90 80 80", "f0 90 80", "f4 8f bf bf", "f4 90 80 80", "f5 80 80 80", "ff"),
+    *("41 c2 80 80", "f0 90 80 80 41", "e1 41 80", "00 41 00", "e0 a0 80 9f bf"),
+]
+
+
+def forgeries(chance: random.Random) -> Iterator[bytes]:
+    """What no sender of this protocol makes, though its checksum is right."""
+    ids = struct.pack("!QQ", 7, 8)
+    for version in (0, 2, 255):
+        for packet_type in range(13):
+            yield from (sealed(packet_type, ids[:size], version) for size in (0, 8, 15, 16))
+        yield sealed(PacketType.REFUSED, ids + b"\1\2ab", version)
+    yield from (sealed(number, ids) for number in (0, 12, 255))
+    yield sealed(PacketType.LEAVE, bytes(1200 - HEADER_BYTES))
+    yield sealed(PacketType.LEAVE, bytes(1201 - HEADER_BYTES))
+    yield sealed(PacketType.SAY, ids + b"\0")
+    # Texts: longer than allowed, whether they are there or not, and all that is not quite UTF-8.
+    for size, most in [(0, 0), (64, 64), (65, 64), (255, 0)]:
+        name = b"n" * most + b"n" * (size - most if chance.random() < 0.5 else 0)
+        yield sealed(PacketType.JOIN, bytes(68) + bytes([size]) + name)
+        yield sealed(PacketType.OFFER, bytes(22) + bytes([size]) + name)
+    for size in (900, 901, 65535):
+        text = b"t" * min(size, 1000)
+        message = struct.pack("!IBBBH", 1, 1, 0, 0, size)
+        yield sealed(PacketType.SAY, ids + b"\1" + message + text)
+        event = struct.pack("!BBBHQII", 1, 0, 0, size, 1, 1, 1)
+        yield sealed(PacketType.EVENTS, EVENTS_HEAD + event + text)
+    for kind in (0, 1, 8, 255):  # of a message or an event whose text is bad, too
+        bad_text = struct.pack("!IBBBH", 1, kind, 7, 0, 1) + b"\xff"
+        yield sealed(PacketType.SAY, ids + b"\1" + bad_text)
+    for kind in (0, 1, 11, 255):
+        bad_text = struct.pack("!BBBHQII", kind, 0, 0, 1, 1, 1, 1) + b"\xff"
+        yield sealed(PacketType.EVENTS, EVENTS_HEAD + bad_text)
+    for edge in UTF8_EDGES:
+        text = bytes.fromhex(edge)
+        yield sealed(PacketType.REFUSED, ids + bytes([1, len(text)]) + text)
+    # Slices that can and that cannot be.
+    numbers = [0, 1, 2, 3, 2**63, 2**64 - 2, 2**64 - 1]
+    event = Event(EventKind.JOIN, 1).encode()
+    for _ in range(400):
+        oldest, latest, first = (chance.choice(numbers) for _ in range(3))
+        if chance.random() < 0.7:  # else hardly any would be possible
+            oldest, first, latest = sorted([oldest, latest, first])
+        count = chance.randrange(4)
+        body = struct.pack("!BBHQQQQQ", 0, count, 0, 1, 2, oldest, latest, first)
+        yield sealed(PacketType.EVENTS, body + event * count)
+        start, inbox_start = chance.choice(numbers), chance.choice([0, 1, 1])
+        logs = struct.pack("!10Q", *([1] * 5), oldest, latest, start, 1, inbox_start)
+        yield sealed(PacketType.WELCOME, logs + bytes(16))
+    # A count of more than there are.
+    yield sealed(PacketType.SAY, ids + b"\xff" + Message(1, MessageKind.WHO, "").encode() * 2)
