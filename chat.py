@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import IO
 
 from catalogue import LANGUAGES, sentence
+from chat_events import ChatEvent
 from conversation import Conversation
 from discovery import DISCOVERY_PORT, Room, find_rooms
 from lines import event_line, parse_line, printable
 from names import UnusableName, check_name, numbered_name
 from outbox import PendingFull
 from protocol import DEFAULT_PORT, MalformedDatagram, decode
-from session import ChatEvent
 from streams import forgive_characters
 from terminal import open_terminal
 from udp_client import JoinFailed, UdpClient, default_name

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from catalogue import sentence
+from chat_events import ChatEvent
 from lines import VERBS, Command, event_parts, printable
 from names import UnusableName, name_key
-from session import ChatEvent
 from streams import discard_output
 from terminal import Part, Terminal, completions, paint
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from answers import Link
 from catalogue import CATALOGUES, LANGUAGES, sentence, sentence_parts
-from session import ChatEvent
+from chat_events import ChatEvent
 
 __all__ = [
     "CATALOGUES",

@@ -25,9 +25,10 @@ import random
 from collections import Counter, deque
 from collections.abc import Iterable
 from enum import Enum
-from typing import TypedDict
 
-from answers import STATS_MAX, Link, parse_seen, parse_stats
+import chat_events
+from answers import STATS_MAX, Link, parse_stats
+from chat_events import ChatEvent
 from delivery import LossEstimate, Lost, OrderedReceiver, RttEstimator
 from names import numbered_name
 from outbox import NEVER, Outbox
@@ -93,28 +94,6 @@ GATED_MAX = 1024
 
 STALL_SECONDS = 1.0
 """A timer this late says that this process slept, so the silence may not be the server's."""
-
-
-class _EventKind(TypedDict):
-    event: str
-
-
-class ChatEvent(_EventKind, total=False):
-    """What happened, as `--json` prints it. Keys beyond `event` are there as fitting."""
-
-    seq: int
-    time: float
-    name: str
-    new_name: str
-    text: str
-    to: str
-    room: str
-    count: int | None
-    members: list[str]
-    reason: str
-    history: bool
-    total: int
-    links: list[Link]
 
 
 class State(Enum):
@@ -564,31 +543,14 @@ class ChatSession:
                 continue
             seq, event = delivery
             self._roster.follow(seq, event)
+            if event.kind is EventKind.RENAME and event.member == self._member:
+                self.name = self._wanted_name = event.text
             if event.member == self._member and event.message_id:
                 self._confirm(event.message_id, seq)
                 if event.kind in (EventKind.CHAT, EventKind.ACTION):
                     self._own_lines.append((seq, event.text))
             if seq != self._joined_seq:  # that one is told as "joined" or "resumed"
-                self._events.append(self._show(seq, event))
-
-    def _show(self, seq: int, event: Event) -> ChatEvent:
-        shown: ChatEvent = {
-            "event": event.kind.name.lower(),
-            "seq": seq,
-            "time": event.time_ms / 1000,
-            "name": event.name,
-        }
-        if event.kind is EventKind.LEAVE:
-            shown["reason"] = event.text
-        elif event.kind is EventKind.RENAME:
-            shown["new_name"] = event.text
-            if event.member == self._member:
-                self.name = self._wanted_name = event.text
-        elif event.kind is not EventKind.JOIN:
-            shown["text"] = event.text
-        if seq < self._history_before:
-            shown["history"] = True
-        return shown
+                self._events.append(chat_events.of_room(seq, event, seq < self._history_before))
 
     def _deliver_inbox(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
         """Shows what came for this member alone."""
@@ -604,28 +566,13 @@ class ChatSession:
             if event.kind is EventKind.ROSTER:
                 self._take_roster(event)
             elif event.kind is EventKind.SEEN:
-                self._show_seen(event)
+                self._events.append(chat_events.of_seen(event, dict(self._own_lines)))
             elif event.kind is EventKind.STATS:
                 self._show_stats(event)
             elif event.kind is EventKind.NOTICE:
-                self._events.append(
-                    {
-                        "event": "notice",
-                        "time": event.time_ms / 1000,
-                        "reason": event.text,
-                        "name": event.to,
-                    }
-                )
+                self._events.append(chat_events.of_notice(event))
             else:
-                self._events.append(
-                    {
-                        "event": "private",
-                        "time": event.time_ms / 1000,
-                        "name": event.name,
-                        "to": event.to,
-                        "text": event.text,
-                    }
-                )
+                self._events.append(chat_events.of_private(event))
 
     def _ask_roster(self) -> None:
         if self._log is not None:
@@ -649,16 +596,6 @@ class ChatSession:
                 }
             )
             self._deliver(gated)
-
-    def _show_seen(self, event: Event) -> None:
-        answer = parse_seen(event.text)
-        said = dict(self._own_lines)
-        shown: ChatEvent = {"event": "notice", "reason": "nothing_said"}
-        if answer is not None and answer[0] in said:
-            seq, count, total, missing = answer
-            shown |= {"reason": "seen", "seq": seq, "text": said[seq]}
-            shown |= {"count": count, "total": total, "members": missing}
-        self._events.append(shown)
 
     def _show_stats(self, event: Event) -> None:
         links, last = parse_stats(event.text)

@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from chat_events import ChatEvent
 from lines import printable
 from names import UnusableName, check_name
 from protocol import ChatError, MessageKind
-from session import ChatEvent, ChatSession, State
+from session import ChatSession, State
 
 __all__ = ["ChatSession", "JoinFailed", "UdpClient", "main"]
 

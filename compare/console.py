@@ -29,7 +29,7 @@ from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX
 from streams import discard_output, forgive_characters
 
 if TYPE_CHECKING:
-    from session import ChatEvent
+    from chat_events import ChatEvent
 
 LANGUAGES = ("en", "ru")
 

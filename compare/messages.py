@@ -16,7 +16,7 @@ from names import UnusableName, check_name
 from protocol import ChatError
 
 if TYPE_CHECKING:
-    from session import ChatEvent  # the same keys as `udp_client.py --json`
+    from chat_events import ChatEvent  # the same keys as `udp_client.py --json`
 
 
 class Kind(IntEnum):

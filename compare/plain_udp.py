@@ -54,7 +54,7 @@ from names import name_key
 from protocol import DEFAULT_PORT, Address
 
 if TYPE_CHECKING:
-    from session import ChatEvent
+    from chat_events import ChatEvent
 
 logger = logging.getLogger("udp_chat.compare.plain_udp")
 

@@ -34,7 +34,7 @@ from compare.framing import TEXT_BYTES_MAX, Keepalive, frame, messages_from, pre
 from compare.messages import JoinFailed, Kind, MalformedMessage, Message, TextTooLong, event_of
 
 if TYPE_CHECKING:
-    from session import ChatEvent
+    from chat_events import ChatEvent
 
 logger = logging.getLogger("udp_chat.compare.tcp_client")
 

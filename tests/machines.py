@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
+from chat_events import ChatEvent
 from member import Member
 from protocol import (
     HEADER_BYTES,
@@ -38,7 +39,7 @@ from protocol import (
     decode,
 )
 from room import ChatRoom, RoomSettings
-from session import ChatEvent, ChatSession, State
+from session import ChatSession, State
 
 START = 1000.0
 """What the benches' clocks show at first."""

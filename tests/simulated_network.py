@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from chat_events import ChatEvent
 from delivery import REORDER_MAX, EventLog
 from member import Member
 from outbox import PENDING_MAX
@@ -34,7 +35,7 @@ from protocol import (
     decode,
 )
 from room import HELD_MAX, REMEMBERED_MAX, ChatRoom, RoomSettings
-from session import GATED_MAX, ChatEvent, ChatSession, State
+from session import GATED_MAX, ChatSession, State
 
 SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200

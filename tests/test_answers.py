@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from answers import LINK_KEYS, parse_asked, parse_seen, parse_stats, roster_texts
+from chat_events import ChatEvent
 from protocol import TEXT_BYTES_MAX
-from session import ChatEvent
 from tests.simulated_network import Faults, SimulatedNetwork, User
 
 

@@ -16,8 +16,8 @@ import pytest
 import chat
 from catalogue import LANGUAGES
 from chat import _parser
+from chat_events import ChatEvent
 from conversation import Conversation
-from session import ChatEvent
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
 from udp_client import UdpClient, default_name, main

@@ -22,7 +22,7 @@ from tests.processes import WAIT_SECONDS, Client, Program
 from tests.test_compare_tcp import HELLO, Ear
 
 if TYPE_CHECKING:
-    from session import ChatEvent
+    from chat_events import ChatEvent
 
 
 @pytest.fixture

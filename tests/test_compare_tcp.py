@@ -26,7 +26,7 @@ from compare.tcp_server import TcpServer, TcpSettings
 from tests.processes import WAIT_SECONDS, Program
 
 if TYPE_CHECKING:
-    from session import ChatEvent
+    from chat_events import ChatEvent
 
 HELLO = "привет 🙂"
 

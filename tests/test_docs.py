@@ -20,6 +20,7 @@ from types import ModuleType
 import pytest
 
 import chat
+import chat_events
 import conversation
 import lines
 import names
@@ -316,11 +317,11 @@ def test_the_commands_of_the_chat_are_those_of_its_help() -> None:
 def test_every_event_and_every_key_is_in_the_readme() -> None:
     text = section(README, "## Events as JSON")
     documented = {row[0].strip("`") for row in rows(text) if row[0].startswith("`")}
-    modules = (session, udp_client, conversation, chat)
+    modules = (chat_events, session, udp_client, conversation, chat)
     sources = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in modules]
     events = {kind.name.lower() for kind in EventKind} - {"roster"}
     events |= {name for source in sources for name in re.findall(r'"event": "(\w+)"', source)}
-    keys = set(session.ChatEvent.__annotations__) - {"event"}
+    keys = set(chat_events.ChatEvent.__annotations__) - {"event"}
     assert events <= documented
     assert all(f"`{key}`" in text for key in keys)
 

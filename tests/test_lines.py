@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue import CATALOGUES, LANGUAGES, plural_form
+from chat_events import ChatEvent
 from lines import Command, event_line, parse_line, printable
 from lines import sentence as sentence_in
-from session import ChatEvent
 
 HOSTILE = "a\x1b[2J\x07b\x9b31mc\u202ed\u2066e\u200ef\r\ng\x00h\x7fi{text}j%s"
 HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PURE = [
-    *("answers", "cookies", "delivery", "member", "names", "outbox"),
+    *("answers", "chat_events", "cookies", "delivery", "member", "names", "outbox"),
     *("protocol", "relay", "room", "roster", "session"),
 ]
 IMPURE = {

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+import chat_events
 import room as room_module
+from chat_events import ChatEvent
 from cookies import Cookies
 from delivery import Delivery, Lost, OrderedReceiver
 from member import Place
@@ -20,7 +22,7 @@ from protocol import EventKind, Message, MessageKind
 from relay import Relay
 from room import ChatRoom, RoomSettings
 from roster import Roster
-from session import ChatEvent, ChatSession, State
+from session import ChatSession, State
 from tests.simulated_network import Faults, Partition, SimulatedNetwork, User
 
 # --- one mishap at a time --------------------------------------------------------------------
@@ -489,14 +491,14 @@ def _shows_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
             shown["text"] += "!"
         return shown
 
-    monkeypatch.setattr(ChatSession, "_show", _after(ChatSession._show, change))
+    monkeypatch.setattr(chat_events, "of_room", _after(chat_events.of_room, change))
 
 
 def _shows_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def change(shown: ChatEvent) -> ChatEvent:
         return {**shown, "name": "Mallory"}
 
-    monkeypatch.setattr(ChatSession, "_show", _after(ChatSession._show, change))
+    monkeypatch.setattr(chat_events, "of_room", _after(chat_events.of_room, change))
 
 
 def _shows_other_private_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from chat_events import ChatEvent
 from names import UnusableName
 from outbox import PendingFull
 from protocol import ChatError
 from room import RoomSettings
-from session import ChatEvent
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
 from udp_client import JoinFailed, UdpClient, default_name
