@@ -564,6 +564,13 @@ def test_a_killed_owner_leaves_no_namespace_and_no_process_behind() -> None:
 # --- the chats on the wire -------------------------------------------------------------------
 
 
+def all_relayed(wire: Wire, before: dict[str, Tally]) -> bool:
+    """Whether as many UDP packets have come back to the wire as it has let through to b."""
+    counters = wire.counters
+    up, down = (counters[name]["udp"] - before[name] for name in ("up", "down"))
+    return down.sent == up.sent - up.lost
+
+
 @needs_wire
 def test_plain_udp_loses_what_the_wire_loses_and_tcp_does_not() -> None:
     lines = [str(number) for number in range(300)]
@@ -574,7 +581,10 @@ def test_plain_udp_loses_what_the_wire_loses_and_tcp_does_not() -> None:
             tcp_server = stack.enter_context(TcpServer(wire.address("b"), 0))
         plain_hears, tcp_hears = Ear(), Ear()
         with wire.inside("a"):
-            plain = stack.enter_context(PlainUdpClient(plain_server.address, "Anna", plain_hears))
+            plain = PlainUdpClient(
+                plain_server.address, "Anna", plain_hears, heartbeat_seconds=WAIT_SECONDS
+            )
+            stack.enter_context(plain)
             tcp = stack.enter_context(TcpClient(tcp_server.address, "Anna", tcp_hears))
         before = {direction: tallies["udp"] for direction, tallies in wire.counters.items()}
         wire.set(loss=loss)
@@ -583,6 +593,7 @@ def test_plain_udp_loses_what_the_wire_loses_and_tcp_does_not() -> None:
             tcp.say(line)
             if number % 20 == 19:  # no faster than buffers take it
                 wait_for_packets(wire, before["up"].sent + number + 1)
+        wait_until(lambda: all_relayed(wire, before))
         wire.set(loss=0)
         assert tcp.finish()
         assert plain.finish()
