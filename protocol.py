@@ -601,40 +601,20 @@ class Events:
     """What a datagram without an Answer has room for in encoded events."""
 
     def encode(self) -> bytes:
-        return self.encode_slice([event.encode() for event in self.events])
-
-    def encode_slice(self, encoded: Sequence[bytes]) -> bytes:
-        """This packet with events that were encoded before: an event is encoded once."""
-        answer = self.answer
-        flags = (
-            EVENTS_INBOX * self.inbox
-            | EVENTS_ASK * self.ask
-            | EVENTS_ANSWER * (answer is not None)
-            | EVENTS_REPAIR * self.repair
-            | EVENTS_PADDED * self.padded
-        )
-        head = self.LAYOUT.pack(
-            flags,
-            len(encoded),
-            self.ack_delay_ms,
+        return encode_events(
             self.epoch,
             self.timestamp,
             self.oldest,
             self.latest,
             self.first,
+            [event.encode() for event in self.events],
+            self.inbox,
+            self.ask,
+            self.repair,
+            self.ack_delay_ms,
+            self.answer,
+            self.padded,
         )
-        if answer is not None:
-            head += Answer.LAYOUT.pack(
-                answer.echo,
-                answer.received,
-                answer.appended,
-                answer.inbox_latest,
-                answer.sent_count,
-            )
-        body = head + b"".join(encoded)
-        if self.padded:
-            body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
-        return _seal(PacketType.EVENTS, body)
 
     @classmethod
     def parse(cls, parser: _Parser) -> Events:
@@ -663,6 +643,45 @@ class Events:
             answer,
             bool(flags & EVENTS_PADDED),
         )
+
+
+def encode_events(
+    epoch: int,
+    timestamp: int,
+    oldest: int,
+    latest: int,
+    first: int,
+    encoded: Sequence[bytes],
+    inbox: bool = False,
+    ask: bool = False,
+    repair: bool = False,
+    ack_delay_ms: int = 0,
+    answer: Answer | None = None,
+    padded: bool = False,
+) -> bytes:
+    """The bytes of an `Events` that nobody needs as an object, of events encoded before."""
+    flags = (
+        EVENTS_INBOX * inbox
+        | EVENTS_ASK * ask
+        | EVENTS_ANSWER * (answer is not None)
+        | EVENTS_REPAIR * repair
+        | EVENTS_PADDED * padded
+    )
+    head = Events.LAYOUT.pack(
+        flags, len(encoded), ack_delay_ms, epoch, timestamp, oldest, latest, first
+    )
+    if answer is not None:
+        head += Answer.LAYOUT.pack(
+            answer.echo,
+            answer.received,
+            answer.appended,
+            answer.inbox_latest,
+            answer.sent_count,
+        )
+    body = head + b"".join(encoded)
+    if padded:
+        body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
+    return _seal(PacketType.EVENTS, body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from delivery import COPY_SPACING_SECONDS, RTO_MIN_SECONDS, EventLog
 from member import Member, MemberTimers, Place
-from protocol import Address, Answer, Events
+from protocol import Address, Answer, Events, encode_events
 
 ACK_DELAY_MIN_SECONDS = 0.005
 ACK_DELAY_PER_MEMBER_SECONDS = 0.001
@@ -308,13 +308,13 @@ class Relay:
         """
         encoded = log.slice(first, log.latest, Events.ROOM_BYTES)
         after = first + len(encoded)
-        events = Events(
+        datagram = encode_events(
             log.epoch,
             int(now * 1e6),
             log.oldest,
             log.latest,
             first,
-            (),
+            encoded,
             inbox,
             ask,
             repair,
@@ -322,4 +322,4 @@ class Relay:
             answer,
             pad and after <= log.latest,
         )
-        return events.encode_slice(encoded), after
+        return datagram, after

@@ -194,9 +194,11 @@ class ChatRoom:
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
         self._now = now
-        overdue = now - min(self.next_timeout() or now, now)
-        if overdue > STALL_SECONDS:
-            self._forgive_stall(overdue)
+        due_at = self.next_timeout()
+        if due_at is None or due_at > now:
+            return
+        if now - due_at > STALL_SECONDS:
+            self._forgive_stall(now - due_at)
         self._relay.handle_timeout(now)
         for member in self._timers.take_due(now):
             self._on_member_timer(member, now)

@@ -47,6 +47,7 @@ from protocol import (
     UnsupportedVersion,
     Welcome,
     decode,
+    encode_events,
     sender_and_timestamp,
 )
 
@@ -463,7 +464,7 @@ def test_text_that_is_not_utf_8_is_refused(name: str, text: bytes, bad: bytes) -
 
 
 def events_with(encoded: bytes) -> bytes:
-    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_slice([encoded])
+    return encode_events(EPOCH, SERVER_TIME, 1, 1, 1, [encoded])
 
 
 def say_with(encoded: bytes) -> bytes:
@@ -715,7 +716,7 @@ def test_the_longest_message_fits_a_datagram() -> None:
 
 
 def test_the_room_for_events_and_messages_fills_a_datagram() -> None:
-    assert len(Events(EPOCH, 0, 1, 1, 1).encode_slice([bytes(Events.ROOM_BYTES)])) == 1200
+    assert len(encode_events(EPOCH, 0, 1, 1, 1, [bytes(Events.ROOM_BYTES)])) == 1200
     empty_bytes = len(SMALLEST_SAY.messages[0].encode())
     assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.ROOM_BYTES == 1200
 
