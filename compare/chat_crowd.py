@@ -46,7 +46,7 @@ from protocol import (
     Welcome,
     decode,
 )
-from session import ChatSession
+from session import HEARTBEAT_SLOTS, ChatSession
 
 _EVENTS_HEAD = Struct("!3xB4xBBHQQ16xQ")
 """Type, flags, count, ack delay, epoch, timestamp, first: the beginning of an EVENTS."""
@@ -71,6 +71,7 @@ class _Lean:
         "inbox_ack",
         "inbox_epoch",
         "inbox_gap_end",
+        "interval_seconds",
         "message_id",
         "room_ack",
         "sent",
@@ -84,6 +85,7 @@ class _Lean:
         self.echo = self.sent = self.message_id = 0
         self.ack_due = self.ask = False
         self.gap_sent_at = self.beat_at = self.echo_at = 0.0
+        self.interval_seconds = 5.0
         self.unanswered: deque[Message] = deque(maxlen=WINDOW_LINES)
 
 
@@ -98,7 +100,7 @@ class ChatCrowd(DatagramCrowd):
         self._acks: list[tuple[float, int]] = []
         self._random = random.Random(1)
         self._beats: list[tuple[float, int]] = []
-        self._heartbeat_seconds = 5.0
+        self._slot_seconds = 0.25
         self._record = Struct(f"!{21 + 6}x2s10s{LINE_BYTES - LINE_HEAD.size}x")
         self._joining: dict[int, Join] = {}
 
@@ -143,7 +145,9 @@ class ChatCrowd(DatagramCrowd):
             lean.epoch, lean.inbox_epoch = packet.epoch, packet.inbox_epoch
             lean.room_ack, lean.inbox_ack = packet.start - 1, packet.inbox_start - 1
             self._ack_delay_seconds = packet.ack_delay_ms / 1000
-            self._heartbeat_seconds = packet.heartbeat_ms / 1000
+            heartbeat_seconds = packet.heartbeat_ms / 1000
+            self._slot_seconds = heartbeat_seconds / HEARTBEAT_SLOTS
+            lean.interval_seconds = heartbeat_seconds * self._random.uniform(0.9, 1.1)
             self._beat_later(member, lean, time.monotonic())
 
     def news(self, read: int) -> int:
@@ -194,6 +198,8 @@ class ChatCrowd(DatagramCrowd):
             return
         self._ack_delay_seconds = packet.ack_delay_ms / 1000
         lean.ask = lean.ask or packet.ask
+        if not lean.ack_due:
+            lean.echo, lean.echo_at = packet.timestamp, time.monotonic()
         after = packet.first + len(packet.events)
         if packet.inbox and packet.epoch == lean.inbox_epoch:
             lean.inbox_gap_end = packet.latest  # a long roster comes in parts: ask for the next
@@ -257,7 +263,7 @@ class ChatCrowd(DatagramCrowd):
             lean = self.lean[member]
             if lean.ack_due and lean.session_id:
                 self._acknowledge(member, lean)
-                lean.beat_at = now + self._heartbeat_seconds
+                lean.beat_at = self._next_beat(lean, now)
         while self._beats and self._beats[0][0] <= now:
             _, member = heapq.heappop(self._beats)
             lean = self.lean[member]
@@ -267,8 +273,22 @@ class ChatCrowd(DatagramCrowd):
             else:
                 heapq.heappush(self._beats, (lean.beat_at, member))
 
+    def disperse(self) -> None:
+        now = time.monotonic()
+        self._beats.clear()
+        for member, lean in enumerate(self.lean):
+            if lean.session_id:
+                ago = self._random.uniform(0, lean.interval_seconds)
+                self._beat_later(member, lean, now - ago)
+
+    def _next_beat(self, lean: _Lean, now: float) -> float:
+        """As `ChatSession` does it: in the slots of the server's clock."""
+        at = now + lean.interval_seconds
+        server_at = lean.echo / 1e6 + at - lean.echo_at
+        return at - server_at % self._slot_seconds
+
     def _beat_later(self, member: int, lean: _Lean, now: float) -> None:
-        lean.beat_at = now + self._heartbeat_seconds
+        lean.beat_at = self._next_beat(lean, now)
         heapq.heappush(self._beats, (lean.beat_at, member))
 
     def next_due(self) -> float:

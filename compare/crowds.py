@@ -110,6 +110,9 @@ class Crowd(Protocol):
     def on_stall(self) -> int:
         """Nothing moves any more: repeats or forgives; deliveries that were given up."""
 
+    def disperse(self) -> None:
+        """Spreads the heartbeats over their interval, as they are after a long silence."""
+
     def close(self) -> None: ...
 
 
@@ -139,6 +142,9 @@ class Sockets:
         self.poll.close()
         for sock in self.sockets:
             sock.close()
+
+    def disperse(self) -> None:
+        """Nothing to do where heartbeats are evenly spread anyway, or where there are none."""
 
     def settle(self, crowd: Crowd) -> None:
         """Waits until nothing new has come for a while, and counts from here."""

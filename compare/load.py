@@ -36,6 +36,9 @@ from compare.experiment import quantile
 STALL_SECONDS = 0.2
 """Without any progress for so long, what is on its way counts as lost, or is repeated."""
 
+SETTLE_SECONDS = 6.0
+"""Before an idle room is measured: more than a heartbeat's interval."""
+
 IDLE_SECONDS_MIN = 10.0
 """Two heartbeats of each member."""
 
@@ -114,16 +117,22 @@ class Driver:
         }
 
     def idle(self, seconds: float) -> dict[str, float]:
-        """Nobody says anything: heartbeats alone."""
+        """Nobody says anything, and has not for a while: heartbeats alone."""
+        self._crowd.disperse()
+        self._listen(SETTLE_SECONDS)
         cpu, begun = self._server.cpu_seconds(), time.monotonic()
-        while time.monotonic() < begun + seconds:
-            self._crowd.take(0.1)
+        self._listen(seconds)
         elapsed = time.monotonic() - begun
         return {
             "server_cpu_share": (self._server.cpu_seconds() - cpu) / elapsed,
             "memory_mb": self._server.memory_bytes() / 1e6,
             "threads": self._server.thread_count(),
         }
+
+    def _listen(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._crowd.take(0.1)
 
     def _speak(self, seconds: float, lines_per_second: float | None) -> None:
         begun = now = time.monotonic()

@@ -35,7 +35,7 @@ from protocol import (
     decode,
 )
 from room import HELD_MAX, REMEMBERED_MAX, ChatRoom, RoomSettings
-from session import GATED_MAX, ChatSession, State
+from session import GATED_MAX, HEARTBEAT_SLOTS, ChatSession, State
 
 SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200
@@ -606,7 +606,8 @@ class SimulatedNetwork:
         assert set(self.traffic - traffic) <= allowed, self.traffic - traffic
         assert self.is_settled()
         members = sum(1 for u in self.users if u.session and u.session.state is State.JOINED)
-        beats = silence_seconds / (0.9 * self.settings.heartbeat_seconds) + 1
+        shortest = (0.9 - 1 / HEARTBEAT_SLOTS) * self.settings.heartbeat_seconds
+        beats = silence_seconds / shortest + 1
         sent = (self.traffic - traffic)["Status"]
         assert sent <= members * beats, f"{sent} heartbeats"
         return took

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ import pytest
 from compare import fan_out
 from compare.experiment import Effort, Figure, Result
 from compare.participants import PROJECT, ExperimentFailed
+from session import HEARTBEAT_SLOTS
+from tests.processes import WAIT_SECONDS
+from udp_server import RoomSettings, UdpServer
 
 LACKING = fan_out.missing()
 pytestmark = pytest.mark.skipif(LACKING is not None, reason=f"the benchmark needs {LACKING}")
 
 if LACKING is None:
     from compare import crowds, load
+    from compare.chat_crowd import ChatCrowd
     from compare.crowds import Sample, line
     from compare.load import Driver
 
@@ -50,8 +56,12 @@ class MadeUpCrowd:
         self._trouble = trouble
         self._waiting: list[tuple[int, int]] = []
         self.window_max = 0
+        self.dispersed = False
 
     def join(self) -> None: ...
+
+    def disperse(self) -> None:
+        self.dispersed = True
 
     def close(self) -> None: ...
 
@@ -149,6 +159,34 @@ def test_a_thousand_join_and_talk() -> None:
     assert measured["lines"] >= 10
     assert (measured["delivered"], measured["missing"], measured["repeated"]) == (1.0, 0, 0)
     assert measured["one_order"]
+
+
+def test_an_idle_room_is_measured_as_after_a_long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "SETTLE_SECONDS", 0.1)
+    crowd = MadeUpCrowd()
+    measured = Driver(crowd, Cpu()).idle(0.1)  # type: ignore[arg-type]
+    assert measured == {"server_cpu_share": 0.0, "memory_mb": 30.0, "threads": 1}
+    assert crowd.dispersed
+
+
+def test_the_crowd_sends_heartbeats_as_clients_do_in_the_slots_of_the_servers_clock() -> None:
+    members, interval_seconds = 40, 1.0
+    settings = RoomSettings(heartbeat_seconds=interval_seconds, timeout_seconds=3.0)
+    with UdpServer("127.0.0.1", 0, settings) as server:
+        crowd = ChatCrowd(server.address, members)
+        with contextlib.closing(crowd):
+            crowd.join()
+            crowd.disperse()
+            beats = [lean.beat_at for lean in crowd.lean]
+            assert max(beats) - min(beats) > 0.6 * interval_seconds
+            for lean in crowd.lean:
+                slots = (lean.echo / 1e6 + lean.beat_at - lean.echo_at) * HEARTBEAT_SLOTS
+                assert slots == pytest.approx(round(slots), abs=0.01)
+            sent = [lean.sent for lean in crowd.lean]
+            until = time.monotonic() + WAIT_SECONDS
+            while not all(a.sent > b for a, b in zip(crowd.lean, sent, strict=True)):
+                assert time.monotonic() < until, "some send no heartbeat"
+                crowd.take(0.1)
 
 
 def test_the_experiment_finds_that_gathering_pays() -> None:
