@@ -14,6 +14,7 @@ import pytest
 from tests.emulator import seen
 from tests.processes import PROJECT, WAIT_SECONDS
 from tests.screen import Screen
+from tests.test_compare_tcp import Ear
 from tests.test_screen import KINDS
 from udp_client import UdpClient
 from udp_server import UdpServer
@@ -49,9 +50,9 @@ def wait_until_all_have_all(server: UdpServer) -> None:
 def test_a_line_arrives_as_typed_though_200_lines_come_meanwhile(
     server: UdpServer, kind: str, columns: int, line: str
 ) -> None:
-    texts: list[str] = []
+    hears = Ear()
     with (
-        UdpClient(server.address, "Boris", lambda e: texts.append(e.get("text", ""))) as boris,
+        UdpClient(server.address, "Boris", hears) as boris,
         person(server, kind, "--name", "Anna", columns=columns) as anna,
     ):
         anna.wait_for("/help")
@@ -80,8 +81,7 @@ def test_a_line_arrives_as_typed_though_200_lines_come_meanwhile(
         anna.type("\r")
         anna.wait_for("Anna: " + edited[:8])
         assert anna.complaints == []
-        assert boris.flush(10.0)
-    assert edited in texts
+        hears.wait_for("chat", name="Anna", text=edited)
 
 
 @each_kind
@@ -133,18 +133,16 @@ def test_seen_stats_and_the_commands_of_the_screen(
 def test_a_pasted_block_of_200_lines_arrives_whole_and_in_order(
     server: UdpServer, kind: str
 ) -> None:
-    texts: list[str] = []
+    hears = Ear()
     with (
-        UdpClient(
-            server.address, "Boris", lambda e: texts.append(e["text"]) if "text" in e else None
-        ),
+        UdpClient(server.address, "Boris", hears),
         person(server, kind, "--name", "Anna") as anna,
     ):
         anna.wait_for("/help")
         anna.paste("".join(f"строка {number}\n" for number in range(200)))
         anna.wait_for("Anna: строка 199")
-        anna.wait_until("all of them", lambda _: len(texts) >= 200)
-    assert texts == [f"строка {number}" for number in range(200)]
+        hears.wait_for("chat", text="строка 199")
+    assert hears.texts() == [f"строка {number}" for number in range(200)]
 
 
 @each_kind
