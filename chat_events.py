@@ -1,4 +1,4 @@
-"""What happened, as programs and people are told it: `ChatEvent`, and how it comes of the logs.
+"""What happened, as programs and people are told it: `ChatEvent`, and how events become one.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """

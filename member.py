@@ -1,6 +1,6 @@
 """A member as the room knows it: its address, its place in each log, its link, its rate, its timer.
 
-State and its smallest rules only; what is done about it, the room decides (room.py).
+State and its smallest rules only; what is done about it, the room and its relay decide.
 """
 
 from __future__ import annotations

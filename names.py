@@ -1,4 +1,4 @@
-"""Which names a room takes, when two are the same, and how a long text is cut.
+"""Which names a room takes, and when two are the same.
 
 A name is what tells people apart, so two that look the same must not both be in, and none may
 move the reader's cursor. The rules are Unicode's (UAX #31 and UTS #39 have the background).
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from protocol import NAME_BYTES_MAX, TEXT_BYTES_MAX, ChatError
+from protocol import NAME_BYTES_MAX, ChatError
 
 NAME_CHARACTERS_MAX = 32
 """A name must be read at a glance."""
@@ -78,23 +78,3 @@ def numbered_name(name: str, number: int) -> str:
     while len(name.encode()) + len(suffix) > NAME_BYTES_MAX:
         name = name[:-1]
     return name + suffix
-
-
-def split_text(text: str, bytes_max: int = TEXT_BYTES_MAX) -> list[str]:
-    """Parts of at most `bytes_max` UTF-8 bytes, cut after white space where there is any.
-
-    The parts joined are the text again. A word longer than a part is cut between characters.
-    """
-    parts = []
-    data = text.encode("utf-8", "replace")
-    while len(data) > bytes_max:
-        cut = bytes_max
-        while data[cut] & 0xC0 == 0x80:  # a continuation byte: not within a character
-            cut -= 1
-        space = max(data.rfind(b" ", 0, cut), data.rfind(b"\t", 0, cut))
-        if space > 0:
-            cut = space + 1
-        parts.append(data[:cut].decode())
-        data = data[cut:]
-    parts.append(data.decode())
-    return parts

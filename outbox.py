@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from delivery import COPY_SPACING_SECONDS, LossEstimate, RttEstimator
-from names import split_text
-from protocol import COUNT_MAX, IN_FLIGHT_MAX, RUN_MAX, ChatError, Message, MessageKind, Say
+from protocol import (
+    COUNT_MAX,
+    IN_FLIGHT_MAX,
+    RUN_MAX,
+    TEXT_BYTES_MAX,
+    ChatError,
+    Message,
+    MessageKind,
+    Say,
+)
 
 NEVER = float("inf")
 
@@ -197,3 +205,23 @@ class Outbox:
             self._rtt.sample(now - pending.sent_at)
         self.note_received(message_id, now)
         return pending.message
+
+
+def split_text(text: str, bytes_max: int = TEXT_BYTES_MAX) -> list[str]:
+    """Parts of at most `bytes_max` UTF-8 bytes, cut after white space where there is any.
+
+    The parts joined are the text again. A word longer than a part is cut between characters.
+    """
+    parts = []
+    data = text.encode("utf-8", "replace")
+    while len(data) > bytes_max:
+        cut = bytes_max
+        while data[cut] & 0xC0 == 0x80:  # a continuation byte: not within a character
+            cut -= 1
+        space = max(data.rfind(b" ", 0, cut), data.rfind(b"\t", 0, cut))
+        if space > 0:
+            cut = space + 1
+        parts.append(data[:cut].decode())
+        data = data[cut:]
+    parts.append(data.decode())
+    return parts

@@ -608,12 +608,12 @@ class Events:
             self.latest,
             self.first,
             [event.encode() for event in self.events],
-            self.inbox,
-            self.ask,
-            self.repair,
-            self.ack_delay_ms,
-            self.answer,
-            self.padded,
+            inbox=self.inbox,
+            ask=self.ask,
+            repair=self.repair,
+            ack_delay_ms=self.ack_delay_ms,
+            answer=self.answer,
+            padded=self.padded,
         )
 
     @classmethod
@@ -652,6 +652,7 @@ def encode_events(
     latest: int,
     first: int,
     encoded: Sequence[bytes],
+    *,
     inbox: bool = False,
     ask: bool = False,
     repair: bool = False,

@@ -315,11 +315,11 @@ class Relay:
             log.latest,
             first,
             encoded,
-            inbox,
-            ask,
-            repair,
-            self.ack_delay_ms(),
-            answer,
-            pad and after <= log.latest,
+            inbox=inbox,
+            ask=ask,
+            repair=repair,
+            ack_delay_ms=self.ack_delay_ms(),
+            answer=answer,
+            padded=pad and after <= log.latest,
         )
         return datagram, after

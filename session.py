@@ -155,6 +155,7 @@ class ChatSession:
         self._gap_tries = 0
         self._heartbeat_seconds = 0.0
         self._slot_seconds = 0.0
+        self._early_seconds = 0.0
         self._ask_at = NEVER
         self._ask_tries = 0
         self._asked_since = NEVER
@@ -657,9 +658,19 @@ class ChatSession:
     def _heartbeat_at(self) -> float:
         if self._asked_since != NEVER:
             return NEVER
-        at = min(self._heard_at, self._status_at) + self._heartbeat_seconds
+        at = self._heartbeat_due_at()
+        return at - self._early(at)
+
+    def _heartbeat_due_at(self) -> float:
+        """When a heartbeat is due, were it not for the slots. What the last one came too early is
+        made up for: else all intervals would be whole slots, and clients stay together for ever."""
+        heard_at = min(self._heard_at, self._status_at)
+        return heard_at + self._heartbeat_seconds + self._early_seconds
+
+    def _early(self, at: float) -> float:
+        """How long before `at` the last slot begins, on the server's clock."""
         server_at = self._newest_echo / 1e6 + at - self._newest_echo_at
-        return at - server_at % self._slot_seconds
+        return server_at % self._slot_seconds
 
     def _on_joined_timers(self) -> None:
         now = self._now
@@ -680,7 +691,10 @@ class ChatSession:
             wait = min(self.rtt.backed_off(self._gap_tries), GAP_RETRY_MAX_SECONDS)
             self._gap_at = now + wait * self._jitter()
             self._gap_tries += 1
-        if self._heartbeat_at() <= now or self._ask_at <= now:
+        if self._heartbeat_at() <= now:
+            self._early_seconds = self._early(self._heartbeat_due_at())
+            self._ask()
+        elif self._ask_at <= now:
             self._ask()
         if self._ack_at <= now:
             self._send_status()

@@ -63,6 +63,7 @@ class _Lean:
         "ack_due",
         "ask",
         "beat_at",
+        "early_seconds",
         "echo",
         "echo_at",
         "epoch",
@@ -73,6 +74,7 @@ class _Lean:
         "inbox_gap_end",
         "interval_seconds",
         "message_id",
+        "next_early_seconds",
         "room_ack",
         "sent",
         "session_id",
@@ -86,6 +88,7 @@ class _Lean:
         self.ack_due = self.ask = False
         self.gap_sent_at = self.beat_at = self.echo_at = 0.0
         self.interval_seconds = 5.0
+        self.early_seconds = self.next_early_seconds = 0.0
         self.unanswered: deque[Message] = deque(maxlen=WINDOW_LINES)
 
 
@@ -100,7 +103,7 @@ class ChatCrowd(DatagramCrowd):
         self._acks: list[tuple[float, int]] = []
         self._random = random.Random(1)
         self._beats: list[tuple[float, int]] = []
-        self._slot_seconds = 0.25
+        self._slot_seconds = 5.0 / HEARTBEAT_SLOTS
         self._record = Struct(f"!{21 + 6}x2s10s{LINE_BYTES - LINE_HEAD.size}x")
         self._joining: dict[int, Join] = {}
 
@@ -145,7 +148,7 @@ class ChatCrowd(DatagramCrowd):
             lean.epoch, lean.inbox_epoch = packet.epoch, packet.inbox_epoch
             lean.room_ack, lean.inbox_ack = packet.start - 1, packet.inbox_start - 1
             self._ack_delay_seconds = packet.ack_delay_ms / 1000
-            heartbeat_seconds = packet.heartbeat_ms / 1000
+            heartbeat_seconds = max(0.1, packet.heartbeat_ms / 1000)
             self._slot_seconds = heartbeat_seconds / HEARTBEAT_SLOTS
             lean.interval_seconds = heartbeat_seconds * self._random.uniform(0.9, 1.1)
             self._beat_later(member, lean, time.monotonic())
@@ -263,12 +266,13 @@ class ChatCrowd(DatagramCrowd):
             lean = self.lean[member]
             if lean.ack_due and lean.session_id:
                 self._acknowledge(member, lean)
-                lean.beat_at = self._next_beat(lean, now)
+                self._plan_beat(lean, min(now, lean.echo_at))
         while self._beats and self._beats[0][0] <= now:
             _, member = heapq.heappop(self._beats)
             lean = self.lean[member]
             if lean.beat_at <= now:
                 self._acknowledge(member, lean, ask=True)
+                lean.early_seconds = lean.next_early_seconds
                 self._beat_later(member, lean, now)
             else:
                 heapq.heappush(self._beats, (lean.beat_at, member))
@@ -281,14 +285,15 @@ class ChatCrowd(DatagramCrowd):
                 ago = self._random.uniform(0, lean.interval_seconds)
                 self._beat_later(member, lean, now - ago)
 
-    def _next_beat(self, lean: _Lean, now: float) -> float:
+    def _plan_beat(self, lean: _Lean, heard_at: float) -> None:
         """As `ChatSession` does it: in the slots of the server's clock."""
-        at = now + lean.interval_seconds
+        at = heard_at + lean.interval_seconds + lean.early_seconds
         server_at = lean.echo / 1e6 + at - lean.echo_at
-        return at - server_at % self._slot_seconds
+        lean.next_early_seconds = server_at % self._slot_seconds
+        lean.beat_at = at - lean.next_early_seconds
 
-    def _beat_later(self, member: int, lean: _Lean, now: float) -> None:
-        lean.beat_at = self._next_beat(lean, now)
+    def _beat_later(self, member: int, lean: _Lean, heard_at: float) -> None:
+        self._plan_beat(lean, heard_at)
         heapq.heappush(self._beats, (lean.beat_at, member))
 
     def next_due(self) -> float:

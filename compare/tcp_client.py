@@ -152,7 +152,8 @@ class TcpClient:
             if self._leave(LEAVE_SECONDS):
                 sock.settimeout(LEAVE_SECONDS)
             else:
-                sock.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # it has been shut down from outside
+                    sock.shutdown(socket.SHUT_RDWR)
             return
         with self._closing:
             if self._leave(LEAVE_SECONDS):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from names import NAME_CHARACTERS_MAX, UnusableName, check_name, name_key, numbered_name, split_text
+from names import NAME_CHARACTERS_MAX, UnusableName, check_name, name_key, numbered_name
+from outbox import split_text
 from protocol import NAME_BYTES_MAX
 
 CHARACTERS = st.one_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -49,7 +50,9 @@ def test_an_idle_client_asks_once_a_heartbeat_and_is_content_with_an_answer() ->
             bench.receive(bench.answer(bench.newest(Status).timestamp))
     waits = [b - a for a, b in pairwise(times)]
     assert len(waits) in (5, 6)
-    assert all(0.85 * 5.0 - 0.1 <= wait <= 1.1 * 5.0 + 0.1 for wait in waits)
+    slot_seconds = 5.0 / HEARTBEAT_SLOTS
+    longest = 1.1 * 5.0 + slot_seconds
+    assert all(0.9 * 5.0 - slot_seconds - 0.1 <= wait <= longest + 0.1 for wait in waits)
     assert bench.shown("reconnecting") == []
 
 
@@ -79,6 +82,28 @@ def test_heartbeats_come_at_the_same_moments_of_the_servers_clock(
     assert 4.0 < first - began_at < 5.5
     slots = (first + offset_seconds) * HEARTBEAT_SLOTS / 5.0
     assert slots == pytest.approx(round(slots), abs=1e-3)
+
+
+def test_a_line_for_all_does_not_bind_their_heartbeats_together_for_ever() -> None:
+    sessions, interval_seconds = 60, 5.0
+    by_slot: Counter[int] = Counter()
+    for seed in range(sessions):
+        bench = SessionBench(seed=seed)
+        bench.enter()
+        bench.chat("a line for all")
+        bench.receive(bench.slice(2))
+        began_at = bench.now
+        while bench.now < began_at + 60.0:
+            at = bench.session.next_timeout()
+            assert at is not None
+            for asked_at in _asked(bench.advance(at - bench.now)):
+                bench.receive(bench.answer(bench.newest(Status).timestamp))
+                slots = asked_at * HEARTBEAT_SLOTS / interval_seconds
+                assert slots == pytest.approx(round(slots), abs=1e-3)
+                if 30.0 < asked_at - began_at <= 60.0:
+                    by_slot[round(slots)] += 1
+    assert sum(by_slot.values()) == pytest.approx(sessions * 30.0 / interval_seconds, rel=0.1)
+    assert max(by_slot.values()) < 0.25 * sessions
 
 
 def test_a_heartbeat_of_zero_does_not_make_a_client_spin() -> None:
