@@ -8,10 +8,11 @@ INSTALLED := $(VENV)/installed
 .PHONY: test lint coverage check pyz clean
 
 # Under coverage, so that `make check` need not run them a second time. Many tests mostly wait, so
-# each core works on a file of its own.
+# three files at a time; then, one by one, those whose findings rest on when things happen.
 test: $(INSTALLED)
 	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run -m pytest -n auto --dist loadfile
+	$(PYTHON) -m coverage run -m pytest -n 3 --dist loadfile -m "not alone"
+	$(PYTHON) -m coverage run -m pytest -m alone
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff format --check .

@@ -12,10 +12,6 @@ PROMPT = ">"
 
 HISTORY_ROWS = 20_000
 
-PROMPT = ">"
-
-HISTORY_ROWS = 20_000
-
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 HOME, END, DELETE, BACKSPACE = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
 PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"

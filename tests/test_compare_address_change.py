@@ -89,6 +89,7 @@ def test_its_words_follow_its_figures(
     assert nobody in meaning
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
 def test_only_this_chat_survives_and_who_talks_is_back_before_who_listens() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)

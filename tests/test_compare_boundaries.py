@@ -103,6 +103,7 @@ def test_the_sentences_follow_the_figures() -> None:
     assert "in the worst case 2 of three" in english[2]
 
 
+@pytest.mark.alone
 def test_a_stream_has_no_boundaries_datagrams_have_and_frames_make_them() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
 

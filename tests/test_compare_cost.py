@@ -107,6 +107,7 @@ def test_that_this_chat_takes_more_bytes_is_said_only_where_it_does() -> None:
         assert words not in explain(made_up(chat_bytes=150.0))[2]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
 def test_plain_udp_takes_least_and_reliability_costs_packets() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)

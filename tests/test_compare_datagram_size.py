@@ -69,6 +69,7 @@ def test_a_refusal_is_said_only_where_there_was_one() -> None:
         assert "EMSGSIZE" not in words.explain(made_up(refuses=False))[0]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
 def test_the_more_fragments_a_datagram_has_the_less_often_it_arrives() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)

@@ -189,6 +189,7 @@ def test_the_crowd_sends_heartbeats_as_clients_do_in_the_slots_of_the_servers_cl
                 crowd.take(0.1)
 
 
+@pytest.mark.alone
 def test_the_experiment_finds_that_gathering_pays() -> None:
     result = fan_out.EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     for members in result.conditions("deliveries"):

@@ -62,6 +62,7 @@ def test_the_sentences_have_the_figures_of_the_worst_link() -> None:
     assert "TCP did not show 99 of 100" in EXPERIMENT.words["en"].explain(made_up(9, NEVER, 6))[0]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
 def test_repair_beats_retransmission_and_plain_udp_loses_what_the_wire_loses() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda _: None)

@@ -92,6 +92,7 @@ def test_every_condition_can_be_explained_and_named(condition: str) -> None:
         assert condition in words.names
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
 def test_only_plain_udp_shows_what_the_wire_did() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)

@@ -83,6 +83,7 @@ def test_its_words_follow_its_figures(
     assert "TCP" in explain(whole)[2]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
 def test_a_short_cut_tcp_survives_and_a_restart_only_this_chat() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)

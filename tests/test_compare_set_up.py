@@ -71,6 +71,7 @@ def test_who_finds_a_late_server_is_said_by_the_figures() -> None:
     assert "дожидаются простой UDP и этот чат:" in russian(made_up(late=both))[2]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
 def test_plain_udp_is_in_first_tcp_is_told_first_and_the_chat_finds_a_late_server() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)

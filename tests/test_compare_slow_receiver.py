@@ -109,6 +109,7 @@ def test_its_words_follow_its_figures(
     assert dropped in meaning
 
 
+@pytest.mark.alone
 def test_a_short_stop_costs_plain_udp_lines_and_neither_tcp_nor_this_chat() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     (stop,) = found.conditions("delivered")
