@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from compare import fan_out
 from compare.experiment import Effort, Figure, Result
 from compare.participants import PROJECT, ExperimentFailed
-from session import HEARTBEAT_SLOTS
+from session import HEARTBEAT_SLOTS, ChatSession
 from tests.processes import WAIT_SECONDS
 from udp_server import RoomSettings, UdpServer
 
@@ -169,7 +170,22 @@ def test_an_idle_room_is_measured_as_after_a_long_silence(monkeypatch: pytest.Mo
     assert crowd.dispersed
 
 
-def test_the_crowd_sends_heartbeats_as_clients_do_in_the_slots_of_the_servers_clock() -> None:
+def test_the_crowd_plans_heartbeats_as_a_client_does() -> None:
+    chance = random.Random(1)
+    with contextlib.closing(ChatCrowd(("127.0.0.1", 9), 1)) as crowd:
+        for _ in range(100):
+            session, lean = ChatSession(("127.0.0.1", 9), "Anna", chance), crowd.lean[0]
+            heard_at = session._heard_at = session._status_at = chance.uniform(1e3, 1e6)
+            lean.echo = session._newest_echo = chance.getrandbits(40)
+            lean.echo_at = session._newest_echo_at = heard_at - chance.uniform(0, 5)
+            lean.interval_seconds = session._heartbeat_seconds = chance.uniform(4.5, 5.5)
+            lean.early_seconds = session._early_seconds = chance.uniform(0, 0.25)
+            session._slot_seconds = 5.0 / HEARTBEAT_SLOTS
+            crowd._plan_beat(lean, heard_at)
+            assert lean.beat_at == session._heartbeat_at()
+
+
+def test_the_crowd_sends_heartbeats_in_the_slots_of_the_servers_clock() -> None:
     members, interval_seconds = 40, 1.0
     settings = RoomSettings(heartbeat_seconds=interval_seconds, timeout_seconds=3.0)
     with UdpServer("127.0.0.1", 0, settings) as server:

@@ -16,9 +16,10 @@ from tests.simulate import Evening, run_seed, run_seeds
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("first", range(0, 300, 50))
+@pytest.mark.parametrize("first", range(0, 120, 20))
 def test_random_evenings_keep_every_promise(first: int) -> None:
-    for seed, _, failure in run_seeds(first, 50, jobs=1):
+    """A few; .ci/run has some more, without coverage."""
+    for seed, _, failure in run_seeds(first, 20, jobs=1):
         replay = f"python3 -m tests.simulate --seeds 1 --first {seed}"
         assert not failure, f"seed {seed} failed; replay it: {replay}\n{failure}"
 
