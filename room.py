@@ -567,7 +567,7 @@ class ChatRoom:
         for member in self.members.values():
             member.heard_at = min(member.heard_at + seconds, self._now)
             if member.probe_at != float("inf"):
-                member.probe_started_at += seconds
+                member.probe_started_at = min(member.probe_started_at + seconds, self._now)
 
     # --- small things ------------------------------------------------------------------------
 

@@ -397,6 +397,20 @@ def test_a_probe_survives_a_stall() -> None:
     assert bench.names() == [], "but it had its time"
 
 
+def test_a_probe_begun_right_after_a_stall_ends_with_the_first_answer() -> None:
+    bench = RoomBench()
+    holder, other = bench.join("Anna"), bench.peer("Anna")
+    other.challenge()
+    bench.now += 5.0
+    other.send(other.join_packet())  # it was waiting in the socket
+    assert bench.room.counters["stalls"] == 1
+    bench.now += 0.1
+    holder.status()
+    probes = of_type(Events, holder.got(bench.advance(2.0)))
+    assert [packet for packet in probes if packet.ask] == []
+    assert bench.names() == ["Anna"]
+
+
 # --- a new address ---------------------------------------------------------------------------
 
 
