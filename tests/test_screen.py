@@ -197,8 +197,8 @@ def test_a_line_outlives_a_resized_window(kind: str) -> None:
         demo.type("\r")
         assert demo.line(0) == line
         shown = numbers_shown(demo, "talk")
-    # prompt_toolkit is told of a new size after it may have drawn with the old one. On a busy machine
-    # one of two hundred lines was seen to be drawn over.
+    # prompt_toolkit is told of a new size after it may have drawn with the old one. On a busy
+    # machine one of two hundred lines was seen to be drawn over.
     overdrawn_max = 4 if kind == "prompt_toolkit" else 0
     assert shown == sorted(set(shown) & set(range(200)))
     assert 200 - len(shown) <= overdrawn_max
