@@ -6,6 +6,7 @@ ends in _one, _few or _many is one form of a counted sentence; `sentence` choose
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from string import Formatter
 
@@ -214,3 +215,12 @@ def sentence_parts(language: str, key: str, **values: object) -> list[tuple[str,
         if field:
             parts.append((field, str(values[field])))
     return parts
+
+
+def locale_language() -> str:
+    """The language of who runs this, as the environment says; English if it is not spoken here."""
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(variable)
+        if value:
+            return "ru" if value.startswith("ru") else "en"
+    return "en"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import os
 import signal
 import sys
 import time
@@ -19,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from catalogue import LANGUAGES, sentence
+from catalogue import LANGUAGES, locale_language, sentence
 from chat_events import ChatEvent
 from conversation import Conversation
 from discovery import DISCOVERY_PORT, Room, find_rooms
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print each event as one JSON object a line"
     )
     parser.add_argument(
-        "--lang", choices=LANGUAGES, default=_locale_language(), help="default: by the locale"
+        "--lang", choices=LANGUAGES, default=locale_language(), help="default: by the locale"
     )
     parser.add_argument("--timestamps", action="store_true", help="show when each line was said")
     parser.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR)")
@@ -127,14 +126,6 @@ def _room_name(text: str) -> str:
     from udp_server import room_name  # only who opens a room needs the server
 
     return room_name(text)
-
-
-def _locale_language() -> str:
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(variable)
-        if value:
-            return "ru" if value.startswith("ru") else "en"
-    return "en"
 
 
 # --- finding a room --------------------------------------------------------------------------

@@ -165,8 +165,8 @@ else:
             self._modes.append((handle, mode.value))
 
         def read(self, timeout_seconds: float | None) -> bytes:
-            data = sys.stdin.buffer.raw.read(READ_BYTES_MAX)  # type: ignore[union-attr]
-            # (BinaryIO does not say that a console's buffer has a raw stream; it has.)
+            buffer: Any = sys.stdin.buffer  # a BufferedReader: its type does not say so
+            data = buffer.raw.read(READ_BYTES_MAX)
             if not data:
                 raise EOFError
             return bytes(data)

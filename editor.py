@@ -412,11 +412,12 @@ class LineEditor:
 
 
 def _word_left(text: str, cursor: int) -> int:
-    return re.search(r"\S*\s*\Z", text[:cursor]).start()  # type: ignore[union-attr]  # it matches
+    return max((word.start() for word in re.finditer(r"\S+", text[:cursor])), default=0)
 
 
 def _word_right(text: str, cursor: int) -> int:
-    return re.compile(r"\s*\S*").match(text, cursor).end()  # type: ignore[union-attr]  # as above
+    ends = (word.end() for word in re.finditer(r"\S+", text))
+    return min((end for end in ends if end > cursor), default=len(text))
 
 
 _Motion = Callable[[str, int], int]

@@ -25,4 +25,4 @@ def discard_output() -> None:
 
     Without it, Python would fail once more when it flushes stdout at the end.
     """
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open until the end)
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open to the end

@@ -28,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from catalogue import LANGUAGES, locale_language
 from compare import page, report
 from compare.experiment import Effort, Experiment, Result, amount
 from compare.report import Outcome, Report
@@ -312,7 +313,7 @@ def _parser(known: Mapping[str, Experiment]) -> argparse.ArgumentParser:
         "--seed", type=int, default=1, help="what the wire's chance starts from (default: 1)"
     )
     parser.add_argument(
-        "--lang", choices=("en", "ru"), default=_locale_language(), help="default: by the locale"
+        "--lang", choices=LANGUAGES, default=locale_language(), help="default: by the locale"
     )
     parser.add_argument(
         "--output",
@@ -329,14 +330,6 @@ def _parser(known: Mapping[str, Experiment]) -> argparse.ArgumentParser:
         " --output, perhaps in another --lang",
     )
     return parser
-
-
-def _locale_language() -> str:
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(variable)
-        if value:
-            return "ru" if value.startswith("ru") else "en"
-    return "en"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

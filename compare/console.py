@@ -12,6 +12,7 @@ import _thread
 import argparse
 import contextlib
 import getpass
+import importlib
 import json
 import logging
 import math
@@ -318,7 +319,7 @@ class _Console:
 def _typed_lines() -> Iterator[str]:
     """Lines of a person at a terminal, editable where the platform has readline."""
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  (its import gives input() editing and history)
+        importlib.import_module("readline")  # which gives input() editing and history
     while True:
         try:
             yield input()

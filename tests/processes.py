@@ -177,7 +177,7 @@ class Server(Program):
         super().__init__("udp_server.py", "--host", "127.0.0.1", "--port", str(port), *arguments)
         try:
             line = self.wait_line("^listening on ")
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process stays behind
             self.__exit__()
             raise
         self.port = int(line.rpartition(":")[2])
@@ -192,7 +192,7 @@ class Client(Program):
         if joined:
             try:
                 self.wait_event("joined")
-            except BaseException:
+            except BaseException:  # as above
                 self.__exit__()
                 raise
 

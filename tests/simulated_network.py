@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -141,7 +141,7 @@ class SimulatedNetwork:
         """Called with a user after each step of its client, for measurements."""
         self._order = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._burst_until: Counter[tuple[int, bool]] = Counter()
+        self._burst_until: defaultdict[tuple[int, bool], float] = defaultdict(float)
         self._server_waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._server_wake_at = float("inf")
         self._server_frozen_until = 0.0
@@ -271,7 +271,7 @@ class SimulatedNetwork:
         if self._burst_until[link, up] > self.now:
             return
         if faults.burst_loss and chance() < faults.burst_loss:
-            self._burst_until[link, up] = self.now + chance() * faults.burst_seconds  # type: ignore[assignment]
+            self._burst_until[link, up] = self.now + chance() * faults.burst_seconds
             return
         if chance() < (faults.loss_up if up else faults.loss_down):
             return

@@ -204,7 +204,7 @@ def test_joining_fails_where_no_host_is(host: str) -> None:
     assert failed.value.reason == "unknown_host"
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no dual-stack IPv6")
 def test_a_room_can_be_on_ipv6() -> None:
     hears = Ear()
     with (

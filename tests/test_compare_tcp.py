@@ -187,7 +187,7 @@ def test_a_line_too_long_is_not_sent_and_the_longest_arrives(server: TcpServer) 
     assert hears.texts() == ["x" * TEXT_BYTES_MAX]
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no dual-stack IPv6")
 @pytest.mark.parametrize(
     ("host", "reached_at"), [("::1", "[::1]"), ("", "127.0.0.1"), ("", "[::1]")]
 )
