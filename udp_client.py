@@ -79,7 +79,10 @@ class UdpClient:
         self._closing = threading.Lock()
         self._session: ChatSession | None = None
         self._socket: socket.socket | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads = [
+            threading.Thread(target=self._receive, name="udp-chat receiver", daemon=True),
+            threading.Thread(target=self._write, name="udp-chat writer", daemon=True),
+        ]
         self._stopping = False
         self._sleeps_until = 0.0
         self._joined = False
@@ -128,37 +131,10 @@ class UdpClient:
         """Joins the room; returns once joined, or raises `JoinFailed` and leaves nothing behind."""
         assert self._session is None, "a client joins once"
         try:
-            family, _, _, _, address = _resolve(*self.server)
-        except OSError as error:
-            raise JoinFailed("unknown_host", error.strerror or str(error)) from error
-        except UnicodeError as error:  # what no name server is even asked about
-            raise JoinFailed("unknown_host", "this cannot be the name of a host") from error
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        # Bound to all interfaces and never connected: so it keeps working when the machine
-        # moves to another network, and the server sees the new address.
-        self._socket.bind(("", 0))
-        self._session = ChatSession(address, self._name, random.SystemRandom())
-        self._session.start(time.monotonic())
-        self._threads = [
-            threading.Thread(target=self._receive, name="udp-chat receiver", daemon=True),
-            threading.Thread(target=self._write, name="udp-chat writer", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-        try:
-            with self._stepped:
-                self._stepped.wait_for(
-                    lambda: self._joined or self._refusal or self._stopping,
-                    self._join_timeout_seconds,
-                )
-        except BaseException:  # Ctrl-C too: no thread stays behind
+            self._join()
+        except BaseException:  # Ctrl-C too: no thread and no socket stays behind
             self.close()
             raise
-        if not self._joined:
-            self.close()
-            if self._refusal is not None:
-                raise JoinFailed(self._refusal["reason"], self._refusal["text"])
-            raise JoinFailed("no_answer", f"no answer from {self.server[0]}:{self.server[1]}")
 
     def say(self, text: str) -> None:
         """Says a text to the room, a message a line; raises `PendingFull` if too much waits."""
@@ -242,7 +218,7 @@ class UdpClient:
                 self._stepped.notify_all()
             self._wake_receiver(sock)
             for thread in self._threads:
-                if thread is not threading.current_thread():
+                if thread is not threading.current_thread() and thread.is_alive():
                     thread.join()
             self._send(session.datagrams_to_send())  # LEAVE, if the writer is who calls
             sock.close()
@@ -252,6 +228,33 @@ class UdpClient:
         finally:
             self._closing.release()
         self._dispatch()
+
+    # --- joining -----------------------------------------------------------------------------
+
+    def _join(self) -> None:
+        try:
+            family, _, _, _, address = _resolve(*self.server)
+        except OSError as error:
+            raise JoinFailed("unknown_host", error.strerror or str(error)) from error
+        except UnicodeError as error:  # what no name server is even asked about
+            raise JoinFailed("unknown_host", "this cannot be the name of a host") from error
+        self._session = ChatSession(address, self._name, random.SystemRandom())
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        # Bound to all interfaces and never connected: so it keeps working when the machine
+        # moves to another network, and the server sees the new address.
+        self._socket.bind(("", 0))
+        self._session.start(time.monotonic())
+        for thread in self._threads:
+            thread.start()
+        with self._stepped:
+            self._stepped.wait_for(
+                lambda: self._joined or self._refusal or self._stopping,
+                self._join_timeout_seconds,
+            )
+        if self._refusal is not None:
+            raise JoinFailed(self._refusal["reason"], self._refusal["text"])
+        if not self._joined:
+            raise JoinFailed("no_answer", f"no answer from {self.server[0]}:{self.server[1]}")
 
     # --- the threads -------------------------------------------------------------------------
 

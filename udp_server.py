@@ -99,7 +99,11 @@ class UdpServer:
     def start(self) -> None:
         """Serves in a new thread and returns at once."""
         self._thread = threading.Thread(target=self.serve, name="udp-chat server")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C too: no thread stays behind
+            self.close()
+            raise
 
     def stop(self) -> None:
         """Asks `serve` to say goodbye and return; safe in a signal handler."""
@@ -114,8 +118,9 @@ class UdpServer:
     def close(self) -> None:
         """Says BYE to all members, ends the thread and frees the port."""
         self.stop()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join()
         with self._serving:
             self._socket.close()
             if self._beacon is not None:

@@ -134,7 +134,11 @@ class PlainUdpServer:
     def start(self) -> None:
         """Serves in a new thread and returns at once."""
         self._thread = threading.Thread(target=self.serve, name="plain-udp server")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C too: no thread stays behind
+            self.close()
+            raise
 
     def stop(self) -> None:
         """Asks `serve` to say goodbye and return; safe in a signal handler."""
@@ -144,8 +148,9 @@ class PlainUdpServer:
     def close(self) -> None:
         """Says goodbye to all members, ends the thread and frees the port."""
         self.stop()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join()
         with self._serving:
             self._socket.close()
 
@@ -299,28 +304,10 @@ class PlainUdpClient:
         """Joins the room; returns once joined, or raises `JoinFailed` and leaves nothing behind."""
         assert self._socket is None, "a client joins once"
         try:
-            family, _, _, _, self._address = _resolve(*self.server)
-        except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise JoinFailed("unknown_host", why) from error
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        self._socket.bind(("", 0))
-        self._heard_at = time.monotonic()
-        try:
-            self._threads[0].start()
-            self._send(Message(Kind.HELLO, self.name))
-            self._answered.wait(self._join_timeout_seconds)
-            if self._joined:
-                self._threads[1].start()
-        except OSError as error:
-            self.close()
-            raise JoinFailed("no_answer", error.strerror or str(error)) from error
-        except BaseException:  # Ctrl-C too: no thread stays behind
+            self._join()
+        except BaseException:  # Ctrl-C too: no thread and no socket stays behind
             self.close()
             raise
-        if not self._joined:
-            self.close()
-            raise self._refusal or JoinFailed("no_answer", "nothing came back")
 
     def say(self, text: str) -> None:
         """Sends a text to the room, a datagram a line.
@@ -358,11 +345,32 @@ class PlainUdpClient:
             self._ended.set()
             _wake(sock)
             for thread in self._threads:
-                if thread is not me and thread.ident is not None:  # it has been started
+                if thread is not me and thread.is_alive():
                     thread.join()
             sock.close()
         finally:
             self._closing.release()
+
+    # --- joining -----------------------------------------------------------------------------
+
+    def _join(self) -> None:
+        try:
+            family, _, _, _, self._address = _resolve(*self.server)
+        except (OSError, UnicodeError) as error:
+            text = getattr(error, "strerror", None) or str(error)
+            raise JoinFailed("unknown_host", text) from error
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.bind(("", 0))
+        self._heard_at = time.monotonic()
+        self._threads[0].start()
+        try:
+            self._send(Message(Kind.HELLO, self.name))
+        except OSError as error:
+            raise JoinFailed("no_answer", error.strerror or str(error)) from error
+        self._answered.wait(self._join_timeout_seconds)
+        if not self._joined:
+            raise self._refusal or JoinFailed("no_answer", "nothing came back")
+        self._threads[1].start()
 
     # --- the threads -------------------------------------------------------------------------
 

@@ -96,31 +96,10 @@ class TcpClient:
         """Joins the room; returns once joined, or raises `JoinFailed` and leaves nothing behind."""
         assert self._socket is None, "a client joins once"
         try:
-            sock = socket.create_connection(self.server, self._join_timeout_seconds)
-        except (socket.gaierror, UnicodeError) as error:
-            raise JoinFailed(
-                "unknown_host", getattr(error, "strerror", None) or str(error)
-            ) from error
-        except ConnectionRefusedError as error:
-            raise JoinFailed("connection_refused", error.strerror or str(error)) from error
-        except OSError as error:
-            raise JoinFailed("no_answer", error.strerror or str(error)) from error
-        self._socket = sock
-        try:
-            sock.settimeout(None)
-            prepare(sock, self._keepalive)
-            self._thread.start()
-            self._send(Message(Kind.HELLO, self.name))
-            self._answered.wait(self._join_timeout_seconds)
-        except OSError as error:
-            self.close()
-            raise JoinFailed("no_answer", error.strerror or str(error)) from error
-        except BaseException:  # Ctrl-C too: no thread stays behind
+            self._join()
+        except BaseException:  # Ctrl-C too: no thread and no socket stays behind
             self.close()
             raise
-        if not self._joined:
-            self.close()
-            raise self._refusal or JoinFailed("no_answer", "the server does not say a word")
 
     def say(self, text: str) -> None:
         """Says a text to the room, a message a line. Blocks while the server does not keep up.
@@ -161,9 +140,29 @@ class TcpClient:
             self._gave_up = not self._ended.is_set()
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # wakes whoever blocks in recv or send
-            if self._thread.ident is not None:  # it has been started
+            if self._thread.is_alive():
                 self._thread.join()
             sock.close()
+
+    # --- joining -----------------------------------------------------------------------------
+
+    def _join(self) -> None:
+        try:
+            self._socket = socket.create_connection(self.server, self._join_timeout_seconds)
+            self._socket.settimeout(None)
+            prepare(self._socket, self._keepalive)
+            self._thread.start()
+            self._send(Message(Kind.HELLO, self.name))
+        except (socket.gaierror, UnicodeError) as error:
+            text = getattr(error, "strerror", None) or str(error)
+            raise JoinFailed("unknown_host", text) from error
+        except ConnectionRefusedError as error:
+            raise JoinFailed("connection_refused", error.strerror or str(error)) from error
+        except OSError as error:
+            raise JoinFailed("no_answer", error.strerror or str(error)) from error
+        self._answered.wait(self._join_timeout_seconds)
+        if not self._joined:
+            raise self._refusal or JoinFailed("no_answer", "the server does not say a word")
 
     # --- sending -----------------------------------------------------------------------------
 

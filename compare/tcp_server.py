@@ -236,7 +236,11 @@ class TcpServer:
     def start(self) -> None:
         """Serves in a new thread and returns at once."""
         self._thread = threading.Thread(target=self.serve, name="tcp-chat server")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C too: no thread stays behind
+            self.close()
+            raise
 
     def stop(self) -> None:
         """Asks `serve` to say goodbye and return; safe in a signal handler."""
@@ -247,8 +251,9 @@ class TcpServer:
     def close(self) -> None:
         """Says goodbye to all members, ends all threads and frees the port."""
         self.stop()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join()
         with self._serving:
             for sock in (self._listener, self._wake_receiver, self._wake_sender):
                 sock.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
 import socket
 import threading
 import time
@@ -117,25 +115,6 @@ def test_start_raises_unknown_host(host: str) -> None:
     with pytest.raises(JoinFailed) as failure:
         UdpClient((host, 9091), "Anna").start()
     assert failure.value.reason == "unknown_host"
-
-
-def test_an_interrupted_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind(("127.0.0.1", 0))
-
-            def interrupt() -> None:
-                sock.recvfrom(2000)  # its JOIN: now it is waiting
-                os.kill(os.getpid(), signal.SIGINT)
-
-            thread = threading.Thread(target=interrupt)
-            thread.start()
-            with pytest.raises(KeyboardInterrupt):
-                UdpClient(sock.getsockname(), "Anna", join_timeout_seconds=WAIT_SECONDS).start()
-            thread.join()
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 # --- where servers are -----------------------------------------------------------------------
