@@ -161,7 +161,10 @@ class UdpServer:
                             beacon.handle(key.fileobj, self._offer, now)
         room.close(time.monotonic())
         self._send(room.datagrams_to_send())
-        logger.info("stopped")
+        self._drops_counted_at = float("-inf")
+        self._count_drops(time.monotonic())
+        counted = ", ".join(f"{what} {count}" for what, count in room.counters.most_common())
+        logger.info("stopped; counted: %s", counted or "nothing")
 
     def _offer(self, nonce: int) -> Offer:
         room = self.room
@@ -307,7 +310,8 @@ def _parser() -> argparse.ArgumentParser:
         "--log-level",
         default="warning",
         choices=["debug", "info", "warning", "error"],
-        help="info: who comes and goes; debug: every datagram dropped (default: %(default)s)",
+        help="info: who comes and goes, at the end all counters; debug: every datagram dropped"
+        " (default: %(default)s)",
     )
     return parser
 

@@ -245,6 +245,25 @@ def test_what_the_kernel_dropped_is_counted_and_said_once(
     assert said == ["the receive buffer was full: the kernel dropped datagrams"]
 
 
+def test_the_counters_are_said_at_the_end_with_the_last_that_the_kernel_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "udp_chat.server")
+    monkeypatch.setattr(udp_server, "DROPS_INTERVAL_SECONDS", 1000.0)
+    with UdpServer("127.0.0.1", 0) as server:
+        pass
+    assert caplog.messages[-1] == "stopped; counted: nothing"
+    dropped = iter([3, 7])
+    monkeypatch.setattr(udp_server, "dropped_count", lambda _: next(dropped))
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+        UdpServer("127.0.0.1", 0) as server,
+    ):
+        stranger.sendto(b"x", server.address)
+        eventually(lambda: server.room.counters["dropped by the kernel"] == 3)
+    assert caplog.messages[-1] == "stopped; counted: dropped by the kernel 7, truncated 1"
+
+
 @pytest.mark.parametrize(
     ("granted_bytes", "members_max", "is_said"),
     [(8 * 1024 * 1024, 10_000, False), (425_984, 1000, True), (425_984, 400, False)],
