@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ if LACKING is None:
     from compare.chat_crowd import ChatCrowd
     from compare.crowds import Sample, line
     from compare.load import Driver
+
+
+class Clock:
+    """Stands for the module `time`: an hour passes at once, and never a moment by itself."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    process_time = monotonic
 
 
 class Cpu:
@@ -52,9 +65,11 @@ class MadeUpCrowd:
         self.said_at: list[list[float]] = [[] for _ in range(crowds.SENDERS)]
         self.samples = {member: Sample(self.said_at) for member in range(2)}
         self.counting = True
+        self.clock = Clock()
+        self.losses: list[int] = []  # of each: how many lines had been said
         self._loses = loses
-        self._lost = False
         self._trouble = trouble
+        self._batches = 0
         self._waiting: list[tuple[int, int]] = []
         self.window_max = 0
         self.dispersed = False
@@ -73,9 +88,11 @@ class MadeUpCrowd:
 
     def take(self, timeout_seconds: float) -> int:
         heard, self._waiting = self._waiting, []
-        if self._loses and heard:
-            self._lost = not self._lost  # every other batch loses a line
-            heard = heard[: len(heard) - self._lost]
+        self.clock.now += 0.001 if heard else max(0.001, timeout_seconds)
+        self._batches += bool(heard)
+        if self._loses and heard and self._batches % 2:  # every other batch loses a line
+            self.losses.append(sum(map(len, self.said_at)))
+            heard.pop()
         for member, sample in self.samples.items():
             order = list(reversed(heard)) if self._trouble == "order" and member else heard
             if self._trouble == "repeat" and heard and member:
@@ -92,47 +109,62 @@ class MadeUpCrowd:
         return lost
 
 
-def driver(crowd: MadeUpCrowd) -> Driver:
-    server: Any = Cpu()  # a Server is a process, and this one is none
-    return Driver(crowd, server)
+Drive = Callable[..., "dict[str, float]"]
 
 
-def driven(crowd: MadeUpCrowd, pace: float | None = None, seconds: float = 0.2) -> dict[str, float]:
-    return driver(crowd).run(seconds, pace)
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Callable[[MadeUpCrowd], Driver]:
+    def make(crowd: MadeUpCrowd) -> Driver:
+        server: Any = Cpu()  # a Server is a process, and this one is none
+        monkeypatch.setattr(load, "time", crowd.clock)
+        return Driver(crowd, server)
+
+    return make
 
 
-def test_what_is_delivered_once_and_in_order_is_counted() -> None:
+@pytest.fixture
+def driven(driver: Callable[[MadeUpCrowd], Driver]) -> Drive:
+    def run(crowd: MadeUpCrowd, pace: float | None = None) -> dict[str, float]:
+        return driver(crowd).run(1.0, pace)
+
+    return run
+
+
+def test_what_is_delivered_once_and_in_order_is_counted(driven: Drive) -> None:
     crowd = MadeUpCrowd()
     measured = driven(crowd)
     assert measured["delivered"] == 1.0
     assert measured["lines"] > 0
     assert (measured["missing"], measured["repeated"], measured["one_order"]) == (0, 0, True)
-    assert measured["p50_ms"] == measured["p99_ms"] == pytest.approx(250.0)
+    assert measured["p50_ms"] == pytest.approx(250.0)
+    assert measured["p99_ms"] == pytest.approx(250.0)
     assert measured["memory_mb"] == 30.0
     # The senders' windows are filled, and never more than filled.
     assert crowd.window_max == crowds.SENDERS * crowds.WINDOW_LINES
 
 
-def test_a_pace_is_kept() -> None:
-    measured = driven(MadeUpCrowd(), pace=200.0, seconds=0.5)
-    assert measured["lines"] == pytest.approx(100, abs=15)
+def test_a_pace_is_kept(driven: Drive) -> None:
+    assert driven(MadeUpCrowd(), pace=200.0)["lines"] == pytest.approx(200, abs=1)
 
 
-def test_what_is_lost_is_counted_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "STALL_SECONDS", 0.01)
+def test_what_is_lost_is_counted_and_not_waited_for(driven: Drive) -> None:
     crowd = MadeUpCrowd(loses=True)
-    measured = driven(crowd, pace=100.0, seconds=0.5)
-    assert 0.3 < measured["delivered"] < 0.7
-    assert measured["missing"] == pytest.approx(measured["lines"], abs=4)  # by two members
+    measured = driven(crowd, pace=100.0)
+    warmed_up = sum(map(len, crowd.said_at)) - measured["lines"]
+    lost = sum(said > warmed_up for said in crowd.losses)
+    assert measured["lines"] == pytest.approx(100, abs=1)
+    assert lost == pytest.approx(50, abs=1)
+    assert measured["delivered"] == pytest.approx(1 - lost / measured["lines"])
+    assert measured["missing"] == 2 * lost  # by two members
 
 
-def test_another_order_at_one_member_is_seen() -> None:
+def test_another_order_at_one_member_is_seen(driven: Drive) -> None:
     measured = driven(MadeUpCrowd(trouble="order"))
     assert not measured["one_order"]
     assert measured["repeated"] > 0  # what comes late counts with what comes twice
 
 
-def test_a_line_that_comes_twice_is_seen() -> None:
+def test_a_line_that_comes_twice_is_seen(driven: Drive) -> None:
     measured = driven(MadeUpCrowd(trouble="repeat"))
     assert measured["repeated"] > 0
     assert measured["one_order"]
@@ -156,7 +188,11 @@ def test_all_three_chats_carry_a_small_load_whole() -> None:
         assert measured["delivered"] == 1.0, contender
         assert measured["missing"] == measured["repeated"] == 0, contender
         assert measured["one_order"], contender
-        assert measured["threads"] == (13 if contender is fan_out.TCP else 1)
+        threads = measured["threads"]
+        if contender is fan_out.TCP:  # a writer may be about to end
+            assert threads >= 13
+        else:
+            assert threads == 1
 
 
 def test_a_thousand_join_and_talk() -> None:
@@ -167,10 +203,12 @@ def test_a_thousand_join_and_talk() -> None:
     assert measured["one_order"]
 
 
-def test_an_idle_room_is_measured_as_after_a_long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "SETTLE_SECONDS", 0.1)
+def test_an_idle_room_is_measured_as_after_a_long_silence(
+    driver: Callable[[MadeUpCrowd], Driver],
+) -> None:
     crowd = MadeUpCrowd()
-    measured = driver(crowd).idle(0.1)
+    measured = driver(crowd).idle(10.0)
+    assert crowd.clock.now == pytest.approx(load.SETTLE_SECONDS + 10.0, abs=0.2)
     assert measured == {"server_cpu_share": 0.0, "memory_mb": 30.0, "threads": 1}
     assert crowd.dispersed
 
@@ -192,7 +230,7 @@ def test_the_crowd_plans_heartbeats_as_a_client_does() -> None:
 
 def test_the_crowd_sends_heartbeats_in_the_slots_of_the_servers_clock() -> None:
     members, interval_seconds = 40, 1.0
-    settings = RoomSettings(heartbeat_seconds=interval_seconds, timeout_seconds=3.0)
+    settings = RoomSettings(heartbeat_seconds=interval_seconds, timeout_seconds=10.0)
     with UdpServer("127.0.0.1", 0, settings) as server:
         crowd = ChatCrowd(server.address, members)
         with contextlib.closing(crowd):
