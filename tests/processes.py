@@ -34,6 +34,15 @@ class NeverCame(AssertionError):
     """What a test waits for did not come; says what came instead."""
 
 
+def eventually(what: Callable[[], object]) -> None:
+    """Waits for what no event tells."""
+    until = time.monotonic() + WAIT_SECONDS
+    while not what():
+        if time.monotonic() > until:
+            raise NeverCame("what was waited for")
+        time.sleep(0.005)
+
+
 class Lines:
     """A stream's lines, read by a thread until its end; any thread may wait for one.
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from compare.plain_udp import PlainUdpClient, PlainUdpServer
 from compare.tcp_client import TcpClient
 from compare.tcp_server import TcpServer, TcpSettings
 from compare.wire import End, Wire, WireUnavailable, missing
-from tests.processes import PROJECT, WAIT_SECONDS
+from tests.processes import PROJECT, WAIT_SECONDS, eventually
 from tests.test_compare_tcp import Ear
 
 LACKING = missing()
@@ -272,18 +272,9 @@ def send_numbers(wire: Wire, count: int) -> list[int]:
     return arrived
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Asks again and again; for what tells nobody when it happens."""
-    pause = threading.Event()
-    until = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        pause.wait(0.001)
-
-
 def wait_for_packets(wire: Wire, count: int) -> None:
     """Waits until so many UDP packets have come to the wire at a."""
-    wait_until(lambda: wire.counters["up"]["udp"].sent >= count)
+    eventually(lambda: wire.counters["up"]["udp"].sent >= count)
 
 
 def round_trips(wire: Wire, count: int) -> list[float]:
@@ -413,7 +404,7 @@ def test_a_cut_is_silent_and_a_restored_wire_works_on() -> None:
             wire.cut(direction)
             a.sendto(b"2", there)  # no error: nobody tells
             b.sendto(b"3", back)
-            wait_until(lambda: wire.counters["down"]["udp"].sent > 0)
+            eventually(lambda: wire.counters["down"]["udp"].sent > 0)
             wire.restore()
             a.sendto(b"4", there)
             b.sendto(b"5", back)
@@ -557,7 +548,7 @@ def test_a_killed_owner_leaves_no_namespace_and_no_process_behind() -> None:
         assert is_running(process_id)
         owner.kill()
         owner.wait()
-    wait_until(lambda: not is_running(process_id))
+    eventually(lambda: not is_running(process_id))
     assert users_of(set(namespaces)) == []
 
 
@@ -593,7 +584,7 @@ def test_plain_udp_loses_what_the_wire_loses_and_tcp_does_not() -> None:
             tcp.say(line)
             if number % 20 == 19:  # no faster than buffers take it
                 wait_for_packets(wire, before["up"].sent + number + 1)
-        wait_until(lambda: all_relayed(wire, before))
+        eventually(lambda: all_relayed(wire, before))
         wire.set(loss=0)
         assert tcp.finish()
         assert plain.finish()

@@ -49,7 +49,7 @@ from protocol import (
     Status,
     decode,
 )
-from tests.processes import WAIT_SECONDS
+from tests.processes import WAIT_SECONDS, eventually
 from tests.test_discovery import LOOPBACK, Network, bound_chat, free_port, offered, why_no_network
 from udp_server import UdpServer
 
@@ -248,7 +248,9 @@ def assert_not_said(output: str, language: str, *keys: str) -> None:
 def test_a_server_that_answers_is_well(check: Check, language: str) -> None:
     with UdpServer("127.0.0.1", 0) as server:
         code, output = check(language, server.address, answer_seconds=WAIT_SECONDS)
-        counters = dict(server.room.counters)
+        # One long probe that is answered is enough: the others may still be on their way.
+        counters, sent = server.room.counters, PROBE_COUNT + LONG_PROBE_COUNT
+        eventually(lambda: counters["unknown session"] == sent)
         assert not server.room.members
     address = f"127.0.0.1:{server.address[1]}"
     assert code == 0
@@ -257,7 +259,6 @@ def test_a_server_that_answers_is_well(check: Check, language: str) -> None:
     assert_said(output, language, "long_arrives", size=1200)
     assert_said(output, language, "answered", server=address)
     assert_not_said(output, language, "probes_none", "long_lost", "refused", "silent_here")
-    assert counters["unknown session"] == PROBE_COUNT + LONG_PROBE_COUNT
     assert ("0,0 %" if language == "ru" else "0.0 %") in output
     if sys.platform == "linux":
         holder = CATALOGUES[language]["holder"].partition("{pid}")[0].partition("}")[2]

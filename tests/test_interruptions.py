@@ -22,8 +22,7 @@ from compare.plain_udp import PlainUdpClient, PlainUdpServer
 from compare.tcp_client import TcpClient
 from compare.tcp_server import TcpServer
 from tests.conftest import open_sockets, threads
-from tests.processes import WAIT_SECONDS
-from tests.test_udp_client import eventually
+from tests.processes import WAIT_SECONDS, eventually
 from udp_client import UdpClient
 from udp_server import UdpServer
 

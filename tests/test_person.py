@@ -6,13 +6,12 @@ What the terminal itself can do is tested in test_screen.py; here it has the roo
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.emulator import seen
-from tests.processes import PROJECT, WAIT_SECONDS
+from tests.processes import PROJECT, eventually
 from tests.screen import Screen
 from tests.test_compare_tcp import Ear
 from tests.test_screen import KINDS
@@ -38,10 +37,7 @@ def person(server: UdpServer, kind: str, *arguments: str, columns: int = 100) ->
 
 def wait_until_all_have_all(server: UdpServer) -> None:
     """Waits until every member has acknowledged what is in the room's log."""
-    until = time.monotonic() + WAIT_SECONDS
-    while any(member.room.behind for member in [*server.room.members.values()]):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    eventually(lambda: not any(member.room.behind for member in [*server.room.members.values()]))
 
 
 @each_kind

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from outbox import PendingFull
 from protocol import ChatError
 from room import RoomSettings
 from tests.lossy_proxy import LossyProxy
-from tests.processes import WAIT_SECONDS, silent_server
+from tests.processes import WAIT_SECONDS, eventually, silent_server
 from udp_client import JoinFailed, UdpClient, default_name
 from udp_server import UdpServer
 
@@ -53,14 +53,6 @@ class Recorder:
 
     def kinds(self) -> list[str]:
         return [event["event"] for event in self.events]
-
-
-def eventually(what: Callable[[], object]) -> None:
-    """Waits for what no event tells."""
-    until = time.monotonic() + WAIT_SECONDS
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 # --- joining ---------------------------------------------------------------------------------

@@ -8,8 +8,7 @@ import signal
 import socket
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,17 +19,9 @@ from datagrams import SendError
 from discovery import DISCOVERY_PORT
 from protocol import Address
 from room import RoomSettings
-from tests.processes import WAIT_SECONDS
+from tests.processes import WAIT_SECONDS, eventually
 from udp_client import UdpClient
 from udp_server import UdpServer, main
-
-
-def eventually(what: Callable[[], object]) -> None:
-    """Waits for what no event tells."""
-    until = time.monotonic() + WAIT_SECONDS
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def port_is_free(port: int) -> bool:
