@@ -6,7 +6,8 @@ Method: three members at one end of a wire with 20 ms each way, the server at th
 loses 0, 1, 2, 5, 10 and 20 % of the packets of each direction, the same ones of the same seed.
 One member says short lines at an even pace; a line's latency is from typing it to its appearing
 at another member. A line that never appears counts as infinitely late. All join while the wire
-is still good, and a first stretch of lines is not counted.
+is still good, and a first stretch of lines is not counted. What has not come for a long time is
+waited for on a good wire again: it is as late as it was, at least, and its share is told.
 
 Expect: plain UDP delivers what two lossy crossings leave, (1 - loss)², at once. TCP delivers all,
 but whatever follows a lost segment waits for its retransmission (head-of-line blocking), and its
@@ -43,8 +44,11 @@ LINES_PER_SECOND = 50
 WARM_UP_LINES = 25
 MEMBERS = 3
 
-PATIENCE_SECONDS = 25.0
-"""How long the last line may take: TCP's timer has doubled a few times by then."""
+PATIENCE_SECONDS, PATIENCE_SECONDS_QUICK = 25.0, 8.0
+"""How long after the last line the loss goes on: TCP's timer has doubled a few times by then."""
+
+HEALED_SECONDS = 60.0
+"""How long what is still missing then may take: up to TCP's next look, on two ways."""
 
 LONELY_SECONDS = 1.5
 """How long plain UDP is waited for: what has not come within its flight never will."""
@@ -54,13 +58,15 @@ SERIES_LOSS = 0.1
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
-Line = tuple[int, float]
-"""A line's number, and its latency in seconds at one receiver."""
+Line = tuple[int, float, bool]
+"""A line's number, its latency in seconds at one receiver, and whether it came only when the loss
+had ended."""
 
 
 def measure(effort: Effort, tell: Tell) -> Result:
     losses = effort.choose(LOSSES, (0.0, 0.2))
     lines = effort.choose(250, 150)
+    patience = effort.choose(PATIENCE_SECONDS, PATIENCE_SECONDS_QUICK)
     seeds = effort.seeds(effort.choose(3, 1))
     runs: dict[tuple[str, float], list[list[Line]]] = {}
     congestion_controls = set()
@@ -71,7 +77,7 @@ def measure(effort: Effort, tell: Tell) -> Result:
             def converse(transport: Transport, loss: float = loss, seed: int = seed) -> list[Line]:
                 with Wire(delay_seconds=DELAY_SECONDS, seed=seed) as wire:
                     congestion_controls.add(wire.congestion_control)
-                    return _converse(transport, wire, loss, lines)
+                    return _converse(transport, wire, loss, lines, patience)
 
             for name, latencies in side_by_side(converse).items():
                 runs.setdefault((name, loss), []).append(latencies)
@@ -80,7 +86,7 @@ def measure(effort: Effort, tell: Tell) -> Result:
     ]
     shown = SERIES_LOSS if SERIES_LOSS in losses else losses[-1]
     series = tuple(
-        Series(t.name, shown, tuple((n, s * 1000) for n, s in runs[t.name, shown][0]))
+        Series(t.name, shown, tuple((n, s * 1000) for n, s, _ in runs[t.name, shown][0]))
         for t in TRANSPORTS
     )
     settings = {
@@ -89,12 +95,15 @@ def measure(effort: Effort, tell: Tell) -> Result:
         "lines_per_second": LINES_PER_SECOND,
         "one_way_delay_ms": DELAY_SECONDS * 1000,
         "members": MEMBERS,
+        "loss_ends_after_seconds": patience,
         "congestion_control": sorted(congestion_controls),
     }
     return Result(tuple(figures), series, settings)
 
 
-def _converse(transport: Transport, wire: Wire, loss: float, lines: int) -> list[Line]:
+def _converse(
+    transport: Transport, wire: Wire, loss: float, lines: int, patience_seconds: float
+) -> list[Line]:
     # TCP's own limit on unacknowledged data would end a connection whose timer has doubled often.
     options = ("--user-timeout", "0") if transport.name == "tcp" else ()
     with Room(transport, MEMBERS, wire, options, options) as room:
@@ -105,24 +114,41 @@ def _converse(transport: Transport, wire: Wire, loss: float, lines: int) -> list
         for number in range(WARM_UP_LINES + lines):
             time.sleep(max(0.0, start + number / LINES_PER_SECOND - time.monotonic()))
             said.append(speaker.say(f"line {number}"))
-        patience = LONELY_SECONDS if transport.name == "plain" else PATIENCE_SECONDS
-        until = time.monotonic() + patience
-        for listener in listeners:
-            listener.wait_count("chat", len(said), until - time.monotonic())
+        repairs = transport.name != "plain"
+        complete = _wait_for_all(room, patience_seconds if repairs else LONELY_SECONDS, len(said))
+        healed_at = time.monotonic()
+        if repairs and not complete:
+            wire.set(loss=0.0)
+            _wait_for_all(room, HEALED_SECONDS, len(said))
         heard = [listener.heard() for listener in listeners]
     return [
-        (number, by_text[f"line {number}"][0] - at if f"line {number}" in by_text else NEVER)
+        (number, came_at - at, NEVER > came_at > healed_at)
         for by_text in heard
         for number, at in enumerate(said)
+        for came_at in by_text.get(f"line {number}", [NEVER])[:1]
         if number >= WARM_UP_LINES
     ]
 
 
+def _wait_for_all(room: Room, seconds: float, lines: int) -> bool:
+    """Whether all listeners have all lines within the time."""
+    until = time.monotonic() + seconds
+    waited = [
+        listener.wait_count("chat", lines, until - time.monotonic())
+        for listener in room.clients[1:]
+    ]
+    return all(waited)
+
+
 def analyse(transport: str, loss: float, runs: Sequence[Sequence[Line]]) -> list[Figure]:
     """The figures of one chat at one loss, a value for each run."""
-    latencies = [[seconds * 1000 for _, seconds in run] for run in runs]
+    latencies = [[seconds * 1000 for _, seconds, _ in run] for run in runs]
     delivered = tuple(sum(ms < NEVER for ms in run) / len(run) * 100 for run in latencies)
-    figures = [Figure(transport, "delivered", loss, delivered)]
+    healed = tuple(sum(healed for *_, healed in run) / len(run) * 100 for run in runs)
+    figures = [
+        Figure(transport, "delivered", loss, delivered),
+        Figure(transport, "healed", loss, healed),
+    ]
     for name, share in SHARES.items():
         values = tuple(quantile(run, share) for run in latencies)
         figures.append(Figure(transport, name, loss, values))
@@ -191,6 +217,7 @@ EXPERIMENT = Experiment(
             question="What does a bad link do to a conversation: which lines arrive, how late?",
             names={
                 "delivered": "delivered, %",
+                "healed": "of these, only when the loss had ended, %",
                 "p50": "median latency, ms",
                 "p90": "p90 latency, ms",
                 "p99": "p99 latency, ms",
@@ -206,6 +233,7 @@ EXPERIMENT = Experiment(
             question="Что делает с разговором плохая линия: какие строки доходят и как поздно?",
             names={
                 "delivered": "доставлено, %",
+                "healed": "из них лишь когда потери кончились, %",
                 "p50": "медиана задержки, мс",
                 "p90": "задержка p90, мс",
                 "p99": "задержка p99, мс",

@@ -5,21 +5,22 @@ from __future__ import annotations
 import pytest
 
 from compare.experiment import NEVER, Effort, Figure, Result
-from compare.loss import EXPERIMENT, LOSSES, analyse
+from compare.loss import EXPERIMENT, LOSSES, Line, analyse
 from compare.wire import missing
 
 LACKING = missing()
 
 
-def figures(runs: list[list[tuple[int, float]]]) -> dict[str, tuple[float, ...]]:
+def figures(runs: list[list[Line]]) -> dict[str, tuple[float, ...]]:
     return {figure.quantity: figure.values for figure in analyse("chat", 0.1, runs)}
 
 
 def test_latencies_become_quantiles_for_each_run() -> None:
-    first = [(number, number / 1000) for number in range(1, 101)]
-    second = [(number, 0.5) for number in range(100)]
+    first = [(number, number / 1000, number > 90) for number in range(1, 101)]
+    second = [(number, 0.5, False) for number in range(100)]
     assert figures([first, second]) == {
         "delivered": (100.0, 100.0),
+        "healed": (10.0, 0.0),
         "p50": (50.0, 500.0),
         "p90": (90.0, 500.0),
         "p99": (99.0, 500.0),
@@ -28,7 +29,7 @@ def test_latencies_become_quantiles_for_each_run() -> None:
 
 
 def test_lost_lines_are_infinitely_late() -> None:
-    lines = [(number, NEVER if number % 4 == 0 else 0.02) for number in range(100)]
+    lines = [(number, NEVER if number % 4 == 0 else 0.02, False) for number in range(100)]
     found = figures([lines])
     assert found["delivered"] == (75.0,)
     assert found["p50"] == (20.0,)
@@ -36,7 +37,9 @@ def test_lost_lines_are_infinitely_late() -> None:
 
 
 def test_every_figure_says_whose_and_when() -> None:
-    assert {(f.transport, f.condition) for f in analyse("tcp", 0.2, [[(0, 0.1)]])} == {("tcp", 0.2)}
+    assert {(f.transport, f.condition) for f in analyse("tcp", 0.2, [[(0, 0.1, False)]])} == {
+        ("tcp", 0.2)
+    }
 
 
 def made_up(chat_ms: float, tcp_ms: float, plain_percent: float) -> Result:
@@ -71,6 +74,7 @@ def test_repair_beats_retransmission_and_plain_udp_loses_what_the_wire_loses() -
     for loss in result.conditions("delivered"):
         assert result.median("tcp", "delivered", loss) == 100
         assert result.median("chat", "delivered", loss) == 100
+        assert result.median("chat", "healed", loss) == 0
     assert result.median("plain", "delivered", 0.0) == 100
     assert result.median("plain", "delivered", worst) == pytest.approx(64, abs=8)
     assert {series.transport for series in result.series} == {"tcp", "plain", "chat"}
