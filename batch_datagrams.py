@@ -22,7 +22,7 @@ from struct import Struct
 from typing import Any
 
 import datagrams
-from datagrams import DATAGRAM_ROOM_BYTES, SendError, send_one, wait_writable
+from datagrams import DATAGRAM_ROOM_BYTES, Patience, SendError, send_one
 from protocol import Address
 
 BATCH_MAX = 1024
@@ -127,6 +127,7 @@ class BatchDatagrams:
         self._laid_out: tuple[Address, ...] = ()
         self._fanout = _Fanout([b""])
         self._can_train = True
+        self._patience = Patience(sock)
         self._prepare_receiving()
 
     def _prepare_receiving(self) -> None:
@@ -181,7 +182,7 @@ class BatchDatagrams:
             return errors
         if len(addresses) == 1:
             for datagram in datagrams:
-                send_one(self._socket, datagram, addresses[0], errors)
+                send_one(self._socket, datagram, addresses[0], self._patience, errors)
             return errors
         if addresses is not self._laid_out:
             self._fanout = _Fanout([self._name_of(address) for address in addresses])
@@ -226,7 +227,7 @@ class BatchDatagrams:
                 if problem.errno == errno.EAGAIN:  # it was waited for: enough
                     errors.append((address, problem))
                 else:  # no train gets through a small MTU, or a tunnel; its datagrams may
-                    send_one(self._socket, datagram, address, errors)
+                    send_one(self._socket, datagram, address, self._patience, errors)
         return errors
 
     def _send_to_all(self, data: bytes) -> list[SendError]:
@@ -250,9 +251,9 @@ class BatchDatagrams:
             if code == errno.EINTR:
                 continue
             if code == errno.EAGAIN and not waited:
-                wait_writable(self._socket)
-                waited = True
-                continue
+                waited = self._patience.wait()
+                if waited:
+                    continue
             # This address is the one that cannot be sent to: the others go on behind it.
             errors.append((self._laid_out[sent], OSError(code, os.strerror(code))))
             sent, waited = sent + 1, False

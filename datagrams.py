@@ -3,7 +3,7 @@
 `open_datagrams` gives a `BatchDatagrams` (batch_datagrams.py) where the system has `sendmmsg` and
 `recvmmsg`, which is Linux, else a `PlainDatagrams` that calls `sendto` and `recvfrom`. Both do the
 same: what cannot be sent to one address does not keep the others waiting, a full send buffer is
-waited for, and errors come back as (address, error).
+waited for, but never for long, and errors come back as (address, error).
 
 Bounded: at most `RECEIVE_MAX` datagrams come in at a time.
 """
@@ -14,6 +14,7 @@ import contextlib
 import selectors
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from struct import Struct
 from typing import Protocol
@@ -29,6 +30,9 @@ DATAGRAM_ROOM_BYTES = 2048
 
 SEND_RETRY_SECONDS = 0.05
 """How long a full send buffer is waited for before a datagram is given up to the repair."""
+
+SEND_WAITS_SECONDS = 0.25
+"""How long such waits may take in each second, together."""
 
 # From linux/sock_diag.h; the last of the nine is the datagrams dropped.
 _SO_MEMINFO = 55
@@ -80,11 +84,28 @@ def dropped_count(sock: socket.socket) -> int | None:
     return dropped
 
 
-def wait_writable(sock: socket.socket) -> None:
-    """Gives a full send buffer a moment. Returns at once where even waiting is not possible."""
-    with contextlib.suppress(OSError), selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_WRITE)
-        selector.select(SEND_RETRY_SECONDS)
+class Patience:
+    """With a full send buffer; bounded, or a link that stands still would hold up the room as
+    often as there are members."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._renewed_at = float("-inf")
+        self._left_seconds = 0.0
+
+    def wait(self) -> bool:
+        """Gives the buffer a moment; false, and at once, if it has had enough of them."""
+        begun_at = time.monotonic()
+        if begun_at > self._renewed_at + 1.0:
+            self._renewed_at, self._left_seconds = begun_at, SEND_WAITS_SECONDS
+        if self._left_seconds <= 0.0:
+            return False
+        # Where even waiting is not possible, the next attempt is at once.
+        with contextlib.suppress(OSError), selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_WRITE)
+            selector.select(min(SEND_RETRY_SECONDS, self._left_seconds))
+        self._left_seconds -= time.monotonic() - begun_at
+        return True
 
 
 class PlainDatagrams:
@@ -92,6 +113,7 @@ class PlainDatagrams:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._patience = Patience(sock)
 
     def receive(self) -> list[tuple[bytes, Address]]:
         received: list[tuple[bytes, Address]] = []
@@ -110,19 +132,24 @@ class PlainDatagrams:
         errors: list[SendError] = []
         for datagram in datagrams:
             for address in addresses:
-                send_one(self._socket, datagram, address, errors)
+                send_one(self._socket, datagram, address, self._patience, errors)
         return errors
 
 
 def send_one(
-    sock: socket.socket, datagram: bytes, address: Address, errors: list[SendError]
+    sock: socket.socket,
+    datagram: bytes,
+    address: Address,
+    patience: Patience,
+    errors: list[SendError],
 ) -> None:
     """Sends a datagram, or appends the error that kept it."""
     try:
         try:
             sock.sendto(datagram, address)
         except BlockingIOError:
-            wait_writable(sock)
+            if not patience.wait():
+                raise
             sock.sendto(datagram, address)
     except OSError as error:
         errors.append((address, error))

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import random
+import selectors
 import socket
 import sys
 import threading
@@ -358,6 +359,44 @@ def test_a_batch_that_breaks_off_is_resumed_behind_what_was_sent(
         errors = out.send((b"x",), addresses)
         assert [address for address, _ in errors] == [addresses[number] for number in missed]
         assert [len(waiting(m)) for m in members] == [int(n not in missed) for n in range(10)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_that_stands_still_holds_up_the_room_a_quarter_of_the_time(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, waits = [100.0], []
+
+    class StandingStill(socket.socket):
+        def sendto(self, *_: Any) -> int:
+            raise BlockingIOError(errno.EAGAIN, "full")
+
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            assert timeout is not None
+            waits.append(timeout)
+            now[0] += timeout
+            return []
+
+    def sendmmsg(*_: Any) -> int:
+        ctypes.set_errno(errno.EAGAIN)
+        return -1
+
+    monkeypatch.setattr("datagrams.selectors.DefaultSelector", Selector)
+    monkeypatch.setattr("datagrams.time.monotonic", lambda: now[0])
+    addresses = tuple(("127.0.0.1", port) for port in range(1, 31))
+    with StandingStill(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        out = kind(sender)
+        if isinstance(out, BatchDatagrams):
+            out._sendmmsg = sendmmsg
+        for _ in range(2):
+            errors = out.send((b"x",), addresses)
+            assert [address for address, _ in errors] == [*addresses]
+            assert max(waits) <= datagrams.SEND_RETRY_SECONDS
+            assert sum(waits) == pytest.approx(datagrams.SEND_WAITS_SECONDS)
+        now[0] += 1.0
+        assert len(out.send((b"x", b"y"), addresses)) == 60
+        assert sum(waits) == pytest.approx(2 * datagrams.SEND_WAITS_SECONDS)
 
 
 def test_a_single_datagram_of_a_batch_waits_for_the_buffer_too() -> None:
