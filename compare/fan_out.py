@@ -9,9 +9,10 @@ round, and ratios are taken within rounds. Delivered is delivered: some members 
 whether it is the next of its sender and whether all saw one order. Beside the three chats, Redis
 (pub/sub) and NATS where they are installed: written in C and Go to do just this.
 
-Expect: a datagram costs the kernel more than a line on a stream that already has lines waiting,
-so plain UDP is slowest. TCP gathers by itself. This chat gathers too: lines that wait share a
-datagram, datagrams share a train. TCP's server needs a thread and its memory for each member.
+Expect: a system call for each line and member costs plain UDP and the TCP chat about the same;
+TCP's stream gathers only what the kernel did not take at once. This chat gathers what waits:
+lines share a datagram, datagrams share a train. TCP's server needs a thread and its memory for
+each member.
 
 Command: python3 -m compare fan-out
 As a benchmark, with more loads and its own table: python3 -m compare.fan_out
@@ -47,7 +48,7 @@ DELIVERIES_MAX = 60_000
 """A second, of a steady load. What the slowest server can take: above, its queue is measured."""
 
 OPEN_FILES = 20_000
-START_SECONDS = 10.0
+START_SECONDS = 20.0
 RUN_SECONDS_MAX = 300.0
 
 Measured = dict[str, Any]
@@ -207,6 +208,8 @@ QUANTITIES = {
     "deliveries": "deliveries_per_second",
     "cpu": "cpu_us_per_delivery",
     "delivered": "delivered",
+    "repeated": "repeated",
+    "one_order": "one_order",
     "memory": "memory_mb",
     "threads": "threads",
 }
@@ -238,7 +241,8 @@ def measure(effort: Effort, tell: Tell) -> Result:
     }
     remarks = (
         "Senders and members are one process. What plain UDP loses is given up after 0.2 s without"
-        " any delivery. The servers hold back no fast speaker (--rate 0).",
+        " any delivery, which do not count as time. The servers hold back no fast speaker"
+        " (--rate 0).",
     )
     return Result(tuple(figures), settings=settings, remarks=remarks)
 
@@ -247,7 +251,7 @@ def analyse(name: str, members: int, runs: Sequence[Measured]) -> list[Figure]:
     """The figures of one server at one number of members, a value for each run."""
     figures = []
     for quantity, key in QUANTITIES.items():
-        scale = {"deliveries": 1e-3, "delivered": 100.0}.get(quantity, 1.0)
+        scale = {"deliveries": 1e-3, "delivered": 100.0, "one_order": 100.0}.get(quantity, 1.0)
         values = tuple(run[key] * scale for run in runs)
         figures.append(Figure(name, quantity, members, values))
     return figures
@@ -274,9 +278,9 @@ def _explain_en(result: Result) -> list[str]:
     return [
         f"To {members:.0f} members this chat brings {amount(chat)} thousand deliveries a second,"
         f" {verb} the next of the three, {title}, with {amount(other)} thousand.",
-        "The kernel asks a price for each datagram, whatever is in it: plain UDP pays it for each"
-        " line and each member, this chat puts a dozen lines into a datagram and several datagrams"
-        " into one call, and TCP's stream gathers what waits by itself.",
+        "The kernel asks a price for each call, whatever is in it: plain UDP and the TCP chat pay"
+        " it for each line and each member, as TCP's stream gathers only what could not go out at"
+        " once; this chat puts a dozen lines into a datagram and several datagrams into one call.",
         f"The TCP server has {amount(threads)} threads for that, this one has one; where a single"
         " line has to go out at once nothing can be gathered, and all pay the full price.",
     ]
@@ -290,9 +294,9 @@ def _explain_ru(result: Result) -> list[str]:
     return [
         f"При {members:.0f} участниках этот чат доставляет {amount(chat, language='ru')} тыс. строк"
         f" в секунду — {verb} следующий из трёх, {title}: {amount(other, language='ru')} тыс.",
-        "Ядро берёт плату за каждую датаграмму, что бы в ней ни было: простой UDP платит за каждую"
-        " строку и каждого участника, этот чат кладёт в датаграмму дюжину строк, а в один вызов —"
-        " несколько датаграмм, и поток TCP сам собирает то, что ждёт отправки.",
+        "Ядро берёт плату за каждый вызов, что бы в нём ни было: простой UDP и чат на TCP платят"
+        " за каждую строку и каждого участника — поток TCP собирает лишь то, что не ушло сразу, —"
+        " а этот чат кладёт в датаграмму дюжину строк, а в один вызов — несколько датаграмм.",
         f"Серверу TCP нужно для этого потоков: {amount(threads, language='ru')}, этому хватает"
         " одного; если же одна строка должна уйти сразу, собирать нечего, и полную цену платят"
         " все.",
@@ -315,6 +319,8 @@ EXPERIMENT = Experiment(
                 "deliveries": "thousand deliveries a second",
                 "cpu": "server CPU per delivery, µs",
                 "delivered": "delivered, %",
+                "repeated": "lines twice or late, of those looked at",
+                "one_order": "runs in which all saw one order, %",
                 "memory": "server memory, MB",
                 "threads": "server threads",
                 "members": "members",
@@ -330,6 +336,8 @@ EXPERIMENT = Experiment(
                 "deliveries": "тысяч доставок в секунду",
                 "cpu": "процессор сервера на доставку, мкс",
                 "delivered": "доставлено, %",
+                "repeated": "строк дважды или не в свой черёд, у наблюдаемых",
+                "one_order": "замеров, в которых у всех один порядок, %",
                 "memory": "память сервера, МБ",
                 "threads": "потоков сервера",
                 "members": "участников",
@@ -468,8 +476,13 @@ def ratios(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
         values = [run["overload"][key] / run[SATURATION][key] for run in runs]
         yield f"overload / saturation, {members} members: goodput {_cell(values)}"
     for members, runs in chat.items():
-        joins = _cell([run["join_seconds"] for run in runs])
-        yield f"udp-chat: {members} members have joined after {joins} s"
+        joins, cpu = (
+            _cell([run[key] for run in runs]) for key in ("join_seconds", "join_cpu_seconds")
+        )
+        yield f"udp-chat: {members} members have joined after {joins} s; server CPU {cpu} s"
+        idle = [run[IDLE]["server_cpu_share"] / members * 1e5 for run in runs if IDLE in run]
+        if idle:
+            yield f"udp-chat: {members} idle members, % of a core per thousand: {_cell(idle)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -79,6 +79,7 @@ class Driver:
         self._said = 0
         self._turn = 0
         self._given_up = 0
+        self._given_up_seconds = 0.0
         self._least = self._delivered = 0
         self._progress_at = time.monotonic()
 
@@ -89,11 +90,12 @@ class Driver:
         for sample in self._crowd.samples.values():
             sample.latencies.clear()
             sample.order.clear()
-        said, given_up = self._said, self._given_up
+        said, given_up, lost_seconds = self._said, self._given_up, self._given_up_seconds
         cpu, own_cpu, begun = self._server.cpu_seconds(), time.process_time(), time.monotonic()
         self._speak(seconds, lines_per_second)
         self._finish()
-        elapsed = time.monotonic() - begun
+        # The wait that shows that something is lost is no work of anybody's.
+        elapsed = time.monotonic() - begun - (self._given_up_seconds - lost_seconds)
         lines = self._said - said
         members = len(self._crowd.positions)
         deliveries = lines * members - (self._given_up - given_up)
@@ -178,7 +180,9 @@ class Driver:
         if delivered != self._delivered or self._least == self._said:
             self._delivered, self._progress_at = delivered, now
         elif now > self._progress_at + STALL_SECONDS:
-            self._given_up += self._crowd.on_stall()
+            lost = self._crowd.on_stall()
+            self._given_up += lost
+            self._given_up_seconds += now - self._progress_at if lost else 0.0
             self._progress_at = now
 
 

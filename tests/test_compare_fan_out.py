@@ -158,6 +158,14 @@ def test_what_is_lost_is_counted_and_not_waited_for(driven: Drive) -> None:
     assert measured["missing"] == 2 * lost  # by two members
 
 
+def test_the_wait_that_shows_a_loss_is_nobodys_time(driven: Drive) -> None:
+    crowd = MadeUpCrowd(loses=True)
+    measured = driven(crowd)
+    deliveries = measured["delivered"] * measured["lines"] * len(crowd.positions)
+    seconds = deliveries / measured["deliveries_per_second"]
+    assert 0.5 < seconds < 0.95  # of the one that it ran for
+
+
 def test_another_order_at_one_member_is_seen(driven: Drive) -> None:
     measured = driven(MadeUpCrowd(trouble="order"))
     assert not measured["one_order"]
@@ -299,7 +307,12 @@ def run(rate: float, cpu: float = 1.0, p50: float = 1.0, **others: Any) -> dict[
         "threads": 1,
         **others,
     }
-    return {"join_seconds": 1.5, "saturation": measured, "500": measured, "50": measured}
+    return {
+        "join_seconds": 1.5,
+        "join_cpu_seconds": 0.5,
+        "idle": {"server_cpu_share": 0.002, "memory_mb": 20.0, "threads": 1},
+        **dict.fromkeys(("saturation", "500", "50"), measured),
+    }
 
 
 def test_ratios_are_taken_within_rounds_and_their_median_shown() -> None:
@@ -312,13 +325,15 @@ def test_ratios_are_taken_within_rounds_and_their_median_shown() -> None:
     assert any("udp-chat / redis" in row and row.endswith("3 (1-4)") for row in rows)
     assert any("server CPU per delivery" in row and row.endswith("3 (2-4)") for row in rows)
     assert "overload / saturation, 100 members: goodput 0.8 (0.8-0.8)" in rows
-    assert "udp-chat: 100 members have joined after 1.5 (1.5-1.5) s" in rows
+    joined = "udp-chat: 100 members have joined after 1.5 (1.5-1.5) s; server CPU 0.5 (0.5-0.5) s"
+    assert joined in rows
+    assert "udp-chat: 100 idle members, % of a core per thousand: 2 (2-2)" in rows
 
 
 def test_the_table_says_where_the_promise_was_broken() -> None:
     broken = run(1000.0, missing=3, repeated=2, one_order=False)
     rows = list(fan_out.table({"plain": {10: [broken]}, "chat": {10: [run(2000.0)]}}))
-    (plain,) = [row for row in rows if row.startswith("plain UDP") and "1 (1-1)" in row][:1]
+    (plain,) = [row for row in rows if row.startswith("plain UDP") and "1 (1-1)" in row][-1:]
     assert plain.endswith("! gaps, repeats or late, several orders")
     assert not any("!" in row for row in rows if row.startswith("udp-chat"))
 
@@ -335,10 +350,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
         contender: fan_out.Contender, members: int, loads: list[str], seconds: float
     ) -> dict[str, Any]:
         runs.append((contender.name, members, ",".join(loads)))
-        measured: dict[str, Any] = {**run(1000.0), "idle": {"memory_mb": 20.0}}
+        measured = run(1000.0)
         if loads[0] not in measured:
             measured[loads[0]] = measured["saturation"]
-            measured = {key: measured[key] for key in ("join_seconds", loads[0])}
+            measured = {
+                key: measured[key] for key in ("join_seconds", "join_cpu_seconds", loads[0])
+            }
         return measured
 
     monkeypatch.setattr(fan_out, "run_load", run_load)
