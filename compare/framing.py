@@ -11,6 +11,7 @@ it is there::
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ SEND_BUFFER_BYTES = 128 * 1024
 """Of the kernel, per connection; Linux doubles it for its bookkeeping. Left to itself the kernel
 grows it to 4 MB, so that a thousand stalled clients would hold 4 GB, and nobody would notice a
 stalled one before some ten thousand lines."""
+
+KEEPALIVE_PROBES_MAX = 127
+"""What Linux takes as TCP_KEEPCNT. (Its 32767 s for TCP_KEEPIDLE and TCP_KEEPINTVL are out of the
+commands' reach.)"""
 
 _LENGTH = Struct("!I")
 
@@ -81,12 +86,13 @@ def messages_from(sock: socket.socket) -> Iterator[Message]:
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """When a connection counts as dead. Seconds, which the kernel takes as whole ones.
+    """When a connection counts as dead. Seconds, which the kernel's keepalive takes as whole ones.
 
     A peer that vanished without FIN or RST (cable, battery, crashed machine) leaves a connection
     that is open on one side only. TCP itself never notices while nobody sends. So the kernel is
     told to probe an idle connection after `idle_seconds`, each `interval_seconds`, and to give
-    it up after `timeout_seconds` without an answer.
+    it up after `timeout_seconds` without an answer. It sends a bounded number of probes: where
+    more would fit into the timeout, they are further apart.
 
     While sent data waits for its acknowledgement, the kernel does not probe, it retransmits, for
     about 15 minutes (`net.ipv4.tcp_retries2`). So in a room where others talk, keepalive alone
@@ -103,8 +109,21 @@ class Keepalive:
     """None: the same as `timeout_seconds`; 0: off, keepalive alone."""
 
     @property
+    def kernel_idle_seconds(self) -> int:
+        return max(1, round(self.idle_seconds))
+
+    @property
+    def kernel_interval_seconds(self) -> int:
+        needed = math.ceil(self._probing_seconds / KEEPALIVE_PROBES_MAX)
+        return max(1, round(self.interval_seconds), needed)
+
+    @property
     def probe_count(self) -> int:
-        return max(1, round((self.timeout_seconds - self.idle_seconds) / self.interval_seconds))
+        return max(1, round(self._probing_seconds / self.kernel_interval_seconds))
+
+    @property
+    def _probing_seconds(self) -> float:
+        return self.timeout_seconds - self.kernel_idle_seconds
 
 
 def prepare(sock: socket.socket, keepalive: Keepalive) -> None:
@@ -118,8 +137,8 @@ def prepare(sock: socket.socket, keepalive: Keepalive) -> None:
         user_timeout_seconds = keepalive.timeout_seconds
     idle = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"  # macOS
     options = {
-        idle: max(1, round(keepalive.idle_seconds)),
-        "TCP_KEEPINTVL": max(1, round(keepalive.interval_seconds)),
+        idle: keepalive.kernel_idle_seconds,
+        "TCP_KEEPINTVL": keepalive.kernel_interval_seconds,
         "TCP_KEEPCNT": keepalive.probe_count,
         "TCP_USER_TIMEOUT": round(user_timeout_seconds * 1000),
     }

@@ -609,3 +609,30 @@ def test_the_user_timeout_can_be_off() -> None:
         prepare(sock, Keepalive(1, 1, 3, user_timeout_seconds=0))
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 2
+
+
+KEEPALIVE_OPTIONS = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+
+
+@pytest.mark.skipif(
+    not all(hasattr(socket, name) for name in KEEPALIVE_OPTIONS), reason="not all are had here"
+)
+@pytest.mark.parametrize(
+    ("heartbeat_seconds", "timeout_seconds", "expected"),
+    [
+        (1, 200, (1, 2, 100)),  # of 199 probes the kernel would take 127
+        (1, 128, (1, 1, 127)),
+        (0.1, 15, (1, 1, 14)),  # whole seconds, of which the timeout is made
+        (0.1, 3600, (1, 29, 124)),
+        (0.1, 0.2, (1, 1, 1)),
+        (3599, 3600, (3599, 3599, 1)),
+    ],
+)
+def test_the_kernel_takes_every_keepalive_and_its_probes_make_the_timeout(
+    heartbeat_seconds: float, timeout_seconds: float, expected: tuple[int, int, int]
+) -> None:
+    with socket.socket() as sock:
+        prepare(sock, Keepalive(heartbeat_seconds, heartbeat_seconds, timeout_seconds))
+        options = (getattr(socket, name) for name in KEEPALIVE_OPTIONS)
+        found = tuple(sock.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+        assert found == expected
