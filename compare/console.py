@@ -40,6 +40,9 @@ EXIT_WORDS = ("выйти", "/quit")
 INTERRUPT_SECONDS = 0.1
 """How long the main thread has for ending to read before it is interrupted again."""
 
+COUNT_MAX = 1_000_000_000
+"""More than any option needs, and little enough to calculate with."""
+
 LOGIN_NAMES_MAX = 99
 """Names like the login name that are tried for a pipe: anna, anna-2, …"""
 
@@ -458,7 +461,7 @@ def add_keepalive_arguments(parser: argparse.ArgumentParser) -> None:
     add_silence_arguments(parser)
     parser.add_argument(
         "--user-timeout",
-        type=float,
+        type=_seconds_or_off,
         metavar="SECONDS",
         help="how long sent data may stay unacknowledged, 0: as long as the kernel likes"
         " (default: as --timeout; Linux only)",
@@ -501,14 +504,39 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def count(text: str) -> int:
+    """A whole number from a command line; raises ArgumentTypeError with the rule it breaks."""
     try:
-        seconds = float(text)
+        number = int(text)
     except ValueError:
-        seconds = math.nan
+        number = -1
+    if not 0 <= number <= COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {COUNT_MAX}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = _number(text)
     if not 0.1 <= seconds <= 3600.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
     return seconds
+
+
+def _seconds_or_off(text: str) -> float:
+    seconds = _number(text)
+    if seconds != 0.0 and not 0.1 <= seconds <= 3600.0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither 0 nor a number of seconds from 0.1 to 3600"
+        )
+    return seconds
+
+
+def _number(text: str) -> float:
+    """NaN, which lies in no range, for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _room(text: str) -> str:

@@ -38,6 +38,7 @@ if not __package__:  # run as a file: `python3 compare/tcp_server.py`
 from compare.console import (
     add_keepalive_arguments,
     add_server_arguments,
+    count,
     keepalive_of,
     run_server,
 )
@@ -467,15 +468,15 @@ def _parser() -> argparse.ArgumentParser:
     add_server_arguments(parser)
     parser.add_argument(
         "--rate",
-        type=float,
-        default=TcpSettings().message_rate,
+        type=count,
+        default=int(TcpSettings().message_rate),
         metavar="N",
         help="lines a second that one member may say in the long run, 0: no limit"
-        " (default: %(default)g)",
+        " (default: %(default)s)",
     )
     parser.add_argument(
         "--queue",
-        type=int,
+        type=count,
         default=QUEUE_BYTES_MAX,
         metavar="BYTES",
         help="what may wait for a member before it is dropped as too slow (default: %(default)s)",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from compare import console
+from compare import console, tcp_client, tcp_server
 from compare.tcp_client import TcpClient
 from compare.tcp_server import TcpServer
 from tests.processes import WAIT_SECONDS, Client, Program, start_process
@@ -156,6 +156,41 @@ def test_wrong_use_is_told_from_failure(script: str, arguments: list[str]) -> No
     with Program(script, *arguments) as program:
         assert program.wait() == 2
         assert "usage:" in program.complaint()
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "because"),
+    [
+        (tcp_server.main, ["--rate", "inf"], "'inf' is not a whole number from 0 to 1000000000"),
+        (tcp_server.main, ["--rate", "nan"], "'nan' is not a whole number from 0 to 1000000000"),
+        (tcp_server.main, ["--rate", "-1"], "'-1' is not a whole number from 0 to 1000000000"),
+        (tcp_server.main, ["--rate", "9" * 400], "is not a whole number from 0 to 1000000000"),
+        (tcp_server.main, ["--queue", "-1"], "'-1' is not a whole number from 0 to 1000000000"),
+        *(
+            (main, ["--user-timeout", value], f"'{value}' is neither 0 nor a number of seconds")
+            for main in (tcp_server.main, tcp_client.main)
+            for value in ("-1", "nan", "inf", "0.0001", "3601", "soon")
+        ),
+        (tcp_client.main, ["--timeout", "nan"], "'nan' is not a number of seconds from 0.1"),
+        (tcp_client.main, ["--heartbeat", "soon"], "'soon' is not a number of seconds from 0.1"),
+    ],
+)
+def test_a_number_that_breaks_a_rule_is_refused_with_the_rule(
+    main: Callable[[list[str]], int],
+    arguments: list[str],
+    because: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> int:
+        raise AssertionError("it was taken")
+
+    for module, name in ((tcp_server, "run_server"), (tcp_client, "run_client")):
+        monkeypatch.setattr(module, name, fail)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert because in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["compare.tcp_server", "compare.tcp_client"])
