@@ -212,20 +212,7 @@ def spreadsheet(report: Report, experiments: Mapping[str, Experiment]) -> str:
     """The content of results.csv: a row for each figure, with English names."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        [
-            "experiment",
-            "transport",
-            "quantity",
-            "condition",
-            "name",
-            "repetitions",
-            "median",
-            "low",
-            "high",
-            "values",
-        ]
-    )
+    writer.writerow(COLUMNS)
     for outcome, experiment, result in found(report, experiments):
         words = experiment.words["en"]
         for figure in result.figures:
