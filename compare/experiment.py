@@ -115,8 +115,6 @@ class Plot:
     """The key of the level axis's name."""
     logarithmic: bool = False
     """The upright axis."""
-    condition: Condition | None = None
-    """For "points": of which series; None: of all."""
 
 
 @dataclass(frozen=True, slots=True)

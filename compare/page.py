@@ -363,16 +363,15 @@ def description(plot: Plot, experiment: Experiment, result: Result, language: st
     told = [f"{words.name(plot.quantity)} / {words.name(plot.x)}"]
     if plot.kind == "points":
         for series in result.series:
-            if plot.condition in (None, series.condition):
-                values = [value for _, value in series.points]
-                arrived = [value for value in values if value < float("inf")]
-                low, high = (
-                    (amount(end(arrived), language=language) for end in (min, max))
-                    if arrived
-                    else ("–", "–")
-                )
-                name = chat_name(series.transport, words, language)
-                told.append(f"{name}: {len(arrived)} / {len(values)}, {low}–{high}")
+            values = [value for _, value in series.points]
+            arrived = [value for value in values if value < float("inf")]
+            low, high = (
+                (amount(end(arrived), language=language) for end in (min, max))
+                if arrived
+                else ("–", "–")
+            )
+            name = chat_name(series.transport, words, language)
+            told.append(f"{name}: {len(arrived)} / {len(values)}, {low}–{high}")
     for transport in result.transports(plot.quantity) if plot.kind != "points" else ():
         values_told = "; ".join(
             f"{condition_name(figure.condition, words, language)}:"

@@ -130,7 +130,7 @@ def pictures(
 
 def _has_numbers(plot: Plot, result: Result) -> bool:
     if plot.kind == "points":
-        return any(plot.condition in (None, series.condition) for series in result.series)
+        return bool(result.series)
     return plot.quantity in result.quantities()
 
 
@@ -278,13 +278,12 @@ def _draw_bars(axes: Axes, plot: Plot, result: Result, words: Words, language: s
 
 
 def _draw_points(axes: Axes, plot: Plot, result: Result, words: Words, language: str) -> None:
-    chosen = [s for s in result.series if plot.condition in (None, s.condition)]
-    values = [y for series in chosen for _, y in series.points]
+    values = [y for series in result.series for _, y in series.points]
     scale = _scale(axes, plot, values, language, strip=True)
     axes.xaxis.set_major_formatter(lambda value, _: amount(value, language=language))
-    for row, series in enumerate(chosen):
+    for row, series in enumerate(result.series):
         colour, marker = look(series.transport)
-        height = _strip_height(plot, scale, (row + 1) / (len(chosen) + 1))
+        height = _strip_height(plot, scale, (row + 1) / (len(result.series) + 1))
         axes.plot(
             [x for x, _ in series.points],
             [y if y < NEVER else height for _, y in series.points],

@@ -471,6 +471,7 @@ def test_many_bars_carry_no_numbers() -> None:
     assert "0.004" in texts(draw("bars", False, *figures, flat).svg)
 
 
-def test_points_of_other_conditions_are_left_out() -> None:
-    plot = Plot("latency", "points", "number", condition=0.5)
-    assert list(plots.pictures(replace(EXPERIMENT, plots=(plot,)), RESULT, "en")) == []
+def test_points_are_not_drawn_of_a_result_without_series() -> None:
+    experiment = replace(EXPERIMENT, plots=(Plot("latency", "points", "number"),))
+    assert len(list(plots.pictures(experiment, RESULT, "en"))) == 1
+    assert list(plots.pictures(experiment, replace(RESULT, series=()), "en")) == []
