@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from catalogue import LANGUAGES, locale_language
 from compare.framing import Keepalive
 from compare.messages import JoinFailed, TextTooLong, refusal
 from lines import printable
@@ -31,8 +32,6 @@ from streams import discard_output, forgive_characters
 
 if TYPE_CHECKING:
     from chat_events import ChatEvent
-
-LANGUAGES = ("en", "ru")
 
 EXIT_WORDS = ("выйти", "/quit")
 """As a whole line they leave. The first is the coursework's."""
@@ -154,7 +153,9 @@ def add_client_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print each event as one JSON object a line"
     )
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="default: en")
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default=locale_language(), help="default: by the locale"
+    )
     _add_log_level(parser)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from catalogue import LANGUAGES
 from compare import console, tcp_client, tcp_server
 from compare.tcp_client import TcpClient
 from compare.tcp_server import TcpServer
@@ -245,6 +246,32 @@ def test_what_ends_before_the_first_line_is_read_ends_the_command(
     assert console.run_client(Ended, parser.parse_args(["--lang", "ru"])) == 1
     assert Ended.said == []
     assert capsys.readouterr().out == "! Сервер остановлен.\n"
+
+
+@pytest.mark.parametrize(
+    ("locale", "arguments", "language"),
+    [
+        ("ru_RU.UTF-8", [], "ru"),
+        ("en_GB.UTF-8", [], "en"),
+        ("de_DE.UTF-8", [], "en"),
+        ("ru_RU.UTF-8", ["--lang", "en"], "en"),
+    ],
+)
+def test_the_language_is_the_locale_s_unless_it_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, locale: str, arguments: list[str], language: str
+) -> None:
+    for variable in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("LANG", locale)
+    parser = argparse.ArgumentParser()
+    console.add_client_arguments(parser)
+    assert parser.parse_args(arguments).lang == language
+
+
+def test_the_clients_speak_every_language_of_the_chat() -> None:
+    assert console._CATALOGUES.keys() == set(LANGUAGES)
+    english, russian = console._CATALOGUES["en"], console._CATALOGUES["ru"]
+    assert english.keys() == russian.keys()
 
 
 # --- a person --------------------------------------------------------------------------------
