@@ -310,7 +310,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-level",
         default="warning",
         choices=["debug", "info", "warning", "error"],
-        help="info: who comes and goes, at the end all counters; debug: every datagram dropped"
+        help="info: who comes and goes, at the end all counters; debug: every datagram"
         " (default: %(default)s)",
     )
     return parser
