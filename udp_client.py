@@ -116,16 +116,16 @@ class UdpClient:
         return self._session.room if self._session else ""
 
     @property
-    def pending_lines(self) -> list[str]:
-        """The same as texts, oldest first, without my questions to the room."""
-        with self._lock:
-            return self._session.pending_lines if self._session else []
-
-    @property
     def pending_count(self) -> int:
-        """Lines that the server is not yet known to have accepted."""
+        """Lines and requests (a new name, a question) not yet known to be accepted."""
         with self._lock:
             return self._session.pending_count if self._session else 0
+
+    @property
+    def pending_lines(self) -> list[str]:
+        """The texts of the lines among them, oldest first."""
+        with self._lock:
+            return self._session.pending_lines if self._session else []
 
     def start(self) -> None:
         """Joins the room; returns once joined, or raises `JoinFailed` and leaves nothing behind."""
