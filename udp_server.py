@@ -39,6 +39,9 @@ STATUS_TRUESIZE_BYTES = 1024
 DROPS_INTERVAL_SECONDS = 1.0
 """How often at most the kernel is asked for what it dropped."""
 
+COUNT_MAX = 1_000_000_000
+"""More than any option needs, and little enough to calculate with."""
+
 MEMBERS_MAX = 10_000
 """The most that `--max-members` takes: their roster is to fit a member's inbox."""
 
@@ -328,8 +331,8 @@ def _count(text: str) -> int:
         number = int(text)
     except ValueError:
         number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    if not 0 <= number <= COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {COUNT_MAX}")
     return number
 
 

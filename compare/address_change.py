@@ -38,14 +38,7 @@ from compare.experiment import (
     Words,
     duration,
 )
-from compare.participants import (
-    TRANSPORTS,
-    Room,
-    Silence,
-    Talk,
-    Transport,
-    at_once,
-)
+from compare.participants import TRANSPORTS, Room, Silence, Talk, Transport, at_once, pause
 from compare.wire import Wire
 
 TALKING, LISTENING = CONDITIONS = ("talking", "listening")
@@ -117,11 +110,11 @@ def _observe(
             said_by_other = talks.enter_context(Talk(other, LINES_PER_SECOND)).said
             if condition == TALKING:
                 said_by_mover = talks.enter_context(Talk(mover, LINES_PER_SECOND)).said
-            time.sleep(BEFORE_SECONDS)
+            pause(BEFORE_SECONDS)
             wire.change_address("a")
             changed_at = time.monotonic()
-            time.sleep(watch_seconds)
-        time.sleep(LAST_SECONDS)
+            pause(watch_seconds)
+        pause(LAST_SECONDS)
         told = [arrival.at for kind in ("left", "reconnecting") if (arrival := mover.find(kind))]
         heard_by_other, heard_by_mover = other.heard(), mover.heard()
         mover.kill()  # it may have nobody to say goodbye to

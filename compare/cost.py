@@ -40,7 +40,7 @@ from compare.experiment import (
     amount,
 )
 from compare.framing import Keepalive
-from compare.participants import Room, Transport, side_by_side
+from compare.participants import Room, Transport, pause, side_by_side
 from compare.wire import Counters, Wire
 
 LINES = {2.0: 10, 20.0: 40, 200.0: 200}
@@ -96,7 +96,7 @@ def measure(effort: Effort, tell: Tell) -> Result:
         ):
             # Silence first: after a repair, which a processor busy with starting programs may
             # cause, this chat repeats lines for a while.
-            time.sleep(HUSH_SECONDS)
+            pause(HUSH_SECONDS)
             tell(f"{transport.title}: silence")
             idle = _be_silent(wire, counts, idle_seconds)
             talk: dict[float, list[Traffic]] = {}
@@ -139,12 +139,12 @@ def _talk(room: Room, wire: Wire, lines: int, pace: float) -> Traffic:
     before = wire.counters
     start = time.monotonic()
     for number in range(lines):
-        time.sleep(max(0.0, start + number / pace - time.monotonic()))
+        pause(start + number / pace - time.monotonic())
         room.clients[0].say(TEXT)
     until = time.monotonic() + PATIENCE_SECONDS
     for client, shown in zip(room.clients, shown_before, strict=True):
         client.wait_count("chat", shown + lines, until - time.monotonic())
-    time.sleep(SETTLE_SECONDS)
+    pause(SETTLE_SECONDS)
     packets, wire_bytes = passed(before, wire.counters)
     shown_after = [len(client.heard().get(TEXT, ())) for client in room.clients]
     return Traffic(packets, wire_bytes, sum(shown_after) - sum(shown_before))
@@ -155,7 +155,7 @@ def _be_silent(wire: Wire, counts: int, seconds: float) -> list[Traffic]:
     start = time.monotonic()
     readings = [wire.counters]
     for number in range(1, counts + 1):
-        time.sleep(max(0.0, start + number * seconds - time.monotonic()))
+        pause(start + number * seconds - time.monotonic())
         readings.append(wire.counters)
     return [Traffic(*passed(*pair)) for pair in itertools.pairwise(readings)]
 

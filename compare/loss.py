@@ -35,7 +35,7 @@ from compare.experiment import (
     amount,
     quantile,
 )
-from compare.participants import TRANSPORTS, Room, Transport, side_by_side
+from compare.participants import TRANSPORTS, Room, Transport, pause, side_by_side
 from compare.wire import Wire
 
 LOSSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -112,7 +112,7 @@ def _converse(
         said: list[float] = []
         start = time.monotonic()
         for number in range(WARM_UP_LINES + lines):
-            time.sleep(max(0.0, start + number / LINES_PER_SECOND - time.monotonic()))
+            pause(start + number / LINES_PER_SECOND - time.monotonic())
             said.append(speaker.say(f"line {number}"))
         repairs = transport.name != "plain"
         complete = _wait_for_all(room, patience_seconds if repairs else LONELY_SECONDS, len(said))

@@ -38,7 +38,7 @@ from compare.experiment import (
     amount,
     quantile,
 )
-from compare.participants import Room, Transport, side_by_side
+from compare.participants import Room, Transport, pause, side_by_side
 from compare.wire import Wire
 
 SHARE = 0.1
@@ -118,12 +118,12 @@ def _converse(transport: Transport, wire: Wire, condition: str, lines: int) -> l
         said: list[float] = []
         start = time.monotonic()
         for number in range(lines):
-            time.sleep(max(0.0, start + number / LINES_PER_SECOND - time.monotonic()))
+            pause(start + number / LINES_PER_SECOND - time.monotonic())
             said.append(speaker.say(f"line {number}"))
         until = time.monotonic() + PATIENCE_SECONDS
         for listener in listeners:
             listener.find("chat", until - time.monotonic(), text=f"line {lines - 1}")
-        time.sleep(SETTLE_SECONDS)
+        pause(SETTLE_SECONDS)
         wire.set(reordering=0.0, duplication=0.0)
     heard = []
     for listener in listeners:

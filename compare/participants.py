@@ -24,7 +24,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -144,11 +144,6 @@ class Program(ABC):
     @property
     def pid(self) -> int:
         return self.process.pid
-
-    @property
-    def complaints(self) -> list[str]:
-        """The lines of stderr so far."""
-        return list(self._complaints)
 
     def kill(self) -> None:
         """An end that the program cannot prepare for."""
@@ -414,6 +409,21 @@ def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
     Raises what the first that fails raises, once all are done.
     """
     chosen = list(cases)
-    with ThreadPoolExecutor(len(chosen), "experiment") as pool:
-        futures = [pool.submit(work, case) for case in chosen]
+    with contextlib.ExitStack() as behind, ThreadPoolExecutor(len(chosen), "experiment") as pool:
+        try:
+            futures = [pool.submit(work, case) for case in chosen]
+            wait(futures)
+        except BaseException:  # Ctrl-C, which only the main thread hears of
+            _interrupted.set()
+            behind.callback(_interrupted.clear)
+            raise
     return [future.result() for future in futures]
+
+
+def pause(seconds: float) -> None:
+    """Sleeps; raises `ExperimentFailed` if Ctrl-C comes meanwhile, to whatever thread."""
+    if _interrupted.wait(max(0.0, seconds)):
+        raise ExperimentFailed("interrupted")
+
+
+_interrupted = threading.Event()

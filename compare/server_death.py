@@ -45,6 +45,7 @@ from compare.participants import (
     Talk,
     Transport,
     at_once,
+    pause,
 )
 from compare.wire import Wire
 
@@ -126,18 +127,18 @@ def _observe(transport: Transport, condition: str, plan: Plan) -> Observation:
     ):
         speaker, listener = room.clients
         with Talk(speaker, LINES_PER_SECOND) as talk:
-            time.sleep(BEFORE_SECONDS)
+            pause(BEFORE_SECONDS)
             began_at = time.monotonic()
             if condition == KILLED:
                 room.server.kill()
-                time.sleep(plan.outages[condition])
+                pause(plan.outages[condition])
                 successor.enter_context(Server(transport, wire, *options[0]))
             else:
                 wire.cut()
-                time.sleep(plan.outages[condition])
+                pause(plan.outages[condition])
                 wire.restore()
             ended_at = time.monotonic()
-            time.sleep(max(0.0, began_at + plan.watch_seconds - ended_at))
+            pause(began_at + plan.watch_seconds - ended_at)
         heard = listener.heard()
         noticed_at = _noticed_at(speaker)
         for client in room.clients:

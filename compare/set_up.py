@@ -52,6 +52,7 @@ from compare.participants import (
     Server,
     Transport,
     at_once,
+    pause,
     side_by_side,
 )
 from compare.wire import Counters, Wire
@@ -104,7 +105,7 @@ def measure(effort: Effort, tell: Tell) -> Result:
     stagger_seconds = effort.choose(STAGGER_SECONDS, QUICK_STAGGER_SECONDS)
 
     def fail(number: int) -> float:
-        time.sleep(number * stagger_seconds)
+        pause(number * stagger_seconds)
         return _fail(*cases[number])
 
     seconds_of_all = at_once(fail, range(len(cases)))
@@ -165,7 +166,7 @@ def _count(transport: Transport, wire: Wire) -> tuple[int, int]:
     with Server(transport, wire) as server:
         before = wire.counters
         with Client(transport, (server.host, server.port), "anna", wire):
-            time.sleep(SETTLE_SECONDS)
+            pause(SETTLE_SECONDS)
             return passed(before, wire.counters)
 
 
@@ -180,7 +181,7 @@ def _first_packet_at(wire: Wire, before: Counters) -> float:
         if at > until:
             raise ExperimentFailed("a client has sent nothing")
         last_at = at
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)
 
 
 def _fail(transport: Transport, failure: str, seed: int) -> float:
@@ -194,7 +195,7 @@ def _fail(transport: Transport, failure: str, seed: int) -> float:
         with Client(transport, address, "anna", wire, wait_joined=False) as client:
             started_at = _first_packet_at(wire, before)
             if failure == "late":
-                time.sleep(SERVER_LATE_SECONDS)
+                pause(SERVER_LATE_SECONDS)
                 with Server(transport, wire):
                     listening_at = time.monotonic()
                     joined = client.find("joined", WATCH_SECONDS)

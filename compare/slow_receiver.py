@@ -41,7 +41,7 @@ from compare.experiment import (
     duration,
     quantile,
 )
-from compare.participants import TRANSPORTS, Client, Room, Silence, Talk, Transport, at_once
+from compare.participants import TRANSPORTS, Client, Room, Silence, Talk, Transport, at_once, pause
 
 SILENCE = Silence()
 
@@ -139,14 +139,14 @@ def _observe(transport: Transport, stop_seconds: float, count: int) -> Observati
 def _stop(stopped: Client, other: Client, seconds: float) -> Stop:
     """Stops a client for so long, while the others talk."""
     began_at = time.monotonic()
-    time.sleep(BEFORE_SECONDS)
+    pause(BEFORE_SECONDS)
     seen = len(other.arrivals)
     stopped.signal(signal.SIGSTOP)
     stopped_at = time.monotonic()
-    time.sleep(seconds)
+    pause(seconds)
     stopped.signal(signal.SIGCONT)
     continued_at = time.monotonic()
-    time.sleep(max(AFTER_SECONDS_MIN, AFTER_SHARE * seconds))
+    pause(max(AFTER_SECONDS_MIN, AFTER_SHARE * seconds))
     left = other.find("leave", start=seen, name=stopped.name)
     dropped_at = left.at if left else NEVER
     return Stop(began_at, stopped_at, continued_at, time.monotonic(), dropped_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -23,8 +25,10 @@ from compare.participants import (
     Talk,
     Transport,
     at_once,
+    pause,
     side_by_side,
 )
+from tests.processes import WAIT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -168,6 +172,21 @@ def test_what_is_done_at_once_is_done_for_each_and_fails_for_all() -> None:
 
     with pytest.raises(RuntimeError, match="number 1"):
         at_once(fail, [1])
+
+
+def test_an_interrupt_ends_the_pauses_of_all_that_is_done_at_once() -> None:
+    def sleep(number: int) -> None:
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        pause(10 * WAIT_SECONDS)
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            at_once(sleep, range(3))
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    pause(0.001)  # of who comes later is none of its business
 
 
 def test_the_programs_run_with_this_python() -> None:
