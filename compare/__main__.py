@@ -32,7 +32,7 @@ from catalogue import LANGUAGES, locale_language
 from compare import page, report
 from compare.experiment import Effort, Experiment, Result, amount
 from compare.report import Outcome, Report
-from compare.wire import missing
+from compare.wire import Wire, WireUnavailable, missing
 
 MODULES = (
     # What is sent, then how it fares on a bad link, then what becomes of those who vanish.
@@ -179,9 +179,19 @@ def describe_machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "congestion control": _content("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
+        "congestion control on a wire": _congestion_control_on_a_wire(),
         "load before": " ".join(f"{load:.2f}" for load in _loads()),
     }
     return {key: value for key, value in described.items() if value}
+
+
+def _congestion_control_on_a_wire() -> str:
+    """Its hosts choose for themselves; empty where there is no wire."""
+    try:
+        with Wire() as wire:
+            return wire.congestion_control
+    except WireUnavailable:
+        return ""
 
 
 def _content(path: str) -> str:

@@ -109,6 +109,7 @@ _MACHINE = {
         "system": "System",
         "python": "Python",
         "congestion control": "Congestion control of its TCP",
+        "congestion control on a wire": "The same on the experiments' wires",
         "load before": "Load before",
     },
     "ru": {
@@ -118,6 +119,7 @@ _MACHINE = {
         "system": "Система",
         "python": "Python",
         "congestion control": "Управление перегрузкой в TCP",
+        "congestion control on a wire": "То же на линиях опытов",
         "load before": "Нагрузка перед началом",
     },
 }

@@ -19,6 +19,7 @@ from compare import __main__ as command
 from compare import dead_peer, fan_out, plots, report
 from compare.experiment import Condition, Effort, Experiment, Figure, Plot, Result, Tell, Words
 from compare.participants import TRANSPORTS, ExperimentFailed
+from compare.wire import Wire, WireUnavailable, missing
 
 FOUND = Result((Figure("tcp", "late", 0.0, (40.0, 41.0, 44.0)),), settings={"seeds": [1]})
 
@@ -349,14 +350,20 @@ def test_at_a_terminal_rich_shows_progress_and_tables(
     assert "41 (40–44)" in text
 
 
+def no_wire(_: Wire) -> None:
+    raise WireUnavailable("there is no /dev/net/tun")
+
+
 def test_a_machine_without_proc_is_described_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(command, "_content", lambda path: "")
     monkeypatch.delattr("os.sched_getaffinity")
     monkeypatch.delattr("os.getloadavg")
+    monkeypatch.setattr(Wire, "start", no_wire)
     described = command.describe_machine()
     assert "memory" not in described
+    assert "congestion control on a wire" not in described
     assert "load before" not in described
     assert int(described["cores"]) >= 1
 
@@ -371,6 +378,16 @@ def test_the_machine_is_described_without_its_name(monkeypatch: pytest.MonkeyPat
     assert described["processor"] == "Quick 9"
     assert described["memory"] == "1.0 GiB"
     assert platform.node() not in described.values()
+
+
+LACKING = missing()
+
+
+@pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
+def test_the_tcp_of_the_wires_is_told_and_not_the_hosts() -> None:
+    with Wire() as wire:
+        told = command.describe_machine()["congestion control on a wire"]
+        assert told == wire.congestion_control
 
 
 # --- the real experiments --------------------------------------------------------------------
