@@ -220,8 +220,8 @@ def measure(effort: Effort, tell: Tell) -> Result:
     if lacking:
         raise ExperimentFailed(f"the benchmark needs {lacking}")
     counts = effort.choose((10, 100, 1000), (100,))
-    rounds = effort.choose(2, 1)
-    seconds = effort.choose(1.5, 0.5)
+    rounds = effort.choose(3, 1)
+    seconds = effort.choose(1.0, 0.5)
     contenders = effort.choose(installed(), [CHAT, PLAIN, TCP])
     runs: dict[tuple[str, int], list[Measured]] = {}
     for number in range(rounds):
