@@ -296,23 +296,35 @@ def round_trips(wire: Wire, count: int) -> list[float]:
 
 
 @needs_wire
-def test_a_round_trip_takes_twice_the_delay() -> None:
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.02])
+def test_a_round_trip_takes_twice_the_delay(delay_seconds: float) -> None:
+    measured: list[list[float]] = []
+
+    def most_take_hardly_longer() -> bool:
+        measured.append(round_trips(wire, 25))
+        return statistics.median(measured[-1]) < 2 * delay_seconds + 0.01
+
     with Wire() as wire:
-        for delay_seconds in (0.0, 0.02):
-            wire.set(delay_seconds=delay_seconds)
-            measured = round_trips(wire, 25)
-            # Never too short; as for too long, this machine may be busy with something else.
-            assert min(measured) >= 2 * delay_seconds
-            assert min(measured) < 2 * delay_seconds + 0.002
-            assert statistics.median(measured) < 2 * delay_seconds + 0.01
+        wire.set(delay_seconds=delay_seconds)
+        # Never too short; as for too long, this machine may be busy, but not all the time.
+        eventually(most_take_hardly_longer)
+        assert min(map(min, measured)) >= 2 * delay_seconds
+        count = 25 * len(measured)
         icmp = wire.counters["up"]["icmp"]
-        assert (icmp.sent, icmp.delivered, icmp.sent_bytes) == (50, 50, 50 * 28)
+        assert (icmp.sent, icmp.delivered, icmp.sent_bytes) == (count, count, count * 28)
 
 
 @needs_wire
 def test_delays_can_differ_by_direction() -> None:
+    measured: list[float] = []
+
+    def one_takes_hardly_longer() -> bool:
+        measured.extend(round_trips(wire, 5))
+        return min(measured) < 0.05
+
     with Wire(delay_seconds=(0.03, 0.0)) as wire:
-        assert 0.03 <= min(round_trips(wire, 5)) < 0.05
+        eventually(one_takes_hardly_longer)
+    assert min(measured) >= 0.03
 
 
 @needs_wire
