@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 
 from compare.experiment import NEVER, Effort, Figure, Result
-from compare.slow_receiver import EXPERIMENT, Observation, Stop, analyse
+from compare.slow_receiver import (
+    EXPERIMENT,
+    LINE_BYTES,
+    LINES_PER_SECOND,
+    QUICK_SECONDS,
+    Observation,
+    Stop,
+    analyse,
+)
 
 
 def figures_of(
@@ -109,15 +120,38 @@ def test_its_words_follow_its_figures(
     assert dropped in meaning
 
 
+def kept_unread(lines: int) -> int:
+    """How many lines of so many, of the experiment's length, the kernel keeps for who reads none,
+    as set by net.core.rmem_default."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(1)
+        for _ in range(lines):
+            sender.sendto(bytes(LINE_BYTES), receiver.getsockname())
+        kept = 0
+        with contextlib.suppress(TimeoutError):
+            while kept < lines:
+                receiver.recv(LINE_BYTES)
+                kept += 1
+        return kept
+
+
 @pytest.mark.alone
 def test_a_short_stop_costs_plain_udp_lines_and_neither_tcp_nor_this_chat() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     (stop,) = found.conditions("delivered")
     delivered = {name: found.median(name, "delivered", stop) for name in ("tcp", "plain", "chat")}
-    assert delivered["plain"] < delivered["tcp"] == delivered["chat"] == 100
+    assert delivered["plain"] <= delivered["tcp"] == delivered["chat"] == 100
     for name in delivered:
         assert found.median(name, "current", stop) < NEVER
         assert found.median(name, "meanwhile", stop) < NEVER
         assert found.median(name, "dropped", stop) == NEVER
     for language in ("en", "ru"):
         assert len(EXPERIMENT.words[language].explain(found)) == 3
+    said = int(QUICK_SECONDS * LINES_PER_SECOND)
+    if kept_unread(said) > 0.8 * said:  # fewer were said where the speaker was held up
+        pytest.skip("net.core.rmem_default has room for all that is said during the stop")
+    assert delivered["plain"] < 100
