@@ -50,7 +50,7 @@ PATIENCE_SECONDS, PATIENCE_SECONDS_QUICK = 25.0, 8.0
 HEALED_SECONDS = 60.0
 """How long what is still missing then may take: up to TCP's next look, on two ways."""
 
-LONELY_SECONDS = 1.5
+LONELY_SECONDS = 0.5
 """How long plain UDP is waited for: what has not come within its flight never will."""
 
 SERIES_LOSS = 0.1

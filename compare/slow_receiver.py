@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ line still goes in one datagram of each chat."""
 
 BEFORE_SECONDS = 1.5
 """Of talk, before it is stopped."""
+
+START_SECONDS_MAX = 20.0
+"""What it may take until all rooms have their members."""
 
 LAST_SECONDS = 1.0
 """How long the last lines may take to the one that was never stopped."""
@@ -99,7 +103,9 @@ def measure(effort: Effort, tell: Tell) -> Result:
     cases = [(transport, *stops) for stops in plan for transport in TRANSPORTS]
     longest = max(seconds * count for seconds, count in plan)
     tell(f"{len(cases)} rooms at once, one member of each stopped for {longest:g} s in all")
-    observations = at_once(lambda case: _observe(*case), cases)
+    # Programs that start would disturb those that talk already.
+    all_in = threading.Barrier(len(cases), timeout=START_SECONDS_MAX)
+    observations = at_once(lambda case: _observe(*case, all_in), cases)
     settings = {
         "stop_seconds_and_count": plan,
         "lines_per_second": LINES_PER_SECOND,
@@ -126,9 +132,12 @@ def _receive_buffer_bytes() -> int:
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
-def _observe(transport: Transport, stop_seconds: float, count: int) -> Observation:
+def _observe(
+    transport: Transport, stop_seconds: float, count: int, all_in: threading.Barrier
+) -> Observation:
     with Room(transport, 3, None, *SILENCE.options(transport)) as room:
         speaker, other, stopped = room.clients
+        all_in.wait()
         with Talk(speaker, LINES_PER_SECOND, LINE_BYTES) as talk:
             stops = [_stop(stopped, other, stop_seconds) for _ in range(count)]
         other.wait_count("chat", len(talk.said), LAST_SECONDS)
