@@ -473,15 +473,18 @@ def test_several_programs_may_run_at_an_end_and_none_survives_the_wire() -> None
 # --- cleaning up -----------------------------------------------------------------------------
 
 
-def users_of(namespaces: set[int]) -> list[str]:
-    """Who on this machine still holds one of these network namespaces."""
+def users_of(namespaces: set[int]) -> set[int]:
+    """The processes on this machine that hold one of these network namespaces.
+
+    The number of one that has gone is given out again: later it may be another test's.
+    """
     pattern = re.compile(r"net:\[(\d+)\]")
-    users = []
+    users = set()
     for link in [*Path("/proc").glob("[0-9]*/fd/*"), *Path("/proc").glob("[0-9]*/ns/net")]:
         with contextlib.suppress(OSError):
             found = pattern.match(str(link.readlink()))
             if found and int(found[1]) in namespaces:
-                users.append(str(link))
+                users.add(int(link.parts[2]))
     return users
 
 
@@ -499,6 +502,7 @@ def test_a_wire_leaves_nothing_behind_also_when_its_user_fails() -> None:
     home = Path("/proc/thread-self/ns/net").readlink()
     wire = Wire()
     namespaces = set()
+    users = set()
     process_id = 0
 
     def use_and_fail() -> None:
@@ -507,7 +511,8 @@ def test_a_wire_leaves_nothing_behind_also_when_its_user_fails() -> None:
             namespaces.update(namespaces_of(wire))
             assert wire._process is not None
             process_id = wire._process.pid
-            assert users_of(namespaces)
+            users.update(users_of(namespaces))
+            assert os.getpid() in users
             with wire.inside("a"):
                 assert Path("/proc/thread-self/ns/net").readlink() != home
                 raise ZeroDivisionError
@@ -515,7 +520,7 @@ def test_a_wire_leaves_nothing_behind_also_when_its_user_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         use_and_fail()
     assert Path("/proc/thread-self/ns/net").readlink() == home
-    assert users_of(namespaces) == []
+    assert not users & users_of(namespaces)
     assert not is_running(process_id)
     assert open_descriptors() == descriptors
     wire.close()  # once more does no harm
@@ -556,12 +561,13 @@ def test_a_killed_owner_leaves_no_namespace_and_no_process_behind() -> None:
     assert owner.stdout is not None
     with owner.stdout:
         process_id, *namespaces = map(int, owner.stdout.readline().split())
-        assert users_of(set(namespaces))
+        users = users_of(set(namespaces))
+        assert owner.pid in users
         assert is_running(process_id)
         owner.kill()
         owner.wait()
     eventually(lambda: not is_running(process_id))
-    assert users_of(set(namespaces)) == []
+    assert not users & users_of(set(namespaces))
 
 
 # --- the chats on the wire -------------------------------------------------------------------
