@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+from arguments import room_name
 from catalogue import LANGUAGES, locale_language, sentence
 from chat_events import ChatEvent
 from conversation import Conversation
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const="chat",
         metavar="ROOM",
-        type=_room_name,
+        type=room_name,
         help="open a room here without looking for one (its name: %(const)s)",
     )
     parser.add_argument(
@@ -120,12 +121,6 @@ def _name(text: str) -> str:
         return check_name(text)
     except UnusableName as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
-
-
-def _room_name(text: str) -> str:
-    from udp_server import room_name  # only who opens a room needs the server
-
-    return room_name(text)
 
 
 # --- finding a room --------------------------------------------------------------------------

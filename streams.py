@@ -25,4 +25,5 @@ def discard_output() -> None:
 
     Without it, Python would fail once more when it flushes stdout at the end.
     """
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open to the end
+    # No `with`: it stays open to the end.
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

@@ -20,9 +20,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from arguments import count, port, room_name, seconds
 from datagrams import dropped_count, open_datagrams, receive_buffer
 from discovery import DISCOVERY_PORT, Beacon
-from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX, RUN_MAX, Offer
+from protocol import DEFAULT_PORT, RUN_MAX, Offer
 from relay import Outgoing
 from room import ChatRoom, RoomSettings, format_address
 
@@ -38,9 +39,6 @@ STATUS_TRUESIZE_BYTES = 1024
 
 DROPS_INTERVAL_SECONDS = 1.0
 """How often at most the kernel is asked for what it dropped."""
-
-COUNT_MAX = 1_000_000_000
-"""More than any option needs, and little enough to calculate with."""
 
 MEMBERS_MAX = 10_000
 """The most that `--max-members` takes: their roster is to fit a member's inbox."""
@@ -166,13 +164,12 @@ class UdpServer:
         self._send(room.datagrams_to_send())
         self._drops_counted_at = float("-inf")
         self._count_drops(time.monotonic())
-        counted = ", ".join(f"{what} {count}" for what, count in room.counters.most_common())
+        counted = ", ".join(f"{what} {number}" for what, number in room.counters.most_common())
         logger.info("stopped; counted: %s", counted or "nothing")
 
     def _offer(self, nonce: int) -> Offer:
         room = self.room
-        count, port = len(room.members), self.address[1]
-        return Offer(nonce, room.log.epoch, count, port, room.settings.room)
+        return Offer(nonce, room.log.epoch, len(room.members), self.address[1], room.settings.room)
 
     def _drain(self, now: float) -> None:
         try:
@@ -256,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="", help="address to bind (default: all interfaces)")
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
+        "--port", type=port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
     )
     parser.add_argument(
         "--room", type=room_name, default=defaults.room, help="its name (default: %(default)s)"
@@ -270,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--history",
-        type=_count,
+        type=count,
         default=defaults.history_events,
         metavar="N",
         help="events shown to a newcomer (default: %(default)s)",
@@ -284,7 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rate",
-        type=_count,
+        type=count,
         default=int(defaults.message_rate),
         metavar="N",
         help="lines a second that one member may say in the long run; more is held back,"
@@ -292,14 +289,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--heartbeat",
-        type=_seconds,
+        type=seconds,
         default=defaults.heartbeat_seconds,
         metavar="SECONDS",
         help="how often an idle client shows that it lives (default: %(default)g)",
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=defaults.timeout_seconds,
         metavar="SECONDS",
         help="silence after which a member is dropped (default: %(default)g)",
@@ -319,25 +316,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
-    port = _count(text)
-    if port > 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
-
-
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= COUNT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {COUNT_MAX}")
-    return number
-
-
 def _positive_int(text: str) -> int:
-    number = _count(text)
+    number = count(text)
     if number == 0:
         raise argparse.ArgumentTypeError("at least 1")
     return number
@@ -348,25 +328,6 @@ def _member_count(text: str) -> int:
     if number > MEMBERS_MAX:
         raise argparse.ArgumentTypeError(f"at most {MEMBERS_MAX}: more names fit no inbox")
     return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 3600.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
-    return seconds
-
-
-def room_name(text: str) -> str:
-    """A room's name from a command line; raises ArgumentTypeError with the rule it breaks."""
-    if not text.isprintable() or not 0 < len(text.encode()) <= ROOM_NAME_BYTES_MAX:
-        raise argparse.ArgumentTypeError(
-            f"a room's name has 1 to {ROOM_NAME_BYTES_MAX} bytes of printable text"
-        )
-    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,19 +15,19 @@ import getpass
 import importlib
 import json
 import logging
-import math
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from arguments import port, room_name, seconds
 from catalogue import LANGUAGES, locale_language
 from compare.framing import Keepalive
 from compare.messages import JoinFailed, TextTooLong, refusal
 from lines import printable
 from names import numbered_name
-from protocol import DEFAULT_PORT, ROOM_NAME_BYTES_MAX
+from protocol import DEFAULT_PORT
 from streams import discard_output, forgive_characters
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ EXIT_WORDS = ("выйти", "/quit")
 
 INTERRUPT_SECONDS = 0.1
 """How long the main thread has for ending to read before it is interrupted again."""
-
-COUNT_MAX = 1_000_000_000
-"""More than any option needs, and little enough to calculate with."""
 
 LOGIN_NAMES_MAX = 99
 """Names like the login name that are tried for a pipe: anna, anna-2, …"""
@@ -362,10 +359,10 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to bind, '' for all (default: %(default)s)"
     )
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
+        "--port", type=port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
     )
     parser.add_argument(
-        "--room", type=_room, default="chat", help="its name (default: %(default)s)"
+        "--room", type=room_name, default="chat", help="its name (default: %(default)s)"
     )
     parser.add_argument(
         "--max-members",
@@ -437,14 +434,14 @@ def add_silence_arguments(parser: argparse.ArgumentParser) -> None:
     """`--heartbeat` and `--timeout`, with the defaults that the chat's own server has."""
     parser.add_argument(
         "--heartbeat",
-        type=_seconds,
+        type=seconds,
         default=5.0,
         metavar="SECONDS",
         help="how often an idle peer is asked for a sign of life (default: %(default)g)",
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=15.0,
         metavar="SECONDS",
         help="silence after which a peer counts as gone (default: %(default)g)",
@@ -493,56 +490,16 @@ def _server(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return int(text)
-
-
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
 
 
-def count(text: str) -> int:
-    """A whole number from a command line; raises ArgumentTypeError with the rule it breaks."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= COUNT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {COUNT_MAX}")
-    return number
-
-
-def _seconds(text: str) -> float:
-    seconds = _number(text)
-    if not 0.1 <= seconds <= 3600.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
-    return seconds
-
-
 def _seconds_or_off(text: str) -> float:
-    seconds = _number(text)
-    if seconds != 0.0 and not 0.1 <= seconds <= 3600.0:
+    try:
+        return seconds(text) if float(text) else 0.0
+    except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither 0 nor a number of seconds from 0.1 to 3600"
-        )
-    return seconds
-
-
-def _number(text: str) -> float:
-    """NaN, which lies in no range, for what is no number."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _room(text: str) -> str:
-    if not text.isprintable() or not 0 < len(text.encode()) <= ROOM_NAME_BYTES_MAX:
-        raise argparse.ArgumentTypeError(
-            f"a room's name has 1 to {ROOM_NAME_BYTES_MAX} bytes of printable text"
-        )
-    return text
+        ) from None

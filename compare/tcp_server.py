@@ -35,10 +35,10 @@ from typing import Any
 if not __package__:  # run as a file: `python3 compare/tcp_server.py`
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from arguments import count
 from compare.console import (
     add_keepalive_arguments,
     add_server_arguments,
-    count,
     keepalive_of,
     run_server,
 )

@@ -6,7 +6,7 @@ import pytest
 
 from compare.address_change import EXPERIMENT, Observation, analyse
 from compare.experiment import NEVER, Effort, Figure, Result
-from compare.wire import missing
+from tests.wires import needs_wire
 
 
 def test_lines_typed_after_the_change_count_in_both_directions() -> None:
@@ -90,7 +90,7 @@ def test_its_words_follow_its_figures(
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_only_this_chat_survives_and_who_talks_is_back_before_who_listens() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     for name in ("tcp", "plain"):

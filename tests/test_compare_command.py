@@ -19,7 +19,8 @@ from compare import __main__ as command
 from compare import dead_peer, fan_out, plots, report
 from compare.experiment import Condition, Effort, Experiment, Figure, Plot, Result, Tell, Words
 from compare.participants import TRANSPORTS, ExperimentFailed
-from compare.wire import Wire, WireUnavailable, missing
+from compare.wire import Wire, WireUnavailable
+from tests.wires import needs_wire
 
 FOUND = Result((Figure("tcp", "late", 0.0, (40.0, 41.0, 44.0)),), settings={"seeds": [1]})
 
@@ -380,10 +381,7 @@ def test_the_machine_is_described_without_its_name(monkeypatch: pytest.MonkeyPat
     assert platform.node() not in described.values()
 
 
-LACKING = missing()
-
-
-@pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
+@needs_wire
 def test_the_tcp_of_the_wires_is_told_and_not_the_hosts() -> None:
     with Wire() as wire:
         told = command.describe_machine()["congestion control on a wire"]

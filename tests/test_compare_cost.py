@@ -8,7 +8,8 @@ from compare import cost
 from compare.cost import EXPERIMENT, TEXT, Traffic, analyse_silence, analyse_talk, passed
 from compare.experiment import NEVER, Effort, Figure, Result
 from compare.link import DIRECTIONS, PROTOCOLS, Tally
-from compare.wire import Counters, missing
+from compare.wire import Counters
+from tests.wires import needs_wire
 
 
 def made_up(chat_fast_packets: float = 1.7, chat_bytes: float = 256.0) -> Result:
@@ -109,7 +110,7 @@ def test_that_this_chat_takes_more_bytes_is_said_only_where_it_does() -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_plain_udp_takes_least_and_reliability_costs_packets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from compare.datagram_size import EXPERIMENT, Trial, analyse
 from compare.experiment import Effort, Figure, Result
-from compare.wire import missing
+from tests.wires import needs_wire
 
 
 def figures(trial: Trial) -> dict[str, float]:
@@ -70,7 +70,7 @@ def test_a_refusal_is_said_only_where_there_was_one() -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_the_more_fragments_a_datagram_has_the_less_often_it_arrives() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
 

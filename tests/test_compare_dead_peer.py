@@ -6,7 +6,7 @@ import pytest
 
 from compare.dead_peer import EXPERIMENT, Observation, analyse
 from compare.experiment import NEVER, Effort, Figure, Result
-from compare.wire import missing
+from tests.wires import needs_wire
 
 SETTINGS = {"timeout_seconds": 15, "watched_seconds": 24.0}
 
@@ -66,7 +66,7 @@ def test_its_words_follow_its_figures(
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_tcp_tells_of_a_killed_program_at_once_and_of_a_cut_link_by_a_timeout() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     tcp_killed = found.median("tcp", "others", "killed")

@@ -6,9 +6,7 @@ import pytest
 
 from compare.experiment import NEVER, Effort, Figure, Result
 from compare.loss import EXPERIMENT, LOSSES, Line, analyse
-from compare.wire import missing
-
-LACKING = missing()
+from tests.wires import needs_wire
 
 
 def figures(runs: list[list[Line]]) -> dict[str, tuple[float, ...]]:
@@ -66,7 +64,7 @@ def test_the_sentences_have_the_figures_of_the_worst_link() -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
+@needs_wire
 def test_repair_beats_retransmission_and_plain_udp_loses_what_the_wire_loses() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     worst = LOSSES[-1]

@@ -6,7 +6,7 @@ import pytest
 
 from compare.experiment import NEVER, Effort, Figure, Result
 from compare.order import EXPERIMENT, Heard, analyse, out_of_order
-from compare.wire import missing
+from tests.wires import needs_wire
 
 
 def figures(heard: list[Heard]) -> dict[str, float]:
@@ -93,7 +93,7 @@ def test_every_condition_can_be_explained_and_named(condition: str) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_only_plain_udp_shows_what_the_wire_did() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
 

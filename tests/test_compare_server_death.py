@@ -6,7 +6,7 @@ import pytest
 
 from compare.experiment import NEVER, Effort, Figure, Result
 from compare.server_death import EXPERIMENT, Observation, analyse
-from compare.wire import missing
+from tests.wires import needs_wire
 
 
 def figures_of(
@@ -84,7 +84,7 @@ def test_its_words_follow_its_figures(
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_a_short_cut_tcp_survives_and_a_restart_only_this_chat() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     back = {name: found.median(name, "back", "killed") for name in ("tcp", "plain", "chat")}

@@ -13,7 +13,7 @@ from compare.set_up import (
     analyse_joining,
     analyse_packets,
 )
-from compare.wire import missing
+from tests.wires import needs_wire
 
 JOININGS_MAX = 20
 """Of which one client of plain UDP is in before a second round trip could have ended."""
@@ -82,7 +82,7 @@ def test_who_finds_a_late_server_is_said_by_the_figures() -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(missing() is not None, reason=f"no wire here: {missing()}")
+@needs_wire
 def test_plain_udp_is_in_first_tcp_is_told_first_and_the_chat_finds_a_late_server() -> None:
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
 

@@ -26,9 +26,7 @@ from compare.tcp_server import TcpServer, TcpSettings
 from compare.wire import End, Wire, WireUnavailable, missing
 from tests.processes import PROJECT, WAIT_SECONDS, eventually
 from tests.test_compare_tcp import Ear
-
-LACKING = missing()
-needs_wire = pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
+from tests.wires import LACKING, needs_wire
 
 PORT = 9091
 
@@ -196,7 +194,7 @@ def test_tallies_can_be_subtracted() -> None:
 )
 def test_a_setting_that_cannot_be_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
-        Wire(**settings)  # type: ignore[arg-type]
+        Wire(**settings)  # type: ignore[arg-type]  # each has its own type
 
 
 def test_where_there_can_be_no_wire_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +204,7 @@ def test_where_there_can_be_no_wire_it_is_said_why(monkeypatch: pytest.MonkeyPat
         Wire().start()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere that is said before")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's namespaces and TUN")
 def test_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: path.name != "tun" and real(path))
@@ -215,7 +213,7 @@ def test_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Wire().start()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere that is said before")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's namespaces and TUN")
 @pytest.mark.parametrize(
     ("step", "says"),
     [

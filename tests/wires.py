@@ -1,0 +1,10 @@
+"""The mark of tests that need a wire between network namespaces, which says what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from compare.wire import missing
+
+LACKING = missing()
+needs_wire = pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")
