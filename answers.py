@@ -1,13 +1,17 @@
 """What a member can ask the room, and how the answers are written.
 
 An answer is one or more events in the asker's inbox, so it is as reliable as everything else. Its
-text is lines: numbers at the head, then names or links. The server writes them here and the client
-reads them here; docs/protocol.md has the formats.
+text is lines: numbers at the head, then names or links. The server writes them here, with what is
+the same for all who ask computed once (`Survey`), and the client reads them here;
+docs/protocol.md has the formats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
+from heapq import nsmallest
 from typing import TypeAlias
 
 from member import Member
@@ -46,18 +50,6 @@ def roster_texts(names: Iterable[str], seq: int) -> list[str]:
     return ["\n".join([f"{seq} {left}", *chunk]) for left, chunk in _counted_down(chunks)]
 
 
-def seen_text(seq: int, asker: Member, members: Iterable[Member]) -> str:
-    """Who has one line: ``SEQ HAVE TOTAL``, then a line for each who has it not (yet).
-
-    Of those who were in when it was said and still are, the asker left out; of very many who
-    have it not, as many names as fit.
-    """
-    expected = [m for m in members if m is not asker and m.first_seq <= seq]
-    missing = sorted(m.name for m in expected if m.room.acked < seq)
-    head = f"{seq} {len(expected) - len(missing)} {len(expected)}"
-    return "\n".join([head, *_chunks(missing)[0]])
-
-
 def parse_asked(text: str, latest: int) -> list[int]:
     """The sequence numbers in a question, as far as there are such events."""
     words = [word for word in text.split()[:SEEN_MAX] if word.isdecimal() and len(word) <= 20]
@@ -74,11 +66,59 @@ def parse_seen(text: str) -> tuple[int, int, int, list[str]] | None:
     return seq, have, total, names
 
 
-def stats_texts(asker: Member, members: Iterable[Member], broadcast_count: int) -> list[str]:
-    """How links do: ``REMAINING``, then ``NAME NUMBERS…`` a line, the asker's own first."""
-    others = sorted((m for m in members if m is not asker), key=lambda m: -m.traffic.lost)
-    lines = [_link_line(m, broadcast_count) for m in [asker, *others[: STATS_MAX - 1]]]
-    return ["\n".join([str(left), *chunk]) for left, chunk in _counted_down(_chunks(lines))]
+class Survey:
+    """What the members would answer at one moment. Each part is computed when it is first asked
+    for, and then serves all who ask."""
+
+    def __init__(self, members: Collection[Member], latest: int, broadcast_count: int) -> None:
+        self._members = members
+        self._latest = latest
+        self._broadcast_count = broadcast_count
+
+    @cached_property
+    def roster(self) -> list[str]:
+        """Everyone's names: see `roster_texts`."""
+        return roster_texts((member.name for member in self._members), self._latest)
+
+    def seen(self, seq: int, asker: Member) -> str:
+        """Who has one line: ``SEQ HAVE TOTAL``, then a line for each who has it not (yet).
+
+        Of those who were in when it was said and still are, the asker left out; of very many who
+        have it not, as many names as fit.
+        """
+        behind = [
+            member
+            for _, _, member in self._by_acknowledgement[: bisect_left(self._acknowledgements, seq)]
+            if member.first_seq <= seq and member is not asker
+        ]
+        asked = asker.first_seq <= seq
+        total = bisect_right(self._first_seqs, seq) - asked
+        names = nsmallest(CHUNK_BYTES // 2, (member.name for member in behind))
+        head = f"{seq} {total - len(behind)} {total}"
+        return "\n".join([head, *_chunks(names)[0]])
+
+    def stats(self, asker: Member) -> list[str]:
+        """How links do: ``REMAINING``, then ``NAME NUMBERS…`` a line, the asker's own first."""
+        others = [line for member, line in self._worst_links if member is not asker]
+        lines = [_link_line(asker, self._broadcast_count), *others[: STATS_MAX - 1]]
+        return ["\n".join([str(left), *chunk]) for left, chunk in _counted_down(_chunks(lines))]
+
+    @cached_property
+    def _by_acknowledgement(self) -> list[tuple[int, int, Member]]:
+        return sorted((m.room.acked, m.number, m) for m in self._members)
+
+    @cached_property
+    def _acknowledgements(self) -> list[int]:
+        return [acked for acked, _, _ in self._by_acknowledgement]
+
+    @cached_property
+    def _first_seqs(self) -> list[int]:
+        return sorted(member.first_seq for member in self._members)
+
+    @cached_property
+    def _worst_links(self) -> list[tuple[Member, str]]:
+        worst = nsmallest(STATS_MAX, self._members, key=lambda member: -member.traffic.lost)
+        return [(member, _link_line(member, self._broadcast_count)) for member in worst]
 
 
 def _link_line(member: Member, broadcast_count: int) -> str:

@@ -242,18 +242,26 @@ class TokenBucket:
         self._tokens = burst
         self._at = now
 
-    def take(self, count: int, now: float) -> bool:
+    def has(self, count: float, now: float) -> bool:
+        """Whether `take` would succeed."""
+        return self.rate <= 0 or self._level(now) >= count
+
+    def take(self, count: float, now: float) -> bool:
         """Takes `count` tokens if there are as many, else none."""
         if self.rate <= 0:
             return True
-        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        level = self._level(now)
         self._at = now
-        if self._tokens < count:
+        self._tokens = level
+        if level < count:
             return False
-        self._tokens -= count
+        self._tokens = level - count
         return True
 
-    def ready_at(self, count: int) -> float:
+    def _level(self, now: float) -> float:
+        return min(self.burst, self._tokens + (now - self._at) * self.rate)
+
+    def ready_at(self, count: float) -> float:
         """When `take(count)`, at most `burst`, will succeed if nothing is taken before."""
         assert self.rate <= 0 or count <= self.burst
         if self.rate <= 0:

@@ -6,41 +6,59 @@ State and its smallest rules only; what is done about it, the room and its relay
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 
 from delivery import EventLog, LossEstimate, RttEstimator, TokenBucket
+from hosts import Host
 from protocol import Address, Message
+from settings import RoomSettings
 
 REPAIRS_PER_SECOND = 200.0
 REPAIR_BURST = 64
-"""Repairs to one member: enough to catch up in seconds, too little to drown a bad link."""
+"""Repairs of one log to one member: enough to catch up in seconds, too little to drown a bad
+link. Each log has its own, so that a flood of private messages takes nothing from the room."""
 
 INBOX_ENTRIES_MAX = 2048
 INBOX_BYTES_MAX = 1024 * 1024
 """An inbox holds what its member has not yet acknowledged; enough for a roster of thousands."""
 
+INBOX_FULL_ENTRIES = 256
+INBOX_FULL_BYTES = 128 * 1024
+"""From here on an inbox takes in nothing that can wait: it is half a second of repairs. What comes
+on top (a roster, a notice) never reaches the bounds above, so an inbox forgets nothing unread."""
+
+ENTRY_BYTES = 200
+"""What an event of an inbox, or a held message, takes beside its own bytes (measured: 180)."""
+
+OWN_QUESTIONS_PER_SECOND = 1.0
+OWN_QUESTION_BURST = 8.0
+"""Questions of one client: a person asks one now and then."""
+
 
 class Place:
     """Where one peer is in one log."""
 
-    __slots__ = ("acked", "attempts", "log", "repaired_at")
+    __slots__ = ("acked", "attempts", "log", "repair_bucket", "repaired_at")
 
-    def __init__(self, log: EventLog, acked: int) -> None:
+    def __init__(self, log: EventLog, acked: int, now: float) -> None:
         self.log = log
         self.acked = acked
         self.attempts = 0
         """Repairs since the acknowledgement last moved."""
         self.repaired_at = float("-inf")
-
-    @property
-    def behind(self) -> bool:
-        return self.acked < self.log.latest
+        self.repair_bucket = TokenBucket(REPAIRS_PER_SECOND, REPAIR_BURST, now)
 
     @property
     def next_seq(self) -> int:
         """The first event to send again; later than the acknowledgement where events were lost."""
         return max(self.acked + 1, self.log.oldest)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the log holds what this peer has not acknowledged."""
+        return self.next_seq <= self.log.latest
 
     def acknowledge(self, ack: int) -> bool:
         """Takes a cumulative acknowledgement; true if it says something new."""
@@ -49,6 +67,57 @@ class Place:
         self.acked = ack
         self.attempts = 0
         return True
+
+
+class Inbox(Place):
+    """The log of what one member alone is sent, and that member's place in it.
+
+    It has one reader, so it forgets what is acknowledged. It knows who sent the private messages
+    that are not, so that they can be told should these never arrive.
+    """
+
+    __slots__ = ("_senders", "waiting")
+
+    def __init__(self, epoch: int, now: float) -> None:
+        super().__init__(EventLog(epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0, now)
+        self._senders: dict[int, int] = {}
+        """By sequence number: the client id of the sender."""
+        self.waiting: dict[int, Member] = {}
+        """By session id: who waits until there is room for a private message."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what can wait has to wait."""
+        log = self.log
+        return log.entry_count >= INBOX_FULL_ENTRIES or log.bytes_held >= INBOX_FULL_BYTES
+
+    def append(self, encoded: bytes, now: float, sender: int = 0) -> int:
+        """Adds an event and returns its sequence number; `sender` is a client id, if one is to
+        know whether it arrives."""
+        seq = self.log.append(encoded, now)
+        if sender:
+            self._senders[seq] = sender
+        return seq
+
+    def acknowledge(self, ack: int) -> bool:
+        if not super().acknowledge(min(ack, self.log.latest)):
+            return False
+        self._forget(self.acked)
+        return True
+
+    def senders(self) -> list[int]:
+        """The client ids of those whose private messages are not read, each once."""
+        return list(dict.fromkeys(self._senders.values()))
+
+    def clear(self) -> None:
+        """Forgets what is not read; whoever comes back for it is told that it is lost."""
+        self._forget(self.log.latest)
+
+    def _forget(self, until: int) -> None:
+        self.log.forget(until)
+        senders = self._senders
+        while senders and (seq := next(iter(senders))) <= until:
+            del senders[seq]
 
 
 class Traffic:
@@ -111,10 +180,13 @@ class Member:
         "address",
         "appended",
         "bucket",
+        "bytes_counted",
         "client_id",
         "first_seq",
         "heard_at",
         "held",
+        "held_bytes",
+        "host",
         "inbox",
         "joined_seq",
         "loss",
@@ -123,36 +195,59 @@ class Member:
         "number",
         "probe_at",
         "probe_started_at",
+        "questions",
         "received",
-        "repair_bucket",
         "room",
         "rtt",
         "said_at",
         "session_id",
         "traffic",
+        "turn_at",
+        "waits",
+        "waits_for",
+        "waits_since",
         "wake_at",
     )
 
     def __init__(
-        self, client_id: int, number: int, log: EventLog, inbox_epoch: int, now: float
+        self,
+        client_id: int,
+        number: int,
+        host: Host,
+        log: EventLog,
+        inbox_epoch: int,
+        settings: RoomSettings,
+        now: float,
     ) -> None:
         self.client_id = client_id
         self.number = number
+        self.host = host
         self.name = ""
         self.address: Address = ()
         self.session_id = 0
         self.newest_timestamp = 0
         self.heard_at = now
         self.first_seq = self.joined_seq = log.latest + 1
-        self.room = Place(log, log.latest)
-        self.inbox = Place(EventLog(inbox_epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0)
+        self.room = Place(log, log.latest, now)
+        self.inbox = Inbox(inbox_epoch, now)
         self.appended = 0
         """The newest message id in a log; `received` also counts those in `held`."""
         self.received = 0
         self.held: deque[Message] = deque()
+        self.held_bytes = 0
+        self.bytes_counted = 0
+        """What memory.py last counted of `bytes_held`."""
         self.said_at = float("-inf")
-        self.bucket = TokenBucket(0, 0, now)
-        self.repair_bucket = TokenBucket(REPAIRS_PER_SECOND, REPAIR_BURST, now)
+        # These outlive a session: leaving and coming back renews nothing.
+        self.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
+        limited = settings.message_rate > 0
+        self.questions = TokenBucket(OWN_QUESTIONS_PER_SECOND * limited, OWN_QUESTION_BURST, now)
+        self.turn_at = 0.0
+        """Whose turn it is to speak: see floor.py, for what follows too."""
+        self.waits = 0
+        """The number of the one entry of a queue that counts, 0 if it waits for nothing."""
+        self.waits_for: Inbox | None = None
+        self.waits_since = float("-inf")
         self.rtt = RttEstimator()
         self.loss = LossEstimate()
         self.traffic = Traffic(0)
@@ -160,6 +255,22 @@ class Member:
         self.probe_at = float("inf")
         self.wake_at = float("inf")
         """When the room next looks at this member; the one heap entry that counts."""
+
+    def bytes_held(self) -> int:
+        """What the room holds for this member, beside what it holds for every one."""
+        log = self.inbox.log
+        return log.bytes_held + self.held_bytes + ENTRY_BYTES * (log.entry_count + len(self.held))
+
+    def hold(self, message: Message) -> None:
+        """Keeps a message until it may be put in order."""
+        self.held.append(message)
+        self.held_bytes += sys.getsizeof(message.text)
+
+    def take_held(self) -> Message:
+        """The oldest held message, which is not held any more."""
+        message = self.held.popleft()
+        self.held_bytes -= sys.getsizeof(message.text)
+        return message
 
     def hear(self, timestamp: int, now: float) -> bool:
         """Notes a datagram of this member; false if it is a late or replayed one."""
@@ -172,6 +283,7 @@ class Member:
     def drop_held(self) -> None:
         """Forgets what was received but not appended: the client still has it."""
         self.held.clear()
+        self.held_bytes = 0
         self.received = self.appended
 
 

@@ -191,7 +191,7 @@ class Relay:
         copies = member.loss.copies(LATE_RATIO) if datagrams_max == 1 else 1
         for copy in range(1, copies):
             for datagram, _ in self._outgoing[already:]:
-                if member.repair_bucket.take(1, now):
+                if place.repair_bucket.take(1, now):
                     self._copy_number += 1
                     member.traffic.sent_alone += 1
                     at = now + copy * COPY_SPACING_SECONDS
@@ -205,7 +205,7 @@ class Relay:
             return float("inf")
         sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
         due = sent_at + self.ack_delay_ms() / 1000 + member.rtt.backed_off(place.attempts)
-        return max(due, member.repair_bucket.ready_at(1))
+        return max(due, place.repair_bucket.ready_at(1))
 
     def _audit(self, now: float) -> None:
         """Looks who has not acknowledged the broadcasts of a while ago.
@@ -279,8 +279,9 @@ class Relay:
         """Sends slices of one log to one member, as many as its rate allows."""
         log = place.log
         after = max(first, place.next_seq)
-        until = log.latest if until is None else min(until, log.latest)
-        while after <= until and datagrams_max and member.repair_bucket.take(1, now):
+        last = self._sendable(log)
+        until = last if until is None else min(until, last)
+        while after <= until and datagrams_max and place.repair_bucket.take(1, now):
             datagram, after = self._slice(log, after, now, log is not self._log, repair=repair)
             self._send_events(member, datagram)
             member.traffic.repaired += repair
@@ -289,6 +290,10 @@ class Relay:
     def _send_events(self, member: Member, datagram: bytes) -> None:
         member.traffic.sent_alone += 1
         self.send(datagram, member.address)
+
+    def _sendable(self, log: EventLog) -> int:
+        """The last event to send: what was not broadcast yet is about to be, to everyone."""
+        return self._broadcast_seq if log is self._log else log.latest
 
     def _slice(
         self,
@@ -306,7 +311,7 @@ class Relay:
         `pad`: if more is to follow, it is as long as can be, for datagrams of one size go out
         as one train. The last one of a train may be shorter.
         """
-        encoded = log.slice(first, log.latest, Events.ROOM_BYTES)
+        encoded = log.slice(first, self._sendable(log), Events.ROOM_BYTES)
         after = first + len(encoded)
         datagram = encode_events(
             log.epoch,

@@ -3,9 +3,11 @@
 `ChatRoom` is given datagrams, their addresses and the time, and hands out datagrams and where
 they go; it never touches a socket, a thread, a clock or a random source.
 
-Its truth is one `EventLog`. The dict of members is entered by a JOIN that brings back the cookie
-sent to its address, and by nothing else. What it appends goes out by its `Relay` (relay.py), to
-all members in as few datagrams as hold it, and again to those who do not acknowledge it.
+Its truth is one `EventLog`. The dict of members (register.py) is entered by a JOIN that brings
+back the cookie sent to its address, and by nothing else. What members say passes the `Floor`
+(floor.py), which decides when it is anybody's turn, and the `Scribe` (scribe.py), which writes it
+into a log. What is written goes out by the `Relay` (relay.py), to all members in as few datagrams
+as hold it, and again to those who do not acknowledge it.
 
 It promises: a message it accepted gets one place in the one order, and every member gets it from
 there or is told of the gap. It does not promise that the log outlives the process.
@@ -13,46 +15,47 @@ there or is told of the gap. It does not promise that the log outlives the proce
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
-from collections import Counter, OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
 
-from answers import parse_asked, roster_texts, seen_text, stats_texts
 from cookies import Cookies
 from delivery import EventLog, TokenBucket
+from floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
+from hosts import Host, Hosts
 from member import Member, MemberTimers, Place, Traffic
-from names import UnusableName, check_name, name_key
+from memory import Memory
+from names import UnusableName, check_name
 from protocol import (
-    IN_FLIGHT_MAX,
-    NAME_BYTES_MAX,
+    FROM_SESSIONS,
     NO_COOKIE,
-    RUN_MAX,
     Address,
     Bye,
     ByeReason,
     Challenge,
-    Event,
     EventKind,
     Join,
-    Leave,
     MalformedDatagram,
-    Message,
-    MessageKind,
     PacketType,
     Refused,
     RefusedReason,
-    Say,
     Status,
     UnsupportedVersion,
     Welcome,
-    decode,
-    encode_event,
+    check_header,
+    decode_body,
+    read_new_messages,
     sender_and_timestamp,
 )
+from register import Register
 from relay import Outgoing, Relay
+from scribe import Scribe
+from settings import RoomSettings
+
+__all__ = ["ChatRoom", "RoomSettings", "format_address"]
 
 logger = logging.getLogger("udp_chat.server")
 
@@ -66,43 +69,27 @@ PROBE_INTERVAL_SECONDS and 30 % loss each way, a living one fails once in a thou
 
 PROBE_INTERVAL_SECONDS = 0.2
 
+HEARTBEAT_LATE_RATIO = 1.1
+"""A client's heartbeats come at most so much later than the interval: it draws a factor once."""
+
 PROBE_VALID_SECONDS = 5.0
 """So long a sign of life answers further JOINs that want the same name."""
 
 STALL_SECONDS = 1.0
 """A timer this late says that this process slept. The members' silence is then not theirs."""
 
-REMEMBERED_MAX = 20_000
-"""Clients whose newest message is remembered after they left: some 4 MB, and more departures
-than an evening has. One that returns after them could have a line appended a second time."""
+NAME_WAIT_SECONDS = 8.0
+"""A JOIN for a held name goes unanswered while its holder is being asked, at most so long: clients
+wait longer. With heartbeats too far apart to tell in that time, the name counts as in use."""
 
-HELD_MAX = IN_FLIGHT_MAX
-"""Messages of one member waiting for its rate or for the rest of a long line."""
+JOINS_PER_SECOND = 100.0
+JOIN_BURST = 1000.0
+"""Of all addresses together. At once it is as many as the room holds, if that is more."""
 
+BUSY_TEXT = "too many are joining at this moment: try again"
 
-@dataclass(frozen=True, slots=True)
-class RoomSettings:
-    """What may be chosen about a room. Durations in seconds."""
-
-    room: str = "chat"
-    members_max: int = 1000
-    heartbeat_seconds: float = 5.0
-    """Told to the clients. Shorter finds dead peers sooner and costs idle traffic."""
-    timeout_seconds: float = 15.0
-    """Silence after which a member is dropped: three heartbeats, so that two may be lost."""
-    message_rate: float = 500.0
-    """Messages a second of one member in the long run, 0 for any number. A person types one;
-    the rest is for pasted text and pipes, and keeps one flood from filling the room."""
-    message_burst: float = 1000.0
-    log_entries_max: int = 10_000
-    log_bytes_max: int = 4 * 1024 * 1024
-    """What the room remembers for repairs, for those who come back and for those who come late."""
-    history_events: int = 50
-    """Of these, what a newcomer is shown."""
-
-    def __post_init__(self) -> None:
-        if self.message_rate > 0 and self.message_burst < RUN_MAX:
-            raise ValueError(f"message_burst below {RUN_MAX}: a long line could never be said")
+ROSTERS_MAX = 64
+"""Newcomers who are sent the names of all in one wake-up."""
 
 
 class ChatRoom:
@@ -111,6 +98,7 @@ class ChatRoom:
     Feed it `receive_datagram` and `handle_timeout` (`now` in seconds of one monotonic clock),
     then send what `datagrams_to_send` hands out. Not thread-safe. `randomness` gives the
     epoch, the session ids and the cookie key; `wall_offset_seconds` plus `now` is Unix time.
+    `make_log` makes the room's log, of an epoch, a number of entries and one of bytes.
     """
 
     def __init__(
@@ -119,28 +107,46 @@ class ChatRoom:
         randomness: random.Random,
         now: float,
         wall_offset_seconds: float = 0.0,
+        make_log: Callable[[int, int, int], EventLog] = EventLog,
     ) -> None:
         self.settings = settings
-        self.wall_offset_seconds = wall_offset_seconds
         self.counters: Counter[str] = Counter()
         """What was dropped and why, what was repaired, what was refused."""
         self._random = randomness
         self._cookies = Cookies(randomness.getrandbits(256).to_bytes(32, "big"))
-        self.log = EventLog(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
-        self.members: dict[int, Member] = {}
+        self.log = make_log(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
+        self.register = Register(settings.members_max)
+        self.members = self.register.members
         """By session id: those who are in."""
-        self._by_client: dict[int, Member] = {}
-        self._by_name: dict[str, Member] = {}
-        self._departed: OrderedDict[int, Member] = OrderedDict()
-        """By client id: those who were in, so that their private messages wait for them. As many
-        as there may be members; of the oldest only the following is kept."""
-        self._remembered: OrderedDict[int, tuple[int, int]] = OrderedDict()
-        """By client id: member number and newest message, so that each is appended once."""
-        self._number = 0
+        self.hosts = Hosts(settings)
+        self.memory = Memory(settings)
+        joins = JOINS_PER_SECOND if settings.message_rate > 0 else 0.0
+        self._joins = TokenBucket(joins, max(JOIN_BURST, settings.members_max), now)
+        self._newcomers: dict[int, Member] = {}
+        """By session id: who has not been sent the names of all yet."""
+        self._rosters_at = now
+        self._holding: dict[int, int] = {}
+        """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
         self._now = now
         self._timers = MemberTimers(self.members)
         self._relay = Relay(self.log, self.members, self._timers, self.counters)
+        self._scribe = Scribe(
+            self.log, self.register, self._relay, self.memory, self.counters, self._is_alive
+        )
+        self._floor = Floor(
+            settings, self.log, self.members, self.memory, self._scribe, self.counters, now
+        )
+        self.wall_offset_seconds = wall_offset_seconds
         self._closed = False
+
+    @property
+    def wall_offset_seconds(self) -> float:
+        """Unix time less the time of `now`."""
+        return self._scribe.wall_offset_seconds
+
+    @wall_offset_seconds.setter
+    def wall_offset_seconds(self, seconds: float) -> None:
+        self._scribe.wall_offset_seconds = seconds
 
     # --- what the shell calls ----------------------------------------------------------------
 
@@ -149,47 +155,54 @@ class ChatRoom:
         self._now = now
         if self._closed:
             return
+        # What costs little to refuse comes first: the header, the type, the session.
         try:
-            packet = decode(datagram)
+            packet_type = check_header(datagram)
+            if packet_type in FROM_SESSIONS:
+                self._receive_of_session(packet_type, datagram, address, now)
+            elif packet_type == PacketType.JOIN:
+                join = decode_body(packet_type, datagram)
+                assert isinstance(join, Join)
+                self._handle_join(join, address, len(datagram), now)
+            else:
+                self._drop("unexpected packet", address)
         except UnsupportedVersion:
             self._drop("unsupported version", address)
             self._refuse_version(datagram, address)
-            return
         except MalformedDatagram as error:
             self._drop(error.reason, address)
-            return
-        logger.debug("< %s %s", address, type(packet).__name__)
-        if isinstance(packet, Join):
-            self._handle_join(packet, address, len(datagram), now)
-        elif isinstance(packet, Say | Status | Leave):
-            member = self.members.get(packet.session_id)
-            if member is None:
-                self._drop("unknown session", address)
-                bye = Bye(packet.session_id, ByeReason.UNKNOWN_SESSION)
-                self._reply(bye.encode(), address, len(datagram))
-            elif member.address != address:
-                # The session id is right, the address is not: its owner may have moved, or
-                # somebody repeats what they overheard. Only the cookie tells.
-                self._drop("unproven address", address)
-                cookie = self._cookies.make(address, member.client_id, now)
-                challenge = Challenge(packet.session_id, cookie)
-                self._reply(challenge.encode(), address, len(datagram))
-            else:
-                newest = packet.timestamp > member.newest_timestamp
-                member.traffic.count(len(datagram), packet.timestamp, newest)
-                self._handle_of_member(packet, member, now)
-        else:
-            self._drop("unexpected packet", address)
 
-    def _handle_of_member(self, packet: Say | Status | Leave, member: Member, now: float) -> None:
-        if isinstance(packet, Status):
-            self._handle_status(packet, member, now)
-        elif isinstance(packet, Say):
-            self._handle_say(packet, member, now)
+    def _receive_of_session(
+        self, packet_type: int, datagram: bytes, address: Address, now: float
+    ) -> None:
+        prefix = sender_and_timestamp(datagram)
+        if prefix is None:
+            raise MalformedDatagram("truncated")
+        session_id, timestamp = prefix
+        member = self.members.get(session_id)
+        if member is None:
+            self._drop("unknown session", address)
+            bye = Bye(session_id, ByeReason.UNKNOWN_SESSION)
+            self._reply(bye.encode(), address, len(datagram))
+            return
+        if member.address != address:
+            # The session id is right, the address is not: its owner may have moved, or
+            # somebody repeats what they overheard. Only the cookie tells.
+            self._drop("unproven address", address)
+            cookie = self._cookies.make(address, member.client_id, now)
+            self._reply(Challenge(session_id, cookie).encode(), address, len(datagram))
+            return
+        if packet_type == PacketType.SAY:
+            self._handle_say(datagram, timestamp, member, now)
+        elif packet_type == PacketType.STATUS:
+            status = decode_body(packet_type, datagram)
+            assert isinstance(status, Status)
+            self._count_traffic(member, len(datagram), timestamp)
+            self._handle_status(status, member, now)
         else:
+            decode_body(packet_type, datagram)
             self._remove(member, "left")
-            bye = Bye(packet.session_id, ByeReason.LEFT).encode()
-            self._relay.send(bye, member.address)
+            self._relay.send(Bye(session_id, ByeReason.LEFT).encode(), member.address)
 
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
@@ -202,15 +215,26 @@ class ChatRoom:
         self._relay.handle_timeout(now)
         for member in self._timers.take_due(now):
             self._on_member_timer(member, now)
+        # What is written may let somebody go on, who then asks: so until nobody wants more.
+        while self._floor.next_timeout() <= now or self._rosters_due(now):
+            self._floor.handle_timeout(now)
+            self._write_answers(now)
+        if self.memory.is_full:
+            self._forget_the_departed()
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
-        at = min(self._relay.next_timeout(), self._timers.next_at())
+        at = min(self._relay.next_timeout(), self._floor.next_timeout(), self._timers.next_at())
+        if self._newcomers:
+            at = min(at, self._rosters_at)
         return None if at == float("inf") else at
 
     def datagrams_to_send(self) -> list[Outgoing]:
         """What has to go out now, each datagram with all its addresses."""
-        return self._relay.datagrams_to_send(self._now)
+        self._answer_the_held()
+        datagrams = self._relay.datagrams_to_send(self._now)
+        self._floor.broadcast_done()
+        return datagrams
 
     def close(self, now: float) -> None:
         """Says BYE to everyone; the room takes nothing in after that."""
@@ -231,7 +255,7 @@ class ChatRoom:
             cookie = self._cookies.make(address, join.client_id, now)
             self._reply(Challenge(join.client_id, cookie).encode(), address, size)
             return
-        member = self._by_client.get(join.client_id)
+        member = self.register.by_client.get(join.client_id)
         if member is not None:
             self._rejoin(member, join, address, now)
             return
@@ -240,7 +264,7 @@ class ChatRoom:
         except UnusableName as error:
             self._refuse(join, address, RefusedReason.UNUSABLE_NAME, str(error))
             return
-        holder = self._by_name.get(name_key(join.name))
+        holder = self.register.holder(join.name)
         if holder is not None:
             if self._is_alive(holder, now):
                 text = f"the name {join.name} is in use"
@@ -250,7 +274,31 @@ class ChatRoom:
             text = f"the room is full ({self.settings.members_max} members)"
             self._refuse(join, address, RefusedReason.ROOM_FULL, text)
             return
-        self._enter(join, address, now)
+        host = self._host_with_a_place(join, address, now)
+        if host is None:
+            return
+        if (
+            self.memory.is_full
+            or self.memory.is_full_for(host)
+            or not host.joins.has(1, now)
+            or not self._joins.take(1, now)
+        ):
+            self._refuse(join, address, RefusedReason.BUSY, BUSY_TEXT)
+            return
+        host.joins.take(1, now)
+        self._enter(join, address, host, now)
+
+    def _host_with_a_place(self, join: Join, address: Address, now: float) -> Host | None:
+        """The host of a proven address, if one more member may be there; else says no."""
+        host = self.hosts.get(address, now)
+        most = self.settings.members_per_address_max
+        if host is None:
+            self._refuse(join, address, RefusedReason.BUSY, BUSY_TEXT)
+        elif most and host.member_count >= most:
+            text = f"{most} members are in from this address, and no more may be"
+            self._refuse(join, address, RefusedReason.ADDRESS_FULL, text)
+            return None
+        return host
 
     def _rejoin(self, member: Member, join: Join, address: Address, now: float) -> None:
         """A JOIN of someone who is in: a repeated one, or its owner at a new address."""
@@ -258,50 +306,61 @@ class ChatRoom:
             # Only newer datagrams move an address: else a replayed JOIN would take it back.
             self._drop("stale", address)
             return
-        if member.address != address:
-            logger.info("%s moved to %s", member.name, format_address(address))
-            self.counters["moved"] += 1
-            member.address = address
-            self._relay.addresses_changed()
+        if member.address != address and not self._move(member, join, address, now):
+            return
         if join.epoch == self.log.epoch:
             member.room.acknowledge(min(join.room_ack, self.log.latest))
             if join.inbox_epoch == member.inbox.log.epoch:
                 self._acknowledge_inbox(member, join.inbox_ack)
         self._welcome(member, join)
 
-    def _enter(self, join: Join, address: Address, now: float) -> None:
-        settings = self.settings
-        member = self._departed.get(join.client_id)
-        if member is not None and join.timestamp <= member.newest_timestamp:
+    def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
+        """Has a member be at another address; false if it was refused there."""
+        if member.address[0] != address[0]:
+            host = self._host_with_a_place(join, address, now)
+            if host is None:
+                return False
+            member.host.member_count -= 1
+            host.member_count += 1
+            self._floor.remove(member)
+            self.memory.move(member, host)
+            self._floor.go_on(member, now)
+        logger.info("%s moved to %s", member.name, format_address(address))
+        self.counters["moved"] += 1
+        member.address = address
+        self._relay.addresses_changed()
+        return True
+
+    def _enter(self, join: Join, address: Address, host: Host, now: float) -> None:
+        settings, log = self.settings, self.log
+        member = self.register.departed.get(join.client_id)
+        if member is None:
+            number, appended = self.register.new_number(join.client_id, join.next_message_id)
+            member = Member(join.client_id, number, host, log, self._new_id(), settings, now)
+            member.received = member.appended = appended
+        elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replayed JOIN does not bring back who has left
             return
-        self._departed.pop(join.client_id, None)
-        if member is None:
-            self._number += 1
-            unknown = self._number, max(0, join.next_message_id - 1)
-            number, appended = self._remembered.pop(join.client_id, unknown)
-            member = Member(join.client_id, number, self.log, self._new_id(), now)
-            member.received = member.appended = appended
-        member.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
+        host.member_count += 1
+        self.memory.move(member, host)
         member.session_id = self._new_id()
         member.traffic = Traffic(self._relay.broadcast_count)
         member.name = join.name
         member.address = address
         member.newest_timestamp = join.timestamp
         member.heard_at = now
-        member.joined_seq = self._append_room(EventKind.JOIN, member)
-        member.first_seq = max(self.log.oldest, member.joined_seq - settings.history_events)
-        if join.epoch == self.log.epoch:
+        member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now)
+        member.first_seq = max(log.oldest, member.joined_seq - settings.history_events)
+        if join.epoch == log.epoch:
             member.first_seq = min(join.room_ack, member.joined_seq - 1) + 1
-        member.room = Place(self.log, member.first_seq - 1)
+        member.room = Place(log, member.first_seq - 1, now)
         if join.inbox_epoch == member.inbox.log.epoch:
             self._acknowledge_inbox(member, join.inbox_ack)
-        self.members[member.session_id] = member
-        self._by_client[member.client_id] = member
-        self._by_name[name_key(member.name)] = member
+        self.register.enter(member)
         self._relay.addresses_changed()
         logger.info("%s joined from %s", member.name, format_address(address))
-        self._append_roster(member, message_id=0)
+        self._newcomers[member.session_id] = member
+        self._rosters_at = max(self._rosters_at, now)
         self._welcome(member, join)
 
     def _welcome(self, member: Member, join: Join) -> None:
@@ -342,20 +401,28 @@ class ChatRoom:
             self._reply(refused.encode(), address, len(datagram))
 
     def _is_alive(self, holder: Member, now: float) -> bool:
-        """Whether the holder of a wanted name has just shown that it lives; if not, asks it."""
-        if now - holder.probe_started_at > PROBE_VALID_SECONDS:
+        """Whether the holder of a wanted name keeps it; if that is not known, it is asked."""
+        if holder.probe_at == float("inf"):
+            if now - holder.probe_started_at <= PROBE_VALID_SECONDS:
+                return True  # it has just answered
             holder.probe_started_at = holder.probe_at = now
             self.counters["probed"] += 1
             self._on_probe_timer(holder, now)
             self._timers.schedule(holder, holder.probe_at)
-            return False
-        return holder.heard_at > holder.probe_started_at
+        answered = holder.heard_at > holder.probe_started_at
+        return answered or self._gives_up_at(holder) - now > NAME_WAIT_SECONDS
+
+    def _gives_up_at(self, holder: Member) -> float:
+        """When a holder that is being asked loses its name: a living one has sent a heartbeat by
+        then, and has been asked for PROBE_SECONDS, even where it was asked only after that."""
+        heartbeat_at = holder.heard_at + HEARTBEAT_LATE_RATIO * self.settings.heartbeat_seconds
+        return max(heartbeat_at, holder.probe_started_at) + PROBE_SECONDS
 
     def _on_probe_timer(self, member: Member, now: float) -> bool:
         """Asks once more, or gives up; false if the member is gone."""
         if member.heard_at > member.probe_started_at:
             member.probe_at = float("inf")
-        elif now - member.probe_started_at >= PROBE_SECONDS:
+        elif now >= self._gives_up_at(member):
             self._remove(member, "timeout")
             return False
         else:
@@ -365,152 +432,85 @@ class ChatRoom:
 
     def _remove(self, member: Member, reason: str) -> None:
         logger.info("%s %s", member.name, "left" if reason == "left" else "timed out")
-        del self.members[member.session_id]
-        del self._by_client[member.client_id]
-        del self._by_name[name_key(member.name)]
+        self.register.remove(member)
+        member.host.member_count -= 1
+        self._newcomers.pop(member.session_id, None)
+        self._floor.remove(member)
         self._relay.addresses_changed()
-        self._append_room(EventKind.LEAVE, member, text=reason)
+        self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
         member.drop_held()
+        member.traffic = Traffic(0)
         member.wake_at = member.probe_at = float("inf")
         member.probe_started_at = float("-inf")
-        if reason == "timeout":
+        if reason == "left":
+            self._forget_unread(member)
+        else:
             bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
             self._relay.send(bye, member.address)
-        self._departed[member.client_id] = member
-        while len(self._departed) > self.settings.members_max:
-            client_id, forgotten = self._departed.popitem(last=False)
-            self._remembered[client_id] = forgotten.number, forgotten.appended
-            if len(self._remembered) > REMEMBERED_MAX:
-                self._remembered.popitem(last=False)
+            self._scribe.tell_undelivered(member, "not_delivered_yet", self._now)
+            self.memory.settle(member)
+        self._floor.inbox_has_room(member.inbox, self._now)  # whoever waits learns that nobody is there
+        for forgotten in self.register.departed_too_many():
+            self._forget_unread(forgotten)
+
+    def _forget_unread(self, member: Member) -> None:
+        """Lets go of what waits for somebody who has gone, and tells who sent it."""
+        self._scribe.tell_undelivered(member, "not_delivered", self._now)
+        member.inbox.clear()
+        self.memory.settle(member)
 
     # --- messages ----------------------------------------------------------------------------
 
-    def _handle_say(self, say: Say, member: Member, now: float) -> None:
+    def _handle_say(self, datagram: bytes, timestamp: int, member: Member, now: float) -> None:
+        # What cannot be taken is not even read; the client sends it again.
+        count_max = HELD_MAX - len(member.held)
+        if not self.memory.allows(member, member.held_bytes):
+            self.counters["no memory"] += 1
+            count_max = 0
+        messages = read_new_messages(datagram, member.received, count_max) if count_max else []
+        self._count_traffic(member, len(datagram), timestamp)
         # A late or replayed SAY is no sign of life, but its messages count: each is taken once.
-        member.hear(say.timestamp, now)
-        held, received = member.held, member.received
-        for message in say.messages:
-            if message.message_id == received + 1 and len(held) < HELD_MAX:
-                received += 1
-                held.append(message)
-        taken = received > member.received
-        member.received = received
-        if taken:
-            self._release(member, now)
-        if held or (not taken and now - member.said_at > member.rtt.rto):
-            # There is no echo to come soon: say at least what has arrived.
-            self._relay.answer(member, say.timestamp)
+        member.hear(timestamp, now)
+        if messages:
+            member.received += len(messages)
+            self._floor.take(member, messages, now)
+        if member.held:
+            self._holding[member.session_id] = timestamp
+        elif not messages and now - member.said_at > member.rtt.rto:
+            self._relay.answer(member, timestamp)  # no echo is to come
 
-    def _release(self, member: Member, now: float) -> None:
-        """Appends the complete lines that the member's rate allows."""
-        held = member.held
-        while held:
-            run = 1
-            if held[0].more:
-                ends = (n for n, message in enumerate(held, 1) if not message.more or n == RUN_MAX)
-                run = next(ends, 0)
-                if run == 0:
-                    return
-            if not member.bucket.take(run, now):
-                self.counters["held back"] += 1
-                self._timers.schedule(member, member.bucket.ready_at(run))
-                return
-            for _ in range(run):
-                self._append_message(member, held.popleft())
-            member.said_at = now
+    def _rosters_due(self, now: float) -> bool:
+        return bool(self._newcomers) and self._rosters_at <= now
 
-    def _append_message(self, member: Member, message: Message) -> None:
-        member.appended = message_id = message.message_id
-        kind = message.kind
-        if kind is MessageKind.CHAT:
-            self._append_room(EventKind.CHAT, member, message.text, message_id)
-        elif kind is MessageKind.ACTION:
-            self._append_room(EventKind.ACTION, member, message.text, message_id)
-        elif kind is MessageKind.PRIVATE:
-            self._append_private(member, message)
-        elif kind is MessageKind.RENAME:
-            self._rename(member, message)
-        elif kind is MessageKind.WHO:
-            self._append_roster(member, message_id)
-        elif kind is MessageKind.SEEN:
-            self._append_seen(member, message)
-        else:
-            self._append_stats(member, message_id)
+    def _write_answers(self, now: float) -> None:
+        """Writes what is computed once for all who want it."""
+        if self._rosters_due(now):
+            newcomers = list(itertools.islice(self._newcomers.values(), ROSTERS_MAX))
+            self._scribe.write_rosters(newcomers, now)
+            for member in newcomers:
+                del self._newcomers[member.session_id]
+            if self._newcomers:
+                self._rosters_at = now + NEXT_WAKE_UP_SECONDS
+        questions = self._floor.questions(now)
+        if questions:
+            self._scribe.answer(questions, now)
+            for member, _ in questions:
+                self._floor.answered(member, now)
 
-    def _append_private(self, member: Member, message: Message) -> None:
-        recipient = self._by_name.get(name_key(message.to))
-        if recipient is None:
-            self._append_notice(member, "no_such_member", message.to, message.message_id)
-            return
-        event = Event(
-            EventKind.PRIVATE,
-            self._unix_ms(),
-            member.name,
-            recipient.name,
-            message.text,
-            member.number,
-            message.message_id,
-        ).encode()
-        self._append_inbox(member, event)
-        if recipient is not member:
-            self._append_inbox(recipient, event)
+    def _forget_the_departed(self) -> None:
+        """Those who are in come before what waits for those who may not come back."""
+        for member in self.register.departed_with_unread():
+            self._forget_unread(member)
+            if not self.memory.is_full:
+                break
 
-    def _rename(self, member: Member, message: Message) -> None:
-        name = message.text
-        try:
-            check_name(name)
-        except UnusableName as error:
-            self._append_notice(member, f"unusable_name_{error.rule}", name, message.message_id)
-            return
-        holder = self._by_name.get(name_key(name))
-        if holder is not None and holder is not member:
-            self._is_alive(holder, self._now)  # so that a second try can succeed
-            self._append_notice(member, "name_in_use", name, message.message_id)
-            return
-        self._append_room(EventKind.RENAME, member, name, message.message_id)
-        del self._by_name[name_key(member.name)]
-        self._by_name[name_key(name)] = member
-        member.name = name
-
-    def _append_room(
-        self, kind: EventKind, member: Member, text: str = "", message_id: int = 0
-    ) -> int:
-        event = encode_event(
-            kind, self._unix_ms(), member.name, "", text, member.number, message_id
-        )
-        return self.log.append(event, self._now)
-
-    def _append_inbox(self, member: Member, encoded: bytes) -> None:
-        seq = member.inbox.log.append(encoded, self._now)
-        self._relay.inbox_grew(member, seq, self._now)
-
-    def _append_notice(self, member: Member, code: str, about: str, message_id: int) -> None:
-        about = about if len(about.encode()) <= NAME_BYTES_MAX else ""
-        event = Event(EventKind.NOTICE, self._unix_ms(), "", about, code, member.number, message_id)
-        self._append_inbox(member, event.encode())
-
-    def _append_answer(
-        self, kind: EventKind, member: Member, texts: Sequence[str], message_id: int
-    ) -> None:
-        """Puts an answer into a member's inbox; its last event is the question's echo."""
-        for number, text in enumerate(texts, 1):
-            echo = message_id if number == len(texts) else 0
-            event = Event(kind, self._unix_ms(), "", "", text, member.number, echo)
-            self._append_inbox(member, event.encode())
-
-    def _append_roster(self, member: Member, message_id: int) -> None:
-        names = (other.name for other in self.members.values())
-        texts = roster_texts(names, self.log.latest)
-        self._append_answer(EventKind.ROSTER, member, texts, message_id)
-
-    def _append_seen(self, member: Member, message: Message) -> None:
-        asked = parse_asked(message.text, self.log.latest) or [0]
-        texts = [seen_text(seq, member, self.members.values()) for seq in asked]
-        self._append_answer(EventKind.SEEN, member, texts, message.message_id)
-
-    def _append_stats(self, member: Member, message_id: int) -> None:
-        texts = stats_texts(member, self.members.values(), self._relay.broadcast_count)
-        self._append_answer(EventKind.STATS, member, texts, message_id)
+    def _answer_the_held(self) -> None:
+        """Where no echo is to come soon: says at least what has arrived."""
+        for session_id, timestamp in self._holding.items():
+            member = self.members.get(session_id)
+            if member is not None and member.held:
+                self._relay.answer(member, timestamp)
+        self._holding.clear()
 
     # --- acknowledgements -------------------------------------------------------------------
 
@@ -535,9 +535,11 @@ class ChatRoom:
             self._relay.answer(member, status.timestamp)
 
     def _acknowledge_inbox(self, member: Member, ack: int) -> None:
-        # An inbox has one reader: what that one has, nobody will ask for.
-        if member.inbox.acknowledge(min(ack, member.inbox.log.latest)):
-            member.inbox.log.forget(member.inbox.acked)
+        inbox = member.inbox
+        if inbox.acknowledge(ack):
+            self.memory.settle(member)
+            if inbox.waiting and not inbox.is_full:
+                self._floor.inbox_has_room(inbox, self._now)
 
     # --- timers ------------------------------------------------------------------------------
 
@@ -548,8 +550,6 @@ class ChatRoom:
             return
         if member.probe_at <= now and not self._on_probe_timer(member, now):
             return
-        if member.held:
-            self._release(member, now)
         self._relay.repair_tails(member, now)
         self._timers.schedule(
             member,
@@ -576,6 +576,9 @@ class ChatRoom:
         if len(datagram) <= trigger_bytes:
             self._relay.send(datagram, address)
 
+    def _count_traffic(self, member: Member, size: int, timestamp: int) -> None:
+        member.traffic.count(size, timestamp, timestamp > member.newest_timestamp)
+
     def _drop(self, reason: str, address: Address) -> None:
         self.counters[reason] += 1
         logger.debug("dropped a datagram from %s: %s", address, reason)
@@ -583,9 +586,6 @@ class ChatRoom:
     def _new_id(self) -> int:
         """64 random bits, never 0: ids that nobody can guess."""
         return self._random.getrandbits(64) or 1
-
-    def _unix_ms(self) -> int:
-        return int((self._now + self.wall_offset_seconds) * 1000)
 
 
 def format_address(address: Address) -> str:

@@ -49,6 +49,7 @@ class Bench:
         for _ in range(JOIN_STEPS):
             for datagram in session.datagrams_to_send():
                 self.room.receive_datagram(datagram, address, self.now)
+            self.room.handle_timeout(self.now)
             for datagram, addresses in self.room.datagrams_to_send():
                 if address in addresses:
                     session.receive_datagram(datagram, SERVER, self.now)

@@ -115,7 +115,8 @@ class RoomBench:
     def peer(self, name: str, address: Address | None = None) -> Peer:
         """Somebody who is not in yet."""
         self.peer_count += 1
-        address = address or ("192.0.2.10", 40000 + self.peer_count)
+        host = f"192.0.{2 + self.peer_count // 250}.{1 + self.peer_count % 250}"
+        address = address or (host, 40000 + self.peer_count)
         return Peer(self, name, 0xC0000 + self.peer_count, address)
 
     def join(self, name: str, address: Address | None = None, **fields: Any) -> Peer:
@@ -177,9 +178,7 @@ class RoomBench:
                 )
                 for session_id, m in self.room.members.items()
             },
-            sorted(self.room._by_client),
-            sorted(self.room._by_name),
-            list(self.room._departed),
+            self.room.memory.used_bytes,
         )
 
 

@@ -34,7 +34,8 @@ from protocol import (
     _Parser,
     decode,
 )
-from room import HELD_MAX, REMEMBERED_MAX, ChatRoom, RoomSettings
+from register import REMEMBERED_MAX
+from room import HELD_MAX, ChatRoom, RoomSettings
 from session import GATED_MAX, HEARTBEAT_SLOTS, ChatSession, State
 
 SERVER = ("server", 9091)
@@ -95,8 +96,8 @@ class RecordedLog(EventLog):
 
     __slots__ = ("recorded",)
 
-    def __init__(self, like: EventLog) -> None:
-        super().__init__(like.epoch, like.entries_max, like.bytes_max)
+    def __init__(self, epoch: int, entries_max: int, bytes_max: int) -> None:
+        super().__init__(epoch, entries_max, bytes_max)
         self.recorded: list[bytes] = []
 
     def append(self, encoded: bytes, now: float) -> int:
@@ -237,9 +238,10 @@ class SimulatedNetwork:
 
     def restart_server(self) -> None:
         """The server's process ends and another begins: a new epoch, everything forgotten."""
-        self.room = ChatRoom(self.settings, random.Random(self.random.getrandbits(64)), self.now)
-        self._log = RecordedLog(self.room.log)
-        self.room.log = self.room._relay._log = self._log
+        chance = random.Random(self.random.getrandbits(64))
+        self.room = ChatRoom(self.settings, chance, self.now, make_log=RecordedLog)
+        assert isinstance(self.room.log, RecordedLog)
+        self._log = self.room.log
         self.truth[self._log.epoch] = {}
         self._inbox_truth: dict[int, dict[int, Event]] = {}
         self._server_waiting.clear()
@@ -423,14 +425,17 @@ class SimulatedNetwork:
             self._messages_seen.add(key)
 
     def _all_members(self) -> list[Member]:
-        return [*self.room.members.values(), *self.room._departed.values()]
+        return [*self.room.members.values(), *self.room.register.departed.values()]
 
     def _check_room(self) -> None:
         room, settings = self.room, self.settings
         assert len(room.members) <= settings.members_max, "more members than may be"
-        assert len(room._departed) <= settings.members_max, "too many departed kept"
-        assert len(room._remembered) <= REMEMBERED_MAX
-        assert len(room._by_client) == len(room._by_name) == len(room.members)
+        register = room.register
+        assert len(register.departed) <= settings.members_max, "too many departed kept"
+        assert len(register.remembered) <= REMEMBERED_MAX
+        assert len(register.by_client) == len(register.by_name) == len(room.members)
+        held_bytes = sum(member.bytes_held() for member in self._all_members())
+        assert room.memory.used_bytes == held_bytes, "what members hold is counted wrong"
         assert room.log.entry_count <= settings.log_entries_max
         assert room.log.bytes_held <= settings.log_bytes_max + DATAGRAM_BYTES_MAX
         assert not room._relay._outgoing
@@ -562,8 +567,9 @@ class SimulatedNetwork:
             and session._log is not None
             and session._log.epoch == room.log.epoch
             and session._log.acknowledged == room.log.latest
-            and session._client_id in room._by_client
-            and session._inbox.acknowledged == room._by_client[session._client_id].inbox.log.latest
+            and session._client_id in room.register.by_client
+            and session._inbox.acknowledged
+            == room.register.by_client[session._client_id].inbox.log.latest
             and session.pending_count == 0
             and session._gated is None
             for session in talking

@@ -65,7 +65,7 @@ def test_who_came_later_is_not_expected_to_have_a_line() -> None:
     answers = notices(network, users[0], "seen")
     assert [answer["total"] for answer in answers] == [2, 2, 2]  # these are in Vera's history
     room = network.room
-    vera = room._by_name["vera"]
+    vera = next(member for member in room.members.values() if member.name == "Vera")
     vera.first_seq = room.log.latest + 1
     assert notices(network, users[0], "seen")[0]["total"] == 1
 
@@ -79,7 +79,7 @@ def test_who_said_nothing_is_told_so() -> None:
 def test_stats_count_what_the_link_loses_doubles_and_reorders() -> None:
     network, users = talking_room(
         "Anna Boris",
-        Faults(loss_up=0.2, loss_down=0.2, duplication=0.2, jitter_seconds=0.05),
+        Faults(loss_up=0.2, loss_down=0.2, duplication=0.1, jitter_seconds=0.05),
     )
     for number in range(300):
         network.say(users[number % 2], f"line {number}")
@@ -91,7 +91,7 @@ def test_stats_count_what_the_link_loses_doubles_and_reorders() -> None:
         numbers = {key: int(link[key]) for key in LINK_KEYS}
         sent = numbers["received"] - numbers["duplicated"] + numbers["lost"]
         assert 0.12 < numbers["lost"] / sent < 0.28
-        assert 0.1 < numbers["duplicated"] / numbers["received"] < 0.3
+        assert 0.05 < numbers["duplicated"] / numbers["received"] < 0.15
         assert numbers["reordered"] > 0
         assert numbers["repaired"] > 20
         assert 40_000 <= numbers["rtt_us"] <= 200_000

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-import room as room_module
 from delivery import REORDER_MAX
-from member import INBOX_BYTES_MAX, INBOX_ENTRIES_MAX
 from protocol import Event, EventKind, Events, MessageKind, Status
+from register import Register
 from room import RoomSettings
 from session import GATED_MAX
 from tests.machines import RoomBench, SessionBench, of_type
@@ -38,14 +37,19 @@ def test_the_log_keeps_no_more_bytes_than_it_may() -> None:
     assert len(bench.texts()) == 5
 
 
-def test_what_one_wake_up_pushed_out_of_the_log_is_not_sent() -> None:
-    bench = RoomBench(RoomSettings(log_entries_max=5))
+def test_no_wake_up_writes_more_than_the_log_can_still_hand_out() -> None:
+    """Else what is pushed out of the log would be lost before it was sent even once."""
+    bench = RoomBench(RoomSettings(log_entries_max=40, message_rate=0))
     anna, boris = bench.join("Anna"), bench.join("Boris")
-    texts = [f"line {number}" for number in range(20)]
+    texts = [f"line {number}" for number in range(60)]
     sent = anna.say(*texts)
-    assert boris.shown(sent) == texts[-5:]
-    (packet,) = of_type(Events, boris.got(sent))
-    assert packet.first == packet.oldest == 18, "so that the others are known to be lost"
+    assert boris.shown(sent) == texts[:10], "a quarter of the log"
+    for _ in range(5):
+        bench.now = bench.room.next_timeout() or 0.0
+        fresh = bench.wake()
+        assert boris.shown(fresh) == texts[len(boris.shown(sent)) :][:10]
+        sent += fresh
+    assert boris.shown(sent) == texts
 
 
 def test_a_member_far_behind_a_short_log_is_served_from_where_it_begins() -> None:
@@ -75,47 +79,35 @@ def test_a_newcomer_is_shown_as_much_history_as_the_setting_says(
 
 def test_a_newcomer_is_not_promised_history_that_the_log_no_longer_holds() -> None:
     bench = RoomBench(RoomSettings(log_entries_max=5, history_events=50))
-    bench.join("Boris").say(*"abcdefghij")
+    boris = bench.join("Boris")
+    for text in "abcdefghij":
+        boris.say(text)
     welcome = bench.peer("Anna").enter()
     assert welcome.start == welcome.oldest == 8
 
 
-def test_an_inbox_keeps_the_newest_entries_and_says_where_it_begins() -> None:
-    bench = RoomBench(RoomSettings(message_rate=0, timeout_seconds=1000.0))
-    anna, boris = bench.join("Anna"), bench.join("Boris")
-    while boris.member.inbox.log.latest < INBOX_ENTRIES_MAX + 50:
-        anna.say(*["psst"] * 30, kind=MessageKind.PRIVATE, to="Boris")
-        anna.status()
-    log = boris.member.inbox.log
-    assert log.entry_count == INBOX_ENTRIES_MAX
-    assert log.oldest == log.latest - INBOX_ENTRIES_MAX + 1
-    bench.now += 1.0
-    (packet, *_) = of_type(Events, boris.status(inbox_ack=1, inbox_gap_end=log.latest))
-    assert packet.first == packet.oldest == log.oldest
-
-
-def test_an_inbox_keeps_no_more_bytes_than_it_may() -> None:
-    bench = RoomBench(RoomSettings(message_rate=0, timeout_seconds=1000.0))
-    anna, boris = bench.join("Anna"), bench.join("Boris")
-    for _ in range(INBOX_BYTES_MAX // 900 + 20):
-        anna.say("x" * 900, kind=MessageKind.PRIVATE, to="Boris")
-        anna.status()
-    log = boris.member.inbox.log
-    assert INBOX_BYTES_MAX - 1000 < log.bytes_held <= INBOX_BYTES_MAX
-
-
-def test_those_who_left_are_remembered_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room_module, "REMEMBERED_MAX", 4)
+def test_those_who_left_are_remembered_in_bounded_number() -> None:
     bench = RoomBench(RoomSettings(members_max=3))
     for number in range(20):
         bench.join(f"User{number}").leave()
-    room = bench.room
-    assert len(room._departed) == 3
-    assert len(room._remembered) == 4
-    assert list(room._remembered) == [0xC0000 + number for number in (14, 15, 16, 17)]
-    assert not room.members
-    assert not room._by_client
-    assert not room._by_name
+    register = bench.room.register
+    assert len(register.departed) == 3
+    assert len(register.remembered) == 17
+    assert not bench.room.members
+    assert not register.by_client
+    assert not register.by_name
+
+
+def test_of_those_remembered_the_oldest_are_forgotten() -> None:
+    bench = RoomBench()
+    register = Register(departed_max=1, remembered_max=2)
+    for number in range(5):
+        peer = bench.join(f"User{number}")
+        register.enter(peer.member)
+        register.remove(peer.member)
+        list(register.departed_too_many())
+    assert list(register.departed) == [0xC0005]
+    assert list(register.remembered) == [0xC0003, 0xC0004]
 
 
 def test_who_returns_is_not_remembered_twice() -> None:
@@ -125,8 +117,8 @@ def test_who_returns_is_not_remembered_twice() -> None:
         bench.join(name).leave()
         anna.leave()
         anna.resume()
-    assert anna.client_id not in bench.room._departed
-    assert anna.client_id not in bench.room._remembered
+    assert anna.client_id not in bench.room.register.departed
+    assert anna.client_id not in bench.room.register.remembered
 
 
 def test_timers_of_a_busy_room_do_not_pile_up() -> None:

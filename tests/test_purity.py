@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = [
     *("answers", "chat_events", "cookies", "delivery", "member", "names", "outbox"),
-    *("protocol", "relay", "room", "roster", "session"),
+    *("floor", "hosts", "memory", "protocol", "register", "relay", "room", "roster"),
+    *("scribe", "session", "settings"),
 ]
 IMPURE = {
     *("asyncio", "datetime", "os", "secrets", "select", "selectors"),

@@ -298,7 +298,7 @@ def test_repairs_go_on_when_the_limit_allows() -> None:
     """A repair that its limit held back is made when there are tokens again: no silence."""
     bench = RoomBench()
     anna = _with_a_gap(bench)
-    assert anna.member.repair_bucket.take(REPAIR_BURST, bench.now)
+    assert anna.member.room.repair_bucket.take(REPAIR_BURST, bench.now)
     assert _slices(anna, anna.status(room_ack=2, room_gap_end=4)) == []
     assert _slices(anna, bench.advance(1.0))
 
@@ -404,8 +404,8 @@ def test_copies_count_against_the_limit_of_repairs() -> None:
     anna.say("hello")
     anna.member.loss.ratio = 0.6
     bench.advance(0.25)
-    assert anna.member.repair_bucket.take(REPAIR_BURST - 1, bench.now)
-    anna.member.repair_bucket.rate = 1e-9
+    assert anna.member.room.repair_bucket.take(REPAIR_BURST - 1, bench.now)
+    anna.member.room.repair_bucket.rate = 1e-9
     assert len(_slices(anna, bench.advance(0.2))) == 1
 
 

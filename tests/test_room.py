@@ -393,7 +393,7 @@ def test_a_probe_survives_a_stall() -> None:
     sent = bench.wake()
     assert bench.names() == ["Anna"], "it could not answer while the room slept"
     assert any(packet.ask for packet in of_type(Events, holder.got(sent)))
-    bench.advance(2.5)
+    bench.advance(7.0)
     assert bench.names() == [], "but it had its time"
 
 

@@ -1,0 +1,62 @@
+"""How much a room holds for its members, and who may have more of it.
+
+Counted is what a member can make the room keep: the events in its inbox that it has not
+acknowledged, and what it said that waits to be put in order. The room's own log has a bound of its
+own. The budget is one for all, so that a server's memory has a total; one address may have an
+eighth of it, so that no address can use it up; and each member may always have a little, so that
+those who use little never notice.
+
+Nothing here touches a socket, a thread, a clock or a random source.
+"""
+
+from __future__ import annotations
+
+from hosts import Host
+from member import Member
+from settings import RoomSettings
+
+ADDRESS_SHARE = 8
+"""One address may have so large a part of the budget: an eighth."""
+
+MEMBER_BYTES_MIN = 16 * 1024
+"""What a member may have, unread and unsaid each, even where the budget is used up: a dozen of
+the longest messages."""
+
+
+class Memory:
+    """The budget for what a room holds for its members. `used_bytes` is what they have."""
+
+    def __init__(self, settings: RoomSettings) -> None:
+        self.used_bytes = 0
+        self._bytes_max = settings.members_bytes_max
+        one_for_all = settings.members_per_address_max == 0
+        self._host_bytes_max = self._bytes_max // (1 if one_for_all else ADDRESS_SHARE)
+
+    @property
+    def is_full(self) -> bool:
+        return self.used_bytes >= self._bytes_max
+
+    def settle(self, member: Member) -> None:
+        """Counts what a member has by now. To be called whenever that has changed."""
+        now_bytes = member.bytes_held()
+        change = now_bytes - member.bytes_counted
+        if change:
+            member.bytes_counted = now_bytes
+            member.host.bytes_held += change
+            self.used_bytes += change
+
+    def allows(self, member: Member, has_bytes: int) -> bool:
+        """Whether a member that has so much of one thing may have more of it."""
+        if has_bytes < MEMBER_BYTES_MIN:
+            return True
+        return not self.is_full and not self.is_full_for(member.host)
+
+    def is_full_for(self, host: Host) -> bool:
+        """Whether one address has its part."""
+        return host.bytes_held >= self._host_bytes_max
+
+    def move(self, member: Member, host: Host) -> None:
+        """Counts a member at another address from now on."""
+        member.host.bytes_held -= member.bytes_counted
+        host.bytes_held += member.bytes_counted
+        member.host = host
