@@ -38,6 +38,8 @@ _ENGLISH = {
     "unusable_name": "! {name} cannot be a name: one word of up to 32 visible characters can",
     "notice": "! {reason} {name}",
     "left": "You left.",
+    "left_internal_error": "! The client has ended by a fault of its own ({text}). What was not"
+    " accepted is not said. Start it again; with --log-level debug it tells where the fault is.",
     "history": "(earlier) {line}",
     "members": "Here now: {members} ({count})",
     "unknown": "There is no command /{text}. /help lists them; to say a line that begins with /,"
@@ -51,12 +53,14 @@ _ENGLISH = {
 /seen            who has my last lines
 /stats           how the links do: round trips, losses, repairs
 /history [N]     the last N lines again
-/save FILE       write the lines of this conversation into a file
+/save FILE       write the lines of this conversation into a new file
+/save! FILE      the same, over what is in the file
 /bell WORD       ring on every line (on), when you are meant (mentions), or never (off)
 /joins WORD      show who comes and goes (on) or not (off)
 /ignore NAME     do not show what somebody says; once more: show it again
 /quit            leave (so does the line выйти, Ctrl-D and Ctrl-C)
-//TEXT           say a line that begins with /""",
+//TEXT           say a line that begins with /
+/say TEXT        say a text as it is, also /quit or выйти""",
     "pending_full": "That line was not taken: too much is waiting for the server already.",
     "not_accepted_one": "{count} line was not accepted: the server did not answer.",
     "not_accepted_few": "{count} lines were not accepted: the server did not answer.",
@@ -78,6 +82,10 @@ _ENGLISH = {
     "saved_few": "{count} lines saved in {text}",
     "saved_many": "{count} lines saved in {text}",
     "file_failed": "! Cannot write {text}: {reason}",
+    "file_exists": "! {text} exists: /save! FILE overwrites it",
+    "no_such_home": "there is no such user, so no home directory",
+    "no_such_path": "this cannot be the name of a file",
+    "files_refused": "! With --json, no command touches a file: {text} was not carried out",
     "status": "{room} · {members}",
     "status_members_one": "{count} member",
     "status_members_few": "{count} members",
@@ -124,6 +132,8 @@ _RUSSIAN = {
     "unusable_name": "! {name} не может быть именем: нужно одно слово до 32 видимых знаков",
     "notice": "! {reason} {name}",
     "left": "Вы вышли.",
+    "left_internal_error": "! Клиент завершился из-за собственной ошибки ({text}). Что не было"
+    " принято, не сказано. Запустите его снова; с --log-level debug он покажет, где ошибка.",
     "history": "(ранее) {line}",
     "members": "Сейчас здесь: {members} ({count})",
     "unknown": "Команды /{text} нет. Список: /help; чтобы сказать строку, которая начинается с /,"
@@ -137,12 +147,14 @@ _RUSSIAN = {
 /seen            до кого дошли мои последние строки
 /stats           как живут соединения: задержки, потери, повторы
 /history [N]     последние N строк ещё раз
-/save ФАЙЛ       записать строки этой беседы в файл
+/save ФАЙЛ       записать строки этой беседы в новый файл
+/save! ФАЙЛ      то же поверх того, что было в файле
 /bell СЛОВО      звонить на каждую строку (on), когда речь о вас (mentions), никогда (off)
 /joins СЛОВО     показывать, кто приходит и уходит (on), или нет (off)
 /ignore ИМЯ      не показывать сказанное кем-то; ещё раз — снова показывать
 /quit            выйти (так же: строка «выйти», Ctrl-D и Ctrl-C)
-//ТЕКСТ          сказать строку, которая начинается с /""",
+//ТЕКСТ          сказать строку, которая начинается с /
+/say ТЕКСТ       сказать текст как он есть, даже /quit или выйти""",
     "pending_full": "Эта строка не взята: слишком многое уже ждёт сервера.",
     "not_accepted_one": "Не принята {count} строка: сервер не ответил.",
     "not_accepted_few": "Не приняты {count} строки: сервер не ответил.",
@@ -164,6 +176,10 @@ _RUSSIAN = {
     "saved_few": "Сохранены {count} строки в {text}",
     "saved_many": "Сохранено {count} строк в {text}",
     "file_failed": "! Не записать {text}: {reason}",
+    "file_exists": "! Файл {text} уже есть: /save! ФАЙЛ запишет поверх него",
+    "no_such_home": "такого пользователя нет, и домашнего каталога тоже",
+    "no_such_path": "так файл называться не может",
+    "files_refused": "! С --json команды не трогают файлов: {text} не выполнена",
     "status": "{room} · {members}",
     "status_members_one": "{count} участник",
     "status_members_few": "{count} участника",

@@ -15,24 +15,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import IO
 
 from arguments import room_name
 from catalogue import LANGUAGES, locale_language, sentence
 from chat_events import ChatEvent
 from conversation import Conversation
 from discovery import DISCOVERY_PORT, Room, find_rooms
-from lines import event_line, parse_line, printable
+from lines import EXIT_WORD, event_line, parse_line, printable, said_line
 from names import UnusableName, check_name, numbered_name
-from outbox import PendingFull
-from protocol import DEFAULT_PORT, MalformedDatagram, decode
-from streams import forgive_characters
+from outbox import PENDING_MAX, PendingFull
+from protocol import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError, MalformedDatagram, decode
+from streams import LineFile, complain, forgive_characters, letting_go_of_output
 from terminal import open_terminal
 from udp_client import JoinFailed, UdpClient, default_name
 
 PIPE_PENDING_MAX = 500
 """Lines of a pipe that wait in this process; the rest waits in the pipe."""
+
+PIPE_LINE_BYTES_MAX = PENDING_MAX * TEXT_BYTES_MAX
+"""A line of a pipe that is longer cannot wait to be said: it is not kept, however it goes on."""
 
 LOGIN_NAMES_MAX = 99
 """Names like the login name that are tried for who did not choose one: anna, anna-2, …"""
@@ -50,9 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="udp_client.py",
         description="Joins a chat room over UDP, or opens one. With no SERVER it looks for rooms"
         " on this network. Type a line to say it; /help lists the commands.",
-        epilog="Where the input is not a terminal, each of its lines is said, and at its end the"
-        " client waits until all are accepted, and leaves. Exit codes: 0 fine, 1 could not do it,"
-        " 2 wrong use.",
+        epilog="Where the input is not a terminal, each of its lines is said as it is, also one"
+        " that looks like a command, and at its end the client waits until all are accepted, and"
+        " leaves. With --commands, and so with --json, put “/say ” before a line that must be said"
+        " whatever it holds. Exit codes: 0 fine, 1 could not do it, 2 wrong use.",
     )
     parser.add_argument(
         "server",
@@ -71,7 +73,16 @@ def _parser() -> argparse.ArgumentParser:
         help="open a room here without looking for one (its name: %(const)s)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print each event as one JSON object a line"
+        "--json",
+        action="store_true",
+        help="print each event as one JSON object a line; implies --commands, but no command"
+        " touches a file",
+    )
+    parser.add_argument(
+        "--commands",
+        action="store_true",
+        help="read commands where the input is not a terminal, too: lines that begin with /, and"
+        f" {EXIT_WORD}",
     )
     parser.add_argument(
         "--lang", choices=LANGUAGES, default=locale_language(), help="default: by the locale"
@@ -109,11 +120,16 @@ def _server(text: str) -> tuple[str, int]:
         port = rest[1:] if rest.startswith(":") else port if not rest else ""
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not host or not _is_number(port, 65535):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
         )
     return host, int(port)
+
+
+def _is_number(text: str, largest: int) -> bool:
+    """Whether it is a number from 1 on. What is longer is none: Python reads no 5,000 digits."""
+    return text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= largest
 
 
 def _name(text: str) -> str:
@@ -132,18 +148,18 @@ def _find(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | 
     `ask` puts a question to a person; None if there is none to ask.
     """
     if ask is not None:
-        print(sentence(language, "looking"), file=sys.stderr)
+        complain(sentence(language, "looking"))
     rooms = find_rooms()
     if len(rooms) == 1:
         return rooms[0].address
     if rooms:
         return _choose(rooms, language, ask)
     if ask is None:
-        print(sentence(language, "no_room"), file=sys.stderr)
+        complain(sentence(language, "no_room"))
         raise NoRoom
     answer = ask(sentence(language, "open_question")).strip().casefold()
     if answer and answer[0] not in "yд":
-        print(sentence(language, "no_room"), file=sys.stderr)
+        complain(sentence(language, "no_room"))
         raise NoRoom
     return None
 
@@ -151,21 +167,21 @@ def _find(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | 
 def _choose(
     rooms: Sequence[Room], language: str, ask: Callable[[str], str] | None
 ) -> tuple[str, int]:
-    print(sentence(language, "rooms_found"), file=sys.stderr)
+    complain(sentence(language, "rooms_found"))
     for number, room in enumerate(rooms, 1):
         host, port = room.address
         members = sentence(language, "status_members", count=room.member_count)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         values = {"number": number, "room": printable(room.name), "members": members}
-        print(sentence(language, "room_choice", address=address, **values), file=sys.stderr)
+        complain(sentence(language, "room_choice", address=address, **values))
     if ask is None:
-        print(sentence(language, "several_rooms"), file=sys.stderr)
+        complain(sentence(language, "several_rooms"))
         raise NoRoom
     while True:
         answer = ask(sentence(language, "which_room")).strip() or "1"
-        if answer.isdecimal() and 1 <= int(answer) <= len(rooms):
+        if _is_number(answer, len(rooms)):
             return rooms[int(answer) - 1].address
-        print(sentence(language, "no_such_room", count=len(rooms)), file=sys.stderr)
+        complain(sentence(language, "no_such_room", count=len(rooms)))
 
 
 def _open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
@@ -181,11 +197,11 @@ def _open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
             server = UdpServer("", 0, settings, DISCOVERY_PORT)
     except OSError as error:
         text = error.strerror or str(error)
-        print(sentence(language, "cannot_open", text=text), file=sys.stderr)
+        complain(sentence(language, "cannot_open", text=text))
         raise NoRoom from error
     closing.enter_context(server)
     port = server.address[1]
-    print(sentence(language, "opened", room=printable(name), port=port), file=sys.stderr)
+    complain(sentence(language, "opened", room=printable(name), port=port))
     return "127.0.0.1", port
 
 
@@ -215,24 +231,31 @@ def _join(
 def _tell_why(error: JoinFailed, server: tuple[str, int], language: str) -> None:
     host, port = server
     if error.reason == "no_answer":
-        text: str | None = sentence(language, error.reason, server=f"{host}:{port}", port=port)
+        text = sentence(language, error.reason, server=f"{host}:{port}", port=port)
     elif error.reason == "unknown_host":
         text = sentence(language, error.reason, host=printable(host), text=error)
+    elif error.reason == "internal_error":
+        text = sentence(language, "left_internal_error", text=printable(str(error)))
     else:
         refused: ChatEvent = {"event": "refused", "reason": error.reason, "text": str(error)}
-        text = event_line(refused, language)
-    print(text, file=sys.stderr)
+        text = event_line(refused, language) or ""
+    complain(text)
 
 
-def _piped_lines() -> Iterator[str]:
-    """Lines of a pipe or file; bytes that are not UTF-8 are replaced."""
+def _piped_lines() -> Iterator[str | None]:
+    """Lines of a pipe or file; bytes that are not UTF-8 are replaced. None for a line too long."""
     if sys.stdin is None:  # closed by who started us
         return
-    for line in sys.stdin.buffer:
-        yield line.decode("utf-8", "replace").rstrip("\r\n")
+    while line := sys.stdin.buffer.readline(PIPE_LINE_BYTES_MAX):
+        is_whole = line.endswith(b"\n") or len(line) < PIPE_LINE_BYTES_MAX
+        while not is_whole:
+            rest = sys.stdin.buffer.readline(PIPE_LINE_BYTES_MAX)
+            if not rest or rest.endswith(b"\n"):
+                break
+        yield line.decode("utf-8", "replace").rstrip("\r\n") if is_whole else None
 
 
-def _typed_lines(conversation: Conversation) -> Iterator[str]:
+def _typed_lines(conversation: Conversation) -> Iterator[str | None]:
     """Lines of a person at a terminal."""
     terminal = conversation.terminal
     if terminal is None:  # --json: nothing else may be on the screen
@@ -246,15 +269,19 @@ def _typed_lines(conversation: Conversation) -> Iterator[str]:
         yield line
 
 
-def _converse(conversation: Conversation, at_terminal: bool) -> int:
-    """Reads lines and says them until the end; returns the exit code."""
+def _converse(conversation: Conversation, at_terminal: bool, commands: bool) -> int:
+    """Reads lines until the end and says them, or does what they command; returns the exit code."""
     client = conversation.client
     assert client is not None
     lines = _typed_lines(conversation) if at_terminal else _piped_lines()
     complete = True
     try:
         for line in lines:
-            command = parse_line(line)
+            if line is None:
+                conversation.tell("pending_full")
+                complete = at_terminal
+                continue
+            command = parse_line(line) if commands else said_line(line)
             if command is None:
                 continue
             if command.verb == "quit":
@@ -264,6 +291,9 @@ def _converse(conversation: Conversation, at_terminal: bool) -> int:
             except PendingFull:
                 conversation.tell("pending_full")
                 complete = at_terminal
+            except ChatError:  # the client has ended meanwhile, and says why
+                complete = False
+                break
             if not at_terminal and not client.flush(below=PIPE_PENDING_MAX):
                 break
         if not at_terminal:
@@ -272,7 +302,7 @@ def _converse(conversation: Conversation, at_terminal: bool) -> int:
         pass
     _leave(conversation)
     count = client.pending_count
-    if count:
+    if count and not conversation.failure:
         conversation.tell("not_accepted", count=count)
     return 0 if complete and not count else 1
 
@@ -280,12 +310,16 @@ def _converse(conversation: Conversation, at_terminal: bool) -> int:
 def _leave(conversation: Conversation) -> None:
     """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
     conversation.leaving = True
-    if conversation.client is not None:
-        with contextlib.suppress(KeyboardInterrupt):
-            conversation.client.close()
+    with letting_go_of_output(lambda: conversation.interrupted):
+        if conversation.client is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                conversation.client.close()
+        if sys.stdout is not None:
+            with contextlib.suppress(OSError, KeyboardInterrupt):
+                sys.stdout.flush()  # what a signal kept from being printed
 
 
-def _tracer(stream: IO[str]) -> Callable[[str, bytes], None]:
+def _tracer(write_line: Callable[[str], None]) -> Callable[[str, bytes], None]:
     """Writes each datagram as one line: when, which way, how long, and what it says."""
     began_at = time.monotonic()
 
@@ -295,8 +329,7 @@ def _tracer(stream: IO[str]) -> Callable[[str, bytes], None]:
         except MalformedDatagram as error:
             packet = f"({error.reason})"
         seconds = time.monotonic() - began_at
-        stream.write(f"{seconds:10.6f} {way} {len(datagram):4} B  {packet}\n")
-        stream.flush()
+        write_line(f"{seconds:10.6f} {way} {len(datagram):4} B  {packet}")
 
     return trace
 
@@ -322,6 +355,7 @@ class _Endings:
 
     def _interrupt(self, number: int, _: object) -> None:
         first, self._conversation.leaving = not self._conversation.leaving, True
+        self._conversation.interrupted = True
         if not self._over and (first or number == signal.SIGINT):
             raise KeyboardInterrupt
 
@@ -342,14 +376,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
     language, server = arguments.lang, arguments.server
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    conversation = Conversation(language, arguments.json, arguments.timestamps)
+    tracer = None
     try:
-        transcript = _output(arguments.transcript, closing)
-        trace = _output(arguments.trace, closing)
+        if arguments.transcript is not None:
+            conversation.transcript = LineFile(arguments.transcript, conversation.file_failed)
+            closing.enter_context(conversation.transcript)
+        if arguments.trace == "-":
+            tracer = _tracer(complain)
+        elif arguments.trace is not None:
+            trace = closing.enter_context(LineFile(arguments.trace, conversation.file_failed))
+            tracer = _tracer(trace.write_line)
     except OSError as error:
-        values = {"text": error.filename, "reason": error.strerror}
-        print(sentence(language, "file_failed", **values), file=sys.stderr)
+        conversation.file_failed(str(error.filename), error.strerror or str(error))
         return 1
-    conversation = Conversation(language, arguments.json, arguments.timestamps, transcript)
+    except ValueError:  # a NUL
+        path = arguments.transcript if conversation.transcript is None else arguments.trace
+        conversation.file_failed(str(path), sentence(language, "no_such_path"))
+        return 1
     closing.enter_context(_Endings(conversation))
     closing.callback(_leave, conversation)
     try:
@@ -366,10 +410,9 @@ def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
                 # What else is told goes above the line being typed, too.
                 closing.enter_context(contextlib.redirect_stderr(terminal.stream()))
                 logging.basicConfig(force=True, level=logging.getLogger().level, format=LOG_FORMAT)
-                trace = sys.stderr if arguments.trace == "-" else trace
-        tracer = _tracer(trace) if trace is not None else None
         _join(conversation, server, arguments.name, tracer)
-        return _converse(conversation, at_terminal)
+        commands = at_terminal or arguments.commands or arguments.json
+        code = _converse(conversation, at_terminal, commands)
     except NoRoom:
         return 1
     except JoinFailed as error:
@@ -378,11 +421,8 @@ def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
         _tell_why(error, server, language)
         return 1
     except (KeyboardInterrupt, EOFError):
-        return 0  # before there was anything to leave
-
-
-def _output(path: str | None, closing: ExitStack) -> IO[str] | None:
-    """A file to append lines to, "-" for stderr; raises OSError."""
-    if path is None or path == "-":
-        return sys.stderr if path else None
-    return closing.enter_context(Path(path).open("a", encoding="utf-8"))
+        code = 0  # before there was anything to leave
+    if conversation.failure:
+        conversation.tell("left_internal_error", text=printable(conversation.failure))
+        return 1
+    return code

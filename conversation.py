@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from catalogue import sentence
 from chat_events import ChatEvent
 from lines import VERBS, Command, event_parts, printable
 from names import UnusableName, name_key
-from streams import discard_output
+from streams import LineFile, complain, discard_output
 from terminal import Part, Terminal, completions, paint
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ class Conversation:
         language: str,
         as_json: bool = False,
         timestamps: bool = False,
-        transcript: IO[str] | None = None,
     ) -> None:
         self.language = language
         self.as_json = as_json
@@ -60,8 +58,12 @@ class Conversation:
         """None: events and lines are printed as they are."""
         self.joined = threading.Event()
         self.leaving = False
+        self.interrupted = False
+        """Somebody has sent a signal, and waits for the end."""
+        self.failure = ""
+        """The fault of this program's own that has ended the client, if one has."""
+        self.transcript: LineFile | None = None
         self._timestamps = timestamps
-        self._transcript = transcript
         self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
         self._bell = "mentions"
         self._shows_joins = True
@@ -75,9 +77,13 @@ class Conversation:
         """Shows an event; the client's `on_event`."""
         kind = event["event"]
         try:
+            said_by_main = kind == "refused" and not self.joined.is_set()
+            if kind == "left" and "reason" in event:
+                said_by_main = True
+                self.failure = event.get("text", "")
             if self.as_json:
                 self._print(json.dumps(event))
-            elif kind != "refused" or self.joined.is_set():  # else `main` says it
+            elif not said_by_main:
                 self._show_line(event)
         finally:
             if kind == "joined":
@@ -85,6 +91,8 @@ class Conversation:
             if kind in ("reconnecting", "resumed"):
                 self._away = kind == "reconnecting"
             self.refresh()
+            if self.failure and self.joined.is_set():  # before that, `start` raises it
+                self._end()
 
     def _show_line(self, event: ChatEvent) -> None:
         parts = event_parts(event, self.language)
@@ -115,13 +123,8 @@ class Conversation:
     def _show_parts(self, fields: Sequence[tuple[str, str]]) -> None:
         text = "".join(text for _, text in fields)
         self._lines.extend(text.split("\n"))
-        if self._transcript is not None:
-            try:
-                self._transcript.write(text + "\n")
-                self._transcript.flush()
-            except OSError as error:
-                broken, self._transcript = self._transcript, None
-                self.tell("file_failed", text=broken.name, reason=error.strerror)
+        if self.transcript is not None:
+            self.transcript.write_line(text)
         if self.terminal is None:
             self._print(text)
             return
@@ -133,7 +136,7 @@ class Conversation:
             for line in shown:
                 self.terminal.show(*line, pending=self._pending())
         except OSError:
-            self._output_gone()
+            self._end()
 
     def _print(self, line: str) -> None:
         with self._printing:
@@ -142,9 +145,10 @@ class Conversation:
             except OSError:
                 # The reader of our output has gone (`… | head`): there is nobody to talk to.
                 discard_output()
-                self._output_gone()
+                self._end()
 
-    def _output_gone(self) -> None:
+    def _end(self) -> None:
+        """Has the main thread leave, which may be waiting for a line: from whichever thread."""
         if not self.leaving:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -155,7 +159,11 @@ class Conversation:
             for line in text.split("\n"):
                 self.terminal.show(line)
         else:
-            print(text, file=sys.stderr, flush=True)
+            complain(text)
+
+    def file_failed(self, name: str, reason: str) -> None:
+        """Says that a file takes no more; a `LineFile`'s `on_failure`."""
+        self.tell("file_failed", text=printable(name), reason=reason)
 
     def refresh(self) -> None:
         """Brings what is pending and the status up to date."""
@@ -173,7 +181,7 @@ class Conversation:
             terminal.set_pending(waiting)
             terminal.set_status(" · ".join(parts))
         except OSError:
-            self._output_gone()
+            self._end()
 
     def _pending(self) -> list[str]:
         return [printable(text) for text in self.client.pending_lines] if self.client else []
@@ -228,8 +236,8 @@ class Conversation:
                     self.terminal.show(line)
                 else:
                     self.tell("history", line=line)
-        elif verb == "save":
-            self._save(text)
+        elif verb in ("save", "save!"):
+            self._save(text, overwrite=verb == "save!")
         elif verb == "bell":
             self._bell = text
             self.tell("bell_set", text=text)
@@ -244,11 +252,23 @@ class Conversation:
         else:
             self.tell(verb, text=printable(text))
 
-    def _save(self, path: str) -> None:
+    def _save(self, path: str, overwrite: bool) -> None:
+        if self.as_json:
+            # Who drives us by --json passes on what others wrote: it is not to choose files.
+            text = sentence(self.language, "files_refused", text="/save")
+            self.show({"event": "notice", "reason": "files_refused", "text": text})
+            return
         lines = list(self._lines)
         try:
-            Path(path).expanduser().write_text("".join(f"{line}\n" for line in lines), "utf-8")
+            file = Path(path).expanduser()
+            with file.open("w" if overwrite else "x", encoding="utf-8") as stream:
+                stream.writelines(f"{line}\n" for line in lines)
+            self.tell("saved", count=len(lines), text=printable(str(file.resolve())))
+        except FileExistsError:
+            self.tell("file_exists", text=printable(path))
         except OSError as error:
-            self.tell("file_failed", text=printable(path), reason=error.strerror)
-        else:
-            self.tell("saved", count=len(lines), text=printable(path))
+            self.file_failed(path, error.strerror or str(error))
+        except (RuntimeError, ValueError) as error:  # ~nobody; a NUL
+            no_home = isinstance(error, RuntimeError)
+            key = "no_such_home" if no_home else "no_such_path"
+            self.file_failed(path, sentence(self.language, key))

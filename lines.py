@@ -21,6 +21,7 @@ __all__ = [
     "event_line",
     "parse_line",
     "printable",
+    "said_line",
     "sentence",
 ]
 
@@ -37,7 +38,10 @@ ALONE = ("quit", "who", "help", "seen", "stats")
 CHOICES = {"bell": ("on", "mentions", "off"), "joins": ("on", "off")}
 """Commands that take one of a few words."""
 
-VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save")
+HISTORY_DIGITS_MAX = 9
+"""More lines than are ever kept, and a number that Python reads: it refuses one of 5,000 digits."""
+
+VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save", "save!", "say")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,10 @@ class Command:
 
 
 def parse_line(line: str) -> Command | None:
-    """The command in a typed line; None for an empty one."""
+    """The command in a typed line; None for an empty one.
+
+    For any `text` of one line, "/say " and the text says the text, whatever it looks like.
+    """
     stripped = line.strip()
     if not stripped:
         return None
@@ -61,6 +68,8 @@ def parse_line(line: str) -> Command | None:
         return Command("say", line[1:])
     if not line.startswith("/"):
         return Command("say", line)
+    if line.startswith("/say "):
+        return said_line(line[len("/say ") :])
     word, _, rest = stripped[1:].partition(" ")
     rest = rest.strip()
     if word in ALONE:
@@ -68,14 +77,20 @@ def parse_line(line: str) -> Command | None:
     if word in CHOICES:
         return Command(word, rest) if rest in CHOICES[word] else Command("usage", word)
     if word == "history":
-        return Command(word, rest) if rest.isdecimal() or not rest else Command("usage", word)
-    if word in ("me", "nick", "save", "ignore"):
+        number = rest.isdecimal() and len(rest) <= HISTORY_DIGITS_MAX
+        return Command(word, rest) if number or not rest else Command("usage", word)
+    if word in ("me", "nick", "save", "save!", "ignore", "say"):
         return Command(word, rest) if rest else Command("usage", word)
     if word == "msg":
         to, _, text = rest.partition(" ")
         text = text.strip()
         return Command("msg", text, to) if text else Command("usage", word)
     return Command("unknown", word)
+
+
+def said_line(line: str) -> Command | None:
+    """What a line asks for where it commands nothing: that it is said. None for an empty one."""
+    return Command("say", line) if line.strip() else None
 
 
 def printable(text: str) -> str:

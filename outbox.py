@@ -80,8 +80,10 @@ class Outbox:
 
     def add(self, text: str, kind: MessageKind, to: str) -> None:
         """Has a text wait, in parts if it is longer than an event; raises `PendingFull`."""
-        parts = split_text(text)
-        if len(self.pending) + len(parts) > PENDING_MAX:
+        parts_max = PENDING_MAX - len(self.pending)
+        # What cannot fit, however it is cut, is refused before it is: a character has a byte.
+        parts = split_text(text) if len(text) <= parts_max * TEXT_BYTES_MAX else None
+        if parts is None or len(parts) > parts_max:
             raise PendingFull(f"{len(self.pending)} lines are waiting to be sent")
         for number, part in enumerate(parts, 1):
             more = number < len(parts) and number % RUN_MAX != 0
@@ -210,18 +212,20 @@ class Outbox:
 def split_text(text: str, bytes_max: int = TEXT_BYTES_MAX) -> list[str]:
     """Parts of at most `bytes_max` UTF-8 bytes, cut after white space where there is any.
 
-    The parts joined are the text again. A word longer than a part is cut between characters.
+    The parts joined are the text again. A word longer than a part is cut between characters. Each
+    byte is copied once: it takes as long as the text.
     """
     parts = []
     data = text.encode("utf-8", "replace")
-    while len(data) > bytes_max:
-        cut = bytes_max
+    start = 0
+    while len(data) - start > bytes_max:
+        cut = start + bytes_max
         while data[cut] & 0xC0 == 0x80:  # a continuation byte: not within a character
             cut -= 1
-        space = max(data.rfind(b" ", 0, cut), data.rfind(b"\t", 0, cut))
-        if space > 0:
+        space = max(data.rfind(b" ", start, cut), data.rfind(b"\t", start, cut))
+        if space > start:
             cut = space + 1
-        parts.append(data[:cut].decode())
-        data = data[cut:]
-    parts.append(data.decode())
+        parts.append(data[start:cut].decode())
+        start = cut
+    parts.append(data[start:].decode())
     return parts

@@ -192,6 +192,11 @@ class ChatSession:
         return [message.text for message in messages if message.kind in _LINES]
 
     @property
+    def server_was_heard(self) -> bool:
+        """Whether the server has answered a JOIN since this session began to join: it is there."""
+        return self._cookie != NO_COOKIE
+
+    @property
     def has_output(self) -> bool:
         """Whether `datagrams_to_send` may have something."""
         return bool(self._outgoing) or (self.state is State.JOINED and self._outbox.has_fresh)

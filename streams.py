@@ -1,11 +1,27 @@
-"""The standard streams of a command, whatever they are connected to."""
+"""The standard streams of a command, whatever they are connected to, and files of its lines.
+
+None of them may end a conversation: a reader that has gone or reads no more, a disk that is full.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import select
+import signal
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
+
+STUCK_SECONDS = 1.0
+"""Output that takes nothing for so long has no reader: who was told to end waits no longer."""
+
+LOOK_SECONDS = 0.1
+"""Between two looks at the output of a client that is leaving."""
 
 
 def forgive_characters() -> None:
@@ -27,3 +43,122 @@ def discard_output() -> None:
     """
     # No `with`: it stays open to the end.
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def complain(text: str) -> None:
+    """Prints a line on stderr, if there is one that takes it."""
+    stderr = sys.stderr
+    if stderr is None:  # `print` would take stdout for it
+        return
+    with contextlib.suppress(OSError):
+        print(text, file=stderr, flush=True)
+
+
+class LineFile:
+    """A file that lines are appended to as they come, until it takes no more. A context manager.
+
+    `on_failure` is called once with the file's name and the reason; what comes after is dropped.
+    Any thread may write. To open it raises OSError or ValueError.
+    """
+
+    def __init__(self, path: str, on_failure: Callable[[str, str], None]) -> None:
+        self._path = path
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self._file: TextIO | None = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
+
+    def __enter__(self) -> LineFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write_line(self, text: str) -> None:
+        with self._lock:
+            if self._file is None:
+                return
+            try:
+                self._file.write(f"{text}\n")
+                self._file.flush()
+                return
+            except OSError as error:
+                reason = _reason(error)
+                file, self._file = self._file, None
+                with contextlib.suppress(OSError):
+                    file.close()  # it tries to write once more what it has not written
+        self._on_failure(self._path, reason)
+
+    def close(self) -> None:
+        """Idempotent. Some file systems say only now that they had no room."""
+        with self._lock:
+            file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                self._on_failure(self._path, _reason(error))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+# --- output that nobody reads ----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def letting_go_of_output(is_urgent: Callable[[], bool]) -> Iterator[None]:
+    """While entered, and once it is urgent, output that nobody reads goes nowhere.
+
+    A thread that waits in a write to a full pipe, or to a terminal that stands still, goes on
+    then. On the main thread, where SIGTERM has a handler that raises nothing while this lasts.
+    On Windows nothing is let go of: there a full pipe cannot be seen.
+    """
+    streams = _descriptors() if os.name == "posix" else []
+    if not streams:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        took_at = dict.fromkeys(streams, time.monotonic())
+        while not over.wait(LOOK_SECONDS):
+            now = time.monotonic()
+            for number in streams:
+                if not is_urgent() or _takes_more(number):
+                    took_at[number] = now
+                elif now - took_at[number] >= STUCK_SECONDS:
+                    _let_go(number)
+
+    thread = threading.Thread(target=watch, name="udp-chat output", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _descriptors() -> list[int]:
+    """The numbers of stdout and stderr, as far as they are files of this process."""
+    numbers = []
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none at all
+            numbers.append(stream.fileno())
+    return numbers
+
+
+def _takes_more(number: int) -> bool:
+    return bool(select.select([], [number], [], 0)[1])
+
+
+def _let_go(number: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, number)
+    os.close(null)
+    # The new file is only seen by the next write. A signal ends the one that waits, and Python
+    # then writes once more what it could not write (PEP 475).
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.ident is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pthread_kill(thread.ident, signal.SIGTERM)

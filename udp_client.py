@@ -4,6 +4,9 @@ The conversation itself is the pure state machine of session.py. `UdpClient` is 
 around it: the receiver thread hands in datagrams, the writer thread sleeps until the next
 deadline or until something waits to be sent, the caller's thread only hands text over. The
 command that this file is, too, is in chat.py.
+
+Neither thread ends silently. If one meets what nobody expected, the client has ended: both threads
+end, nothing waits for them any more, and the last event says so (`left`, `internal_error`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ logger = logging.getLogger("udp_chat.client")
 JOIN_TIMEOUT_SECONDS = 5.0
 """A server that is there answers within a second, even on a bad link."""
 
+JOIN_HEARD_TIMEOUT_SECONDS = 12.0
+"""The same in all, where the server was heard: it may be probing who has the wanted name, and a
+silent holder is given some 8 s to show that it lives."""
+
 CLOSE_FLUSH_SECONDS = 2.0
 CLOSE_LEAVE_SECONDS = 2.0
 """What leaving may take when the server does not answer: a person has pressed Ctrl-C."""
@@ -41,7 +48,8 @@ GIVE_UP_SECONDS = 60.0
 
 
 class JoinFailed(ChatError):
-    """The room was not entered. `reason`: no_answer, unknown_host, or why it was refused."""
+    """The room was not entered. `reason`: no_answer, unknown_host, internal_error, or why it was
+    refused."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -62,8 +70,13 @@ class UdpClient:
         on_event: Callable[[ChatEvent], None] | None = None,
         join_timeout_seconds: float = JOIN_TIMEOUT_SECONDS,
         on_datagram: Callable[[str, bytes], None] | None = None,
+        *,
+        heard_timeout_seconds: float = JOIN_HEARD_TIMEOUT_SECONDS,
     ) -> None:
-        """`on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread,
+        """`start` waits for `join_timeout_seconds` where nothing is heard from the server, and
+        for `heard_timeout_seconds` in all where something is.
+
+        `on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread,
         until it raises.
         """
         self.server = server
@@ -71,6 +84,7 @@ class UdpClient:
         self._on_event = on_event or (lambda event: None)
         self._on_datagram = on_datagram
         self._join_timeout_seconds = join_timeout_seconds
+        self._heard_timeout_seconds = heard_timeout_seconds
         # The lock guards the session, for a pure step at a time: no socket call and no callback
         # runs under it. The condition tells the writer and those who wait that it has stepped.
         self._lock = threading.Lock()
@@ -80,10 +94,14 @@ class UdpClient:
         self._session: ChatSession | None = None
         self._socket: socket.socket | None = None
         self._threads = [
-            threading.Thread(target=self._receive, name="udp-chat receiver", daemon=True),
-            threading.Thread(target=self._write, name="udp-chat writer", daemon=True),
+            threading.Thread(target=self._run, args=(work,), name=f"udp-chat {name}", daemon=True)
+            for work, name in ((self._receive, "receiver"), (self._write, "writer"))
         ]
         self._stopping = False
+        self._closed = False
+        self._left = False
+        self._failure: ChatEvent | None = None
+        """What ended a thread that should not have ended."""
         self._sleeps_until = 0.0
         self._joined = False
         self._away_since: float | None = None
@@ -137,9 +155,13 @@ class UdpClient:
             raise
 
     def say(self, text: str) -> None:
-        """Says a text to the room, a message a line; raises `PendingFull` if too much waits."""
+        """Says a text to the room, a message a line; raises `PendingFull` if too much waits.
+
+        Empty lines are not said. What ends a line is what Unicode says, not "\\n" alone.
+        """
         for line in text.splitlines():
-            self._hand_over(line, MessageKind.CHAT)
+            if line.strip():
+                self._hand_over(line, MessageKind.CHAT)
 
     def act(self, text: str) -> None:
         """Says what I do: shown as "* Anna waves"."""
@@ -203,28 +225,30 @@ class UdpClient:
         if not self._closing.acquire(blocking=not on_own_thread):
             return
         try:
-            if self._stopping:
+            if self._closed:
                 return
             if session.state is State.JOINED and not on_own_thread:
                 self.flush(flush_seconds)
             with self._stepped:
-                session.leave(time.monotonic())
-                self._stepped.notify_all()
+                if self._failure is None:
+                    session.leave(time.monotonic())
+                    self._stepped.notify_all()
                 if not on_own_thread:
                     self._stepped.wait_for(
-                        lambda: session.state is State.CLOSED, CLOSE_LEAVE_SECONDS
+                        lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
                     )
-                self._stopping = True
+                self._stopping = self._closed = True
                 self._stepped.notify_all()
             self._wake_receiver(sock)
             for thread in self._threads:
                 if thread is not threading.current_thread() and thread.is_alive():
                     thread.join()
-            self._send(session.datagrams_to_send())  # LEAVE, if the writer is who calls
+            if self._failure is None:
+                self._send(session.datagrams_to_send())  # LEAVE, if the writer is who calls
+                with self._lock:
+                    while (at := session.next_timeout()) is not None:
+                        session.handle_timeout(at)  # if no BYE came: "left" all the same
             sock.close()
-            with self._lock:
-                while (at := session.next_timeout()) is not None:
-                    session.handle_timeout(at)  # if no BYE came: "left" all the same
         finally:
             self._closing.release()
         self._dispatch()
@@ -246,15 +270,22 @@ class UdpClient:
         self._session.start(time.monotonic())
         for thread in self._threads:
             thread.start()
+        began_at = time.monotonic()
         with self._stepped:
-            self._stepped.wait_for(
-                lambda: self._joined or self._refusal or self._stopping,
-                self._join_timeout_seconds,
-            )
+            if not self._stepped.wait_for(self._is_answered, self._join_timeout_seconds) and (
+                self._session.server_was_heard
+            ):
+                left = began_at + self._heard_timeout_seconds - time.monotonic()
+                self._stepped.wait_for(self._is_answered, left)
+        if self._failure is not None:
+            raise JoinFailed(self._failure["reason"], self._failure["text"])
         if self._refusal is not None:
             raise JoinFailed(self._refusal["reason"], self._refusal["text"])
         if not self._joined:
             raise JoinFailed("no_answer", f"no answer from {self.server[0]}:{self.server[1]}")
+
+    def _is_answered(self) -> bool:
+        return self._joined or self._refusal is not None or self._stopping
 
     # --- the threads -------------------------------------------------------------------------
 
@@ -262,10 +293,41 @@ class UdpClient:
         session = self._session
         assert session is not None, "start first"
         with self._stepped:
+            if self._failure is not None:
+                text = self._failure["text"]
+                raise ChatError(f"this client has failed: nothing can be said any more ({text})")
             if self._stopping or session.state is State.CLOSED:
                 raise ChatError("this client has left: nothing can be said any more")
             session.say(text, time.monotonic(), kind, to)
             self._stepped.notify_all()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        """One of the two threads: what it raises ends the client, and the last event says so."""
+        try:
+            work()
+        except BaseException as error:  # SystemExit too: a callback may raise anything
+            logger.debug("the %s has failed", threading.current_thread().name, exc_info=True)
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, text: str) -> None:
+        """Ends both threads and all waiting. The session may be what failed: nothing of it counts
+        any more, only a goodbye to the server is tried."""
+        session, sock = self._session, self._socket
+        assert session is not None
+        assert sock is not None
+        goodbye: list[bytes] = []
+        with self._stepped:
+            if self._failure is not None:
+                return  # the other thread was first
+            self._failure = {"event": "left", "reason": "internal_error", "text": text}
+            with contextlib.suppress(Exception):
+                session.leave(time.monotonic())
+                goodbye = session.datagrams_to_send()
+            self._stopping = True
+            self._stepped.notify_all()
+        self._send(goodbye)
+        self._wake_receiver(sock)
+        self._dispatch()
 
     def _receive(self) -> None:
         session, sock = self._session, self._socket
@@ -279,6 +341,8 @@ class UdpClient:
                 # server may be back the next moment.
                 logger.debug("recvfrom: %s", error)
                 continue
+            if self._failure is not None:
+                return  # woken for that
             self._trace("<", datagram)
             with self._stepped:
                 session.receive_datagram(datagram, address, time.monotonic())
@@ -291,6 +355,8 @@ class UdpClient:
         assert session is not None
         while True:
             with self._stepped:
+                if self._failure is not None:
+                    return
                 now = time.monotonic()
                 timeout_at = session.next_timeout()
                 if timeout_at is not None and timeout_at <= now:
@@ -334,12 +400,10 @@ class UdpClient:
 
     def _dispatch(self) -> None:
         """Calls back with what has happened. Whichever thread is first does it for both."""
-        session = self._session
-        assert session is not None
-        while session.has_events and self._dispatching.acquire(blocking=False):
+        while self._has_events() and self._dispatching.acquire(blocking=False):
             try:
                 with self._stepped:
-                    events = session.take_events()
+                    events = self._take_events()
                     for event in events:
                         self._note(event)
                     self._stepped.notify_all()
@@ -351,6 +415,21 @@ class UdpClient:
             finally:
                 self._dispatching.release()
 
+    def _has_events(self) -> bool:
+        session = self._session
+        assert session is not None
+        return session.has_events if self._failure is None else not self._left
+
+    def _take_events(self) -> list[ChatEvent]:
+        session = self._session
+        assert session is not None
+        if self._failure is None:
+            return session.take_events()
+        events: list[ChatEvent] = []
+        with contextlib.suppress(Exception):  # what had happened before, if it can be told
+            events = [event for event in session.take_events() if event["event"] != "left"]
+        return [*events, self._failure]
+
     def _note(self, event: ChatEvent) -> None:
         kind = event["event"]
         if kind == "joined":
@@ -361,6 +440,8 @@ class UdpClient:
             self._away_since = time.monotonic()
         elif kind == "resumed":
             self._away_since = None
+        elif kind == "left":
+            self._left = True
 
     def _wake_receiver(self, sock: socket.socket) -> None:
         """Ends the wait in `recvfrom` in the one way that works everywhere: with a datagram."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import getpass
 import io
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +20,13 @@ from catalogue import LANGUAGES
 from chat import _parser
 from chat_events import ChatEvent
 from conversation import Conversation
+from discovery import Room
+from lines import VERBS
+from protocol import Address, ChatError
+from session import ChatSession
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
+from tests.test_udp_client import Recorder
 from udp_client import UdpClient, default_name, main
 from udp_server import UdpServer
 
@@ -77,6 +84,7 @@ def test_a_server_is_given_as_host_and_port(text: str, server: tuple[str, int]) 
         ["chat.example:"],
         ["chat.example:-1"],
         ["chat.example:9x"],
+        ["chat.example:" + "9" * 5000],
         [":9091"],
         [""],
         ["[::1]9091"],
@@ -139,6 +147,14 @@ def run(
 
 
 Run = Callable[[list[str], bytes], tuple[int, str, str]]
+
+
+def events_in(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def texts_in(out: str) -> list[str]:
+    return [event["text"] for event in events_in(out) if event["event"] == "chat"]
 
 
 def where(server: UdpServer) -> str:
@@ -260,6 +276,19 @@ def test_a_line_too_long_to_wait_is_refused_in_one_sentence_and_the_next_is_said
     assert [event["text"] for event in events if event["event"] == "chat"] == ["short"]
 
 
+@pytest.mark.parametrize("end", ["", "\nshort\n", "yyy", "yyy\nshort\n"])
+def test_a_line_too_long_to_be_kept_is_refused_as_a_whole(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(chat, "PIPE_LINE_BYTES_MAX", 10)
+    lines = f"123456789\n{'x' * 25}{end}"
+    arguments = [where(server), "--name", "Anna", "--json", "--lang", "en"]
+    code, out, err = run(arguments, lines.encode())
+    assert code == 1
+    assert err == "That line was not taken: too much is waiting for the server already.\n"
+    assert texts_in(out) == (["123456789", "short"] if "short" in end else ["123456789"])
+
+
 def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
     server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,3 +307,217 @@ def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
         code, _, err = run([proxy.where, "--name", "Anna", "--lang", "en"], b"one\ntwo\nthree\n")
     assert code == 1
     assert err.endswith("2 lines were not accepted: the server did not answer.\n")
+
+
+# --- what a pipe says, and what it commands --------------------------------------------------
+
+
+COMMANDS = [
+    "/quit",
+    "//x",
+    "выйти",
+    "Выйти ",
+    "/save notes",
+    "/save! notes",
+    "/me waves",
+    "/",
+    "/x",
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory that relative paths are in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_pipe_says_each_of_its_lines_as_it_is_and_commands_nothing(
+    server: UdpServer, run: Run, here: Path
+) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Boris", record):
+        lines = "\n".join(["first", "", "  ", *COMMANDS, "last"])
+        code, out, err = run([where(server), "--name", "Anna", "--lang", "en"], lines.encode())
+        record.wait_for("leave", name="Anna", reason="left")
+    assert (code, err) == (0, "")
+    assert record.texts() == ["first", *COMMANDS, "last"]
+    assert "Anna: /save notes" in out.splitlines()
+    assert list(here.iterdir()) == []
+
+
+def test_commands_are_read_from_a_pipe_that_asks_for_them(
+    server: UdpServer, run: Run, here: Path
+) -> None:
+    lines = "said\n//x\n/me waves\n/save notes\nвыйти\nnever said\n"
+    arguments = [where(server), "--name", "Anna", "--lang", "en", "--commands"]
+    code, out, err = run(arguments, lines.encode())
+    assert code == 0
+    shown = out.splitlines()
+    assert shown[1:] == ["Anna: said", "Anna: /x", "* Anna waves", "You left."]
+    assert err.endswith(f" saved in {here / 'notes'}\n")
+
+
+def test_the_program_that_drives_the_client_may_command_but_touches_no_file(
+    server: UdpServer, run: Run, here: Path
+) -> None:
+    (here / "old").write_text("kept")
+    lines = "/save new\n/save! old\n/me waves\n/say /quit\n/say выйти\n//quit\nвыйти\nnever\n"
+    arguments = [where(server), "--name", "Anna", "--lang", "en", "--json", "--commands"]
+    code, out, err = run(arguments, lines.encode())
+    assert (code, err) == (0, "")
+    assert texts_in(out) == ["/quit", "выйти", "/quit"]
+    notices = [event for event in events_in(out) if event["event"] == "notice"]
+    assert [notice["reason"] for notice in notices] == ["files_refused"] * 2
+    assert notices[0]["text"] == (
+        "! With --json, no command touches a file: /save was not carried out"
+    )
+    assert [(file.name, file.read_text()) for file in here.iterdir()] == [("old", "kept")]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--commands"], ["--json"]])
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\r"])
+def test_what_ends_a_line_within_a_piped_line_makes_two_of_it_and_no_command(
+    server: UdpServer, run: Run, here: Path, end: str, arguments: list[str]
+) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Boris", record):
+        line = f"one{end}/quit{end}{end}/save notes{end}выйти{end}\nlast\n"
+        code, _, err = run([where(server), "--name", "Anna", *arguments], line.encode())
+        record.wait_for("leave", name="Anna", reason="left")
+    assert (code, err) == (0, "")
+    assert record.texts() == ["one", "/quit", "/save notes", "выйти", "last"]
+    assert list(here.iterdir()) == []
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def test_save_writes_a_new_file_and_over_an_old_one_only_when_told_so(
+    server: UdpServer, run: Run, here: Path
+) -> None:
+    (here / "old").write_text("kept")
+    (here / "gone").symlink_to("nowhere")
+    arguments = [where(server), "--name", "Anna", "--lang", "en", "--commands"]
+    _, _, err = run(arguments, b"/save new\n/save old\n/save gone\n")
+    assert err.splitlines() == [
+        f"1 line saved in {here / 'new'}",
+        "! old exists: /save! FILE overwrites it",
+        "! gone exists: /save! FILE overwrites it",
+    ]
+    assert (here / "new").read_text().startswith("You are Anna")
+    assert (here / "old").read_text() == "kept"
+    assert not (here / "nowhere").exists()
+    _, _, err = run([*arguments, "--lang", "ru"], b"/save old\n/save! old\n")
+    assert err.splitlines()[0] == "! Файл old уже есть: /save! ФАЙЛ запишет поверх него"
+    assert err.endswith(f" в {here / 'old'}\n")
+    assert (here / "old").read_text().startswith("Вы — Anna")
+
+
+AWKWARD = ["~nobody-of-this-name/f", "a\0b", "~", ".", "/", "\x1b[2J", "9" * 5000, "٣", "n" * 5000]
+AWKWARD += ["-1", "{text}", "%s", "\udcff", "", " ", "\u202e", "a b c", "on", "/quit", "\x0b\x0c"]
+
+
+def test_whatever_a_command_is_given_it_is_answered_and_the_next_line_is_said(
+    server: UdpServer, run: Run, here: Path
+) -> None:
+    verbs = sorted(set(VERBS) - {"quit", "nick"})
+    lines = [f"/{verb} {what}" for verb in [*verbs, "msg Anna", "msg Nobody"] for what in AWKWARD]
+    lines += [f"/nick {what}" for what in AWKWARD]
+    arguments = [where(server), "--name", "Anna", "--lang", "en", "--commands"]
+    stdin = "\n".join([*lines, "/nick Zoe", "the end"]).encode("utf-8", "surrogateescape")
+    code, out, err = run(arguments, stdin)
+    assert code == 0
+    assert "Zoe: the end" in out.splitlines()
+    assert "! Cannot write ~nobody-of-this-name/f: there is no such user" in err
+    assert "! Cannot write ab: this cannot be the name of a file" in err
+    assert "/history needs more" in err
+
+
+@pytest.mark.parametrize("option", ["--transcript", "--trace"])
+@pytest.mark.parametrize("path", ["a\0b", "no such directory/file", "."])
+def test_a_file_that_cannot_be_opened_is_one_sentence_and_exit_code_1(
+    run: Run, here: Path, option: str, path: str
+) -> None:
+    code, out, err = run(["127.0.0.1:9", "--lang", "en", option, path], b"")
+    assert (code, out) == (1, "")
+    assert err.startswith("! Cannot write ")
+    assert err.count("\n") == 1
+
+
+def test_the_number_of_a_room_may_be_typed_with_any_number_of_digits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rooms = [Room(("192.0.2.1", port), f"room {port}", 1, port) for port in (1, 2)]
+    answers = iter(["9" * 5000, "0", "2"])
+    assert chat._choose(rooms, "en", lambda question: next(answers)) == ("192.0.2.1", 2)
+    assert capsys.readouterr().err.count("Type a number from 1 to 2.") == 2
+
+
+# --- faults of the client's own --------------------------------------------------------------
+
+
+class FailsAtTheWord(ChatSession):
+    """A session with a fault: it cannot take in a datagram once "fail" has been said."""
+
+    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
+        if b"fail" in datagram:
+            raise ZeroDivisionError("a fault of ours")
+        super().receive_datagram(datagram, address, now)
+
+
+@pytest.mark.parametrize(
+    ("language", "begins"),
+    [("en", "! The client has ended by a fault of its own (Zero"), ("ru", "! Клиент завершился")],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_fault_of_the_clients_own_is_one_sentence_and_exit_code_1(
+    server: UdpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: str,
+    begins: str,
+    as_json: bool,
+) -> None:
+    monkeypatch.setattr("udp_client.ChatSession", FailsAtTheWord)
+    receiver, sender = os.pipe()  # whose end does not come: only the fault ends it
+    arguments = [where(server), "--name", "Anna", "--lang", language]
+    with os.fdopen(receiver, encoding="utf-8") as stdin, os.fdopen(sender, "wb", 0) as pipe:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        pipe.write(b"fail\n")
+        code = main([*arguments, "--json"] if as_json else arguments)
+    printed = capsys.readouterr()
+    assert code == 1
+    assert printed.err.startswith(begins)
+    assert printed.err.count("\n") == 1
+    if as_json:
+        assert events_in(printed.out)[-1] == {
+            "event": "left",
+            "reason": "internal_error",
+            "text": "ZeroDivisionError: a fault of ours",
+        }
+    else:
+        assert len(printed.out.splitlines()) == 1  # "You are …": the sentence is said once
+
+
+def test_a_fault_while_joining_is_the_same_sentence(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("udp_client.ChatSession", FailsAtTheWord)
+    code, out, err = run([where(server), "--name", "fail", "--lang", "en"], b"")
+    assert (code, out) == (1, "")
+    assert err.startswith("! The client has ended by a fault of its own (ZeroDivisionError")
+    assert err.count("\n") == 1
+
+
+def test_a_line_that_comes_after_the_client_has_failed_ends_the_command(
+    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HasFailed(UdpClient):
+        def say(self, text: str) -> None:
+            raise ChatError("this client has failed")
+
+    monkeypatch.setattr(chat, "UdpClient", HasFailed)
+    code, out, _ = run([where(server), "--name", "Anna", "--lang", "en"], b"one\ntwo\n")
+    assert code == 1
+    assert out.endswith("You left.\n")

@@ -159,7 +159,7 @@ def test_what_is_not_an_event_is_on_stderr_alone(server: Server) -> None:
 
 
 def test_the_conversation_reads_well_in_english(server: Server) -> None:
-    with plain(server, "Anna", "--lang", "en") as anna:
+    with plain(server, "Anna", "--lang", "en", "--commands") as anna:
         anna.wait_line("^You are Anna in the room “Café”. Here now: Anna. /help lists")
         with Client(server.address, "Boris") as boris:
             anna.wait_line(r"^\* Boris joined$")
@@ -182,7 +182,7 @@ def test_the_conversation_reads_well_in_english(server: Server) -> None:
 
 
 def test_the_conversation_reads_well_in_russian(server: Server) -> None:
-    with plain(server, "Анна", "--lang", "ru") as anna:
+    with plain(server, "Анна", "--lang", "ru", "--commands") as anna:
         anna.wait_line("^Вы — Анна в комнате «Café». Сейчас здесь: Анна. Команды: /help.$")
         with Client(server.address, "Борис") as boris:
             anna.wait_line(r"^\* Борис теперь в чате$")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from catalogue import CATALOGUES, LANGUAGES, plural_form
 from chat_events import ChatEvent
-from lines import Command, event_line, parse_line, printable
+from lines import Command, event_line, parse_line, printable, said_line
 from lines import sentence as sentence_in
 
 HOSTILE = "a\x1b[2J\x07b\x9b31mc\u202ed\u2066e\u200ef\r\ng\x00h\x7fi{text}j%s"
@@ -73,6 +73,16 @@ HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"
         ("/history all", Command("usage", "history")),
         ("/save my notes.txt", Command("save", "my notes.txt")),
         ("/save", Command("usage", "save")),
+        ("/save! my notes.txt", Command("save!", "my notes.txt")),
+        ("/save!", Command("usage", "save!")),
+        ("/history 123456789", Command("history", "123456789")),
+        ("/history 1234567890", Command("usage", "history")),
+        ("/history " + "9" * 5000, Command("usage", "history")),
+        ("/say hello", Command("say", "hello")),
+        ("/say   /quit ", Command("say", "  /quit ")),
+        ("/say выйти", Command("say", "выйти")),
+        ("/say", Command("usage", "say")),
+        ("/saying", Command("unknown", "saying")),
         ("/ignore Boris", Command("ignore", "Boris")),
         ("/ignore", Command("usage", "ignore")),
         ("/", Command("unknown", "")),
@@ -86,7 +96,7 @@ def test_a_line_is_the_command_it_looks_like(line: str, command: Command) -> Non
     assert parse_line(line) == command
 
 
-@pytest.mark.parametrize("line", ["", " ", "\t", "\r", "\u2003"])
+@pytest.mark.parametrize("line", ["", " ", "\t", "\r", "\u2003", "/say ", "/say   "])
 def test_an_empty_line_is_no_command(line: str) -> None:
     assert parse_line(line) is None
 
@@ -97,9 +107,16 @@ def test_any_line_is_said_if_its_slash_is_doubled(text: str) -> None:
 
 
 @given(st.text())
+def test_any_line_is_said_behind_say_or_where_no_commands_are_read(text: str) -> None:
+    said = Command("say", text) if text.strip() else None
+    assert parse_line(f"/say {text}") == said
+    assert said_line(text) == said
+
+
+@given(st.text())
 def test_every_line_is_some_command(line: str) -> None:
     command = parse_line(line)
-    assert (command is None) == (not line.strip())
+    assert (command is None) == (not line.removeprefix("/say ").strip())
 
 
 # --- what reaches the terminal ---------------------------------------------------------------
@@ -343,6 +360,13 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
         "«hi»: дошло до 1 из 2; ещё нет: Zoe",
     ),
     ({"event": "left"}, "You left.", "Вы вышли."),
+    (
+        {"event": "left", "reason": "internal_error", "text": "KeyError: 1"},
+        "! The client has ended by a fault of its own (KeyError: 1). What was not accepted is not"
+        " said. Start it again; with --log-level debug it tells where the fault is.",
+        "! Клиент завершился из-за собственной ошибки (KeyError: 1). Что не было принято, не"
+        " сказано. Запустите его снова; с --log-level debug он покажет, где ошибка.",
+    ),
 ]
 
 

@@ -15,8 +15,20 @@ import pytest
 from chat_events import ChatEvent
 from names import UnusableName
 from outbox import PendingFull
-from protocol import ChatError
+from protocol import (
+    COOKIE_BYTES,
+    Address,
+    Challenge,
+    ChatError,
+    Join,
+    MessageKind,
+    Refused,
+    RefusedReason,
+    decode,
+)
 from room import RoomSettings
+from session import ChatSession
+from tests.conftest import threads
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, eventually, silent_server
 from udp_client import JoinFailed, UdpClient, default_name
@@ -155,7 +167,7 @@ def test_everything_that_can_be_said_arrives(server: UdpServer) -> None:
         UdpClient(server.address, "Boris", record) as boris,
         UdpClient(server.address, "Anna") as anna,
     ):
-        anna.say("one\ntwo\r\nthree")
+        anna.say("one\n\ntwo\r\n \r\nthree")
         anna.act("waves")
         anna.whisper("boris", "psst")
         anna.rename("Аня")
@@ -592,3 +604,191 @@ def test_errors_of_the_socket_end_nothing(
         client.say("hello")
         record.wait_for("chat", text="hello")
     assert _FailingSocket.failed == _FailingSocket.FAILURES
+
+
+# --- faults of our own -----------------------------------------------------------------------
+
+
+class FailsToHear(ChatSession):
+    """The receiver thread meets a fault once somebody says "fail"."""
+
+    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
+        if b"fail" in datagram:
+            raise ZeroDivisionError("a fault of ours")
+        super().receive_datagram(datagram, address, now)
+
+
+class FailsToSpeak(ChatSession):
+    """The writer thread meets one once something is to be said, and nothing works after it."""
+
+    broken = False
+
+    def say(
+        self, text: str, now: float, kind: MessageKind = MessageKind.CHAT, to: str = ""
+    ) -> None:
+        super().say(text, now, kind, to)
+        self.broken = True
+
+    def datagrams_to_send(self) -> list[bytes]:
+        if self.broken:
+            raise ZeroDivisionError("a fault of ours")
+        return super().datagrams_to_send()
+
+    def take_events(self) -> list[ChatEvent]:
+        if self.broken:
+            raise ZeroDivisionError("another fault of ours")
+        return super().take_events()
+
+    def leave(self, now: float) -> None:
+        if self.broken:
+            raise ZeroDivisionError("a third fault of ours")
+        super().leave(now)
+
+
+@pytest.mark.parametrize("session", [FailsToHear, FailsToSpeak])
+def test_a_thread_that_fails_ends_the_client_and_the_last_event_says_so(
+    server: UdpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    session: type[ChatSession],
+) -> None:
+    caplog.set_level(logging.DEBUG, "udp_chat.client")
+    monkeypatch.setattr("udp_client.ChatSession", session)
+    record = Recorder()
+    client = UdpClient(server.address, "Anna", record)
+    before = threads()
+    client.start()
+    mine = threads() - before
+    client.say("fail")
+    assert not client.flush()
+    left = record.wait_for("left")
+    assert left == {
+        "event": "left",
+        "reason": "internal_error",
+        "text": "ZeroDivisionError: a fault of ours",
+    }
+    eventually(lambda: not any(thread.is_alive() for thread in mine))  # before anybody closes
+    with pytest.raises(ChatError, match="a fault of ours"):
+        client.say("too late")
+    client.close()
+    client.close()
+    assert record.kinds().count("left") == 1
+    assert record.kinds()[-1] == "left"
+    assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_writer_that_fails_wakes_a_receiver_that_hears_nothing(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threads()
+    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+        with monkeypatch.context() as patched:
+            patched.setattr("udp_client.ChatSession", FailsToSpeak)
+            client = UdpClient(proxy.address, "Anna")
+            client.start()
+        mine = {thread for thread in threads() - before if "receiver" in thread.name}
+        proxy.fault_ratio = 1.0
+        client.say("fail")
+        eventually(lambda: not any(thread.is_alive() for thread in mine))
+        client.close()
+    assert len(mine) == 1
+
+
+def test_a_client_that_fails_says_goodbye_to_the_room_if_it_can(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Recorder()
+    with UdpClient(server.address, "Boris", record):
+        with monkeypatch.context() as patched:
+            patched.setattr("udp_client.ChatSession", FailsToHear)
+            anna = UdpClient(server.address, "Anna")
+            anna.start()
+        with contextlib.closing(anna):
+            anna.say("fail")
+            record.wait_for("leave", name="Anna", reason="left")
+
+
+def test_a_callback_that_ends_its_thread_ends_the_client(server: UdpServer) -> None:
+    record = Recorder()
+
+    def on_event(event: ChatEvent) -> None:
+        record(event)
+        if event["event"] == "chat":
+            raise SystemExit(3)
+
+    with UdpClient(server.address, "Anna", on_event) as client:
+        client.say("hello")
+        assert record.wait_for("left", reason="internal_error")["text"] == "SystemExit: 3"
+
+
+def test_a_callback_may_close_a_client_that_has_failed(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("udp_client.ChatSession", FailsToHear)
+    record = Recorder()
+
+    def on_event(event: ChatEvent) -> None:
+        if event["event"] == "left":
+            client.close()
+        record(event)
+
+    client = UdpClient(server.address, "Anna", on_event)
+    client.start()
+    client.say("fail")
+    record.wait_for("left", reason="internal_error")
+    client.close()
+    assert record.kinds().count("left") == 1
+
+
+def test_start_raises_the_fault_that_a_thread_met_while_joining(
+    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("udp_client.ChatSession", FailsToHear)
+    with pytest.raises(JoinFailed, match="ZeroDivisionError: a fault of ours") as failure:
+        UdpClient(server.address, "fail", join_timeout_seconds=WAIT_SECONDS).start()
+    assert failure.value.reason == "internal_error"
+
+
+# --- a server that takes its time ------------------------------------------------------------
+
+
+REFUSES_AFTER_SECONDS = 1.0
+
+
+def refuse_late(sock: socket.socket, challenges: bool) -> None:
+    """A server that answers the first JOIN with a challenge, or not, and refuses a late one."""
+    began_at = time.monotonic()
+    while True:
+        datagram, address = sock.recvfrom(2000)
+        join = decode(datagram)
+        assert isinstance(join, Join)
+        if time.monotonic() - began_at > REFUSES_AFTER_SECONDS:
+            refused = Refused(join.client_id, join.timestamp, RefusedReason.ROOM_FULL, "full")
+            sock.sendto(refused.encode(), address)
+            return
+        if challenges:
+            sock.sendto(Challenge(join.client_id, b"c" * COOKIE_BYTES).encode(), address)
+
+
+@pytest.mark.parametrize(("challenges", "reason"), [(True, "room_full"), (False, "no_answer")])
+def test_start_waits_longer_for_a_server_that_was_heard(challenges: bool, reason: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=refuse_late, args=(sock, challenges))
+        thread.start()
+        client = UdpClient(
+            sock.getsockname(),
+            "Anna",
+            join_timeout_seconds=REFUSES_AFTER_SECONDS - 0.1,
+            heard_timeout_seconds=WAIT_SECONDS,
+        )
+        with pytest.raises(JoinFailed) as failure:
+            client.start()
+        if not challenges:  # it has given up: what it would have sent next ends the thread
+            join = Join(1, 1, b"", 0, 0, 0, 0, 1, "Anna")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                while thread.is_alive():
+                    other.sendto(join.encode(), sock.getsockname())
+                    thread.join(0.05)
+        thread.join(WAIT_SECONDS)
+    assert failure.value.reason == reason
