@@ -24,7 +24,7 @@ from chat_events import ChatEvent
 from conversation import Conversation
 from discovery import DISCOVERY_PORT, Room, find_rooms
 from lines import event_line, parse_line, printable
-from names import UnusableName, check_name, numbered_name
+from names import UnusableName, check_wanted_name, numbered_name
 from outbox import PendingFull
 from protocol import DEFAULT_PORT, MalformedDatagram, decode
 from streams import forgive_characters
@@ -118,7 +118,7 @@ def _server(text: str) -> tuple[str, int]:
 
 def _name(text: str) -> str:
     try:
-        return check_name(text)
+        return check_wanted_name(text)
     except UnusableName as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
 
