@@ -35,7 +35,26 @@ _ENGLISH = {
     "refused_room_full": "the room is full",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
     "name_in_use": "! The name {name} is in use",
-    "unusable_name": "! {name} cannot be a name: one word of up to 32 visible characters can",
+    "unusable_name": "! {name} cannot be a name: one word of up to 32 letters and digits can",
+    "unusable_name_empty": "! A name has at least one character",
+    "unusable_name_too_long": "! That name is too long: 32 characters or 64 bytes are the limit",
+    "unusable_name_white_space": "! {name} cannot be a name: a name is one word, without spaces",
+    "unusable_name_invisible": "! {name} cannot be a name:"
+    " it has a control or an invisible character",
+    "unusable_name_unassigned": "! {name} cannot be a name:"
+    " the server does not know one of its characters",
+    "unusable_name_symbol": "! {name} cannot be a name:"
+    " only letters, digits and - _ . ' can be in it",
+    "unusable_name_first": "! {name} cannot be a name: it must begin with a letter or a digit",
+    "unusable_name_variant": "! {name} cannot be a name:"
+    " it has a full-width, styled or joined letter; take the plain one",
+    "unusable_name_letter": "! {name} cannot be a name:"
+    " it has a letter that is in no alphabet of everyday use",
+    "unusable_name_accent": "! {name} cannot be a name:"
+    " an accent follows a letter of its script, at most four on each",
+    "unusable_name_inside": "! {name} cannot be a name: an apostrophe must be between two letters",
+    "unusable_name_mixed_scripts": "! {name} cannot be a name: it mixes letters of several scripts",
+    "unusable_name_mixed_digits": "! {name} cannot be a name: it mixes digits of several kinds",
     "notice": "! {reason} {name}",
     "left": "You left.",
     "left_internal_error": "! The client has ended by a fault of its own ({text}). What was not"
@@ -129,7 +148,28 @@ _RUSSIAN = {
     "refused_room_full": "в комнате нет места",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
     "name_in_use": "! Имя {name} занято",
-    "unusable_name": "! {name} не может быть именем: нужно одно слово до 32 видимых знаков",
+    "unusable_name": "! {name} не может быть именем: нужно одно слово до 32 букв и цифр",
+    "unusable_name_empty": "! В имени есть хотя бы один знак",
+    "unusable_name_too_long": "! Это имя слишком длинное: предел — 32 знака или 64 байта",
+    "unusable_name_white_space": "! {name} не может быть именем:"
+    " имя — это одно слово, без пробелов",
+    "unusable_name_invisible": "! {name} не может быть именем:"
+    " в нём есть управляющий или невидимый знак",
+    "unusable_name_unassigned": "! {name} не может быть именем:"
+    " один из его знаков серверу неизвестен",
+    "unusable_name_symbol": "! {name} не может быть именем:"
+    " в имени бывают только буквы, цифры и - _ . '",
+    "unusable_name_first": "! {name} не может быть именем: имя начинается с буквы или цифры",
+    "unusable_name_variant": "! {name} не может быть именем:"
+    " в нём есть широкая, фигурная или слитная буква; нужна обычная",
+    "unusable_name_letter": "! {name} не может быть именем:"
+    " в нём есть буква, которой нет в нынешних алфавитах",
+    "unusable_name_accent": "! {name} не может быть именем:"
+    " значок стоит после буквы своего письма, не больше четырёх на букву",
+    "unusable_name_inside": "! {name} не может быть именем: апостроф стоит между двумя буквами",
+    "unusable_name_mixed_scripts": "! {name} не может быть именем:"
+    " в нём смешаны буквы разных алфавитов",
+    "unusable_name_mixed_digits": "! {name} не может быть именем: в нём смешаны цифры разных видов",
     "notice": "! {reason} {name}",
     "left": "Вы вышли.",
     "left_internal_error": "! Клиент завершился из-за собственной ошибки ({text}). Что не было"

@@ -22,7 +22,7 @@ from chat_events import ChatEvent
 from conversation import Conversation
 from discovery import DISCOVERY_PORT, Room, find_rooms
 from lines import EXIT_WORD, event_line, parse_line, printable, said_line
-from names import UnusableName, check_name, numbered_name
+from names import UnusableName, check_wanted_name, numbered_name
 from outbox import PENDING_MAX, PendingFull
 from protocol import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError, MalformedDatagram, decode
 from streams import LineFile, complain, forgive_characters, letting_go_of_output
@@ -134,7 +134,7 @@ def _is_number(text: str, largest: int) -> bool:
 
 def _name(text: str) -> str:
     try:
-        return check_name(text)
+        return check_wanted_name(text)
     except UnusableName as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
 

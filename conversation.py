@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from catalogue import sentence
 from chat_events import ChatEvent
 from lines import VERBS, Command, event_parts, printable
-from names import UnusableName, name_key
+from names import UnusableName, name_fold
 from streams import LineFile, complain, discard_output
 from terminal import Part, Terminal, completions, paint
 
@@ -110,7 +110,7 @@ class Conversation:
         kind = event["event"]
         if kind in COME_AND_GONE and not self._shows_joins:
             return True
-        return kind in SAID and name_key(event.get("name", "")) in self._ignored
+        return kind in SAID and name_fold(event.get("name", "")) in self._ignored
 
     def _rings(self, event: ChatEvent) -> bool:
         mine = self.client.name if self.client is not None else ""
@@ -118,7 +118,7 @@ class Conversation:
             return False
         if self._bell == "on" or event["event"] == "private":
             return True
-        return bool(mine) and name_key(mine) in name_key(event.get("text", ""))
+        return bool(mine) and name_fold(mine) in name_fold(event.get("text", ""))
 
     def _show_parts(self, fields: Sequence[tuple[str, str]]) -> None:
         text = "".join(text for _, text in fields)
@@ -245,7 +245,7 @@ class Conversation:
             self._shows_joins = text == "on"
             self.tell("joins_set", text=text)
         elif verb == "ignore":
-            key = name_key(text)
+            key = name_fold(text)
             self._ignored ^= {key}
             ignored = key in self._ignored
             self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))

@@ -138,8 +138,8 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
         return [("", links_table(event.get("links", []), language))]
     elif kind == "notice":
         code = event.get("reason", "")
-        code = "unusable_name" if code.startswith("unusable_name") else code
-        key = code if code in CATALOGUES[language] else "notice"
+        general = "unusable_name" if code.startswith("unusable_name") else "notice"
+        key = code if code in CATALOGUES[language] else general
     elif kind == "refused":
         why = f"refused_{event.get('reason')}"
         if why in CATALOGUES[language]:

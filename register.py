@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from member import Member
-from names import name_key
+from names import name_fold, name_key
 
 REMEMBERED_MAX = 20_000
 """Clients whose newest message is remembered after they left: some 4 MB, and more departures
@@ -42,9 +42,10 @@ class Register:
         return self.by_name.get(name_key(name))
 
     def called(self, name: str) -> Member | None:
-        """The member with just this name, but for case and composition."""
+        """The member with this name, but for case and composition. One whose name only looks the
+        same is not meant: a private message is not to go astray."""
         member = self.by_name.get(name_key(name))
-        return member if member is not None and name_key(member.name) == name_key(name) else None
+        return member if member is not None and name_fold(member.name) == name_fold(name) else None
 
     def new_number(self, client_id: int, next_message_id: int) -> tuple[int, int]:
         """The member number of a client that is neither in nor departed, and the newest of its

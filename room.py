@@ -449,7 +449,9 @@ class ChatRoom:
             self._relay.send(bye, member.address)
             self._scribe.tell_undelivered(member, "not_delivered_yet", self._now)
             self.memory.settle(member)
-        self._floor.inbox_has_room(member.inbox, self._now)  # whoever waits learns that nobody is there
+        self._floor.inbox_has_room(
+            member.inbox, self._now
+        )  # whoever waits learns that nobody is there
         for forgotten in self.register.departed_too_many():
             self._forget_unread(forgotten)
 

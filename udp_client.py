@@ -23,8 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chat_events import ChatEvent
-from lines import printable
-from names import UnusableName, check_name
+from names import UnusableName, check_recipient, check_wanted_name, nearest_name
 from protocol import ChatError, MessageKind
 from session import ChatSession, State
 
@@ -169,11 +168,11 @@ class UdpClient:
 
     def whisper(self, to: str, text: str) -> None:
         """Says a text to one member alone; raises `UnusableName` if nobody can be called so."""
-        self._hand_over(text, MessageKind.PRIVATE, check_name(to))
+        self._hand_over(text, MessageKind.PRIVATE, check_recipient(to))
 
     def rename(self, name: str) -> None:
         """Asks for another name; raises `UnusableName`. The answer is an event."""
-        self._hand_over(check_name(name), MessageKind.RENAME)
+        self._hand_over(check_wanted_name(name), MessageKind.RENAME)
 
     def ask_seen(self) -> None:
         """Asks who has my last lines; each is answered by a notice `seen`."""
@@ -459,7 +458,7 @@ def _resolve(host: str, port: int) -> Any:
 def default_name() -> str:
     """The login name, as far as it can be a name in a room."""
     try:
-        return check_name("".join(printable(getpass.getuser()).split()))
+        return nearest_name(getpass.getuser())
     except (UnusableName, OSError, KeyError, ImportError):
         return "guest"
 

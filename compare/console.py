@@ -26,7 +26,7 @@ from catalogue import LANGUAGES, locale_language
 from compare.framing import Keepalive
 from compare.messages import JoinFailed, TextTooLong, refusal
 from lines import printable
-from names import numbered_name
+from names import UnusableName, nearest_name, numbered_name
 from protocol import DEFAULT_PORT
 from streams import discard_output, forgive_characters
 
@@ -63,7 +63,7 @@ _ENGLISH = {
     "left_malformed": "! The server speaks another language.",
     "name_in_use": "The name {name} is in use.",
     "room_full": "The room is full.",
-    "unusable_name": "{name} cannot be a name: one word of up to 32 visible characters can.",
+    "unusable_name": "{name} cannot be a name: one word of up to 32 letters and digits can.",
     "refused": "The server refused: {reason}.",
     "no_answer": "No chat server answers at {server}: {text}.",
     "connection_refused": "No chat server listens at {server}: the connection was refused.",
@@ -93,7 +93,7 @@ _RUSSIAN = {
     "left_malformed": "! Сервер говорит на другом языке.",
     "name_in_use": "Имя {name} занято.",
     "room_full": "В комнате нет места.",
-    "unusable_name": "{name} не может быть именем: нужно одно слово до 32 видимых знаков.",
+    "unusable_name": "{name} не может быть именем: нужно одно слово до 32 букв и цифр.",
     "refused": "Сервер отказал: {reason}.",
     "no_answer": "По адресу {server} чат не отвечает: {text}.",
     "connection_refused": "По адресу {server} чата нет: в соединении отказано.",
@@ -338,10 +338,9 @@ def _piped_lines() -> Iterator[str]:
 
 def _login_name() -> str:
     try:
-        name = "".join(printable(getpass.getuser()).split())
-    except (OSError, KeyError, ImportError):
+        return nearest_name(getpass.getuser())
+    except (UnusableName, OSError, KeyError, ImportError):
         return "guest"
-    return "guest" if refusal(name) else name
 
 
 def _interrupt_main() -> None:

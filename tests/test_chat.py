@@ -21,7 +21,7 @@ from chat import _parser
 from chat_events import ChatEvent
 from conversation import Conversation
 from discovery import Room
-from lines import VERBS
+from lines import VERBS, Command
 from protocol import Address, ChatError
 from session import ChatSession
 from tests.lossy_proxy import LossyProxy
@@ -38,9 +38,13 @@ from udp_server import UdpServer
     [
         ("anna", "anna"),
         ("Анна Петрова", "АннаПетрова"),
-        ("anna\x1b[2J", "anna[2J"),
+        ("anna.lee", "anna.lee"),
+        ("_svc", "svc"),
+        ("www-data", "www-data"),
+        ("Анна", "Анна"),
+        ("anna\x1b[2J", "anna2J"),
         ("\x1b", "guest"),
-        ("n" * 33, "guest"),
+        ("n" * 33, "n" * 32),
     ],
 )
 def test_the_default_name_is_the_login_name_made_usable(
@@ -48,6 +52,26 @@ def test_the_default_name_is_the_login_name_made_usable(
 ) -> None:
     monkeypatch.setattr(getpass, "getuser", lambda: login)
     assert default_name() == name
+
+
+def test_to_ignore_somebody_hides_nobody_whose_name_looks_alike(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    conversation = Conversation("en")
+    conversation._do_here(Command("ignore", "LAN"))
+    for name in ("Lan", "Ian"):
+        conversation.show({"event": "chat", "name": name, "text": "hi", "seq": 1})
+    assert capsys.readouterr().out == "Ian: hi\n"
+
+
+@pytest.mark.parametrize(("text", "rings"), [("hello IAN!", True), ("a lan party", False)])
+def test_the_bell_rings_for_ones_name_and_for_no_word_that_looks_alike(
+    text: str, rings: bool
+) -> None:
+    conversation = Conversation("en")
+    conversation.client = UdpClient(("127.0.0.1", 9), "Ian")
+    event: ChatEvent = {"event": "chat", "name": "Boris", "text": text, "seq": 1}
+    assert conversation._rings(event) == rings
 
 
 @pytest.mark.parametrize("error", [OSError, KeyError, ImportError])

@@ -262,10 +262,37 @@ def test_every_counter_is_in_the_protocol_document(pattern: str) -> None:
 
 def test_every_notice_code_is_in_the_protocol_document() -> None:
     codes = set(re.findall(r'_append_notice\(\w+, "(\w+)"', Path(room.__file__).read_text()))
-    rules = re.findall(r'UnusableName\(\s*"(\w+)"', Path(names.__file__).read_text())
-    codes |= {f"unusable_name_{rule}" for rule in rules}
+    codes |= {f"unusable_name_{rule}" for rule in names.RULES}
     documented = {row[0].strip("`") for row in rows(section(PROTOCOL, "### 4.5 Notice codes"))[2:]}
     assert documented == codes
+
+
+def test_every_alphabet_of_names_is_in_the_protocol_document() -> None:
+    documented = {
+        row[0].replace(", ", " "): row[1]
+        for row in rows(section(PROTOCOL, "### 4.6 Names"))
+        if len(row) == 2 and re.fullmatch(r"[0-9A-F -]{4,}", row[1].strip("-"))
+    }
+    assert documented == names._ALPHABETS
+
+
+def test_every_look_alike_is_in_the_protocol_document_with_its_code_point() -> None:
+    table = section(PROTOCOL, "### 4.6 Names").partition("| counts as |")[2]
+    documented = {
+        kept: [chr(int(code, 16)) for code in re.findall(r"U\+([0-9A-F]{4,})", others)]
+        for row, others in (row for row in rows("| counts as |" + table)[2:])
+        for kept in [chr(int(row.rpartition("U+")[2], 16))]
+    }
+    assert documented == {kept: list(others) for kept, others in names._LOOK_ALIKES.items()}
+
+
+def test_every_character_drawn_as_nothing_is_in_the_protocol_document() -> None:
+    rule = section(PROTOCOL, "### 4.6 Names").partition("- `invisible`:")[2].partition("- `")[0]
+    documented = {
+        (int(first, 16), int(last or first, 16))
+        for first, last in re.findall(r"U\+([0-9A-F]+)(?: to U\+([0-9A-F]+))?", rule)
+    }
+    assert documented == set(names._INVISIBLE)
 
 
 # --- the commands ----------------------------------------------------------------------------

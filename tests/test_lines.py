@@ -13,6 +13,7 @@ from catalogue import CATALOGUES, LANGUAGES, plural_form
 from chat_events import ChatEvent
 from lines import Command, event_line, parse_line, printable, said_line
 from lines import sentence as sentence_in
+from names import RULES
 
 HOSTILE = "a\x1b[2J\x07b\x9b31mc\u202ed\u2066e\u200ef\r\ng\x00h\x7fi{text}j%s"
 HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"
@@ -180,6 +181,11 @@ def test_both_catalogues_say_the_same_things() -> None:
         assert placeholders(english[key]) == placeholders(russian[key]), key
 
 
+def test_every_rule_for_names_has_its_sentence() -> None:
+    ours = {key for key in CATALOGUES["en"] if key.startswith("unusable_name_")}
+    assert ours == {f"unusable_name_{rule}" for rule in RULES}
+
+
 def test_every_sentence_differs_between_the_languages_unless_it_has_no_words() -> None:
     same = {key for key in CATALOGUES["en"] if CATALOGUES["en"][key] == CATALOGUES["ru"][key]}
     for key in same:
@@ -329,8 +335,13 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
     ),
     (
         {"event": "notice", "reason": "unusable_name_white_space", "name": "a b"},
-        "! a b cannot be a name: one word of up to 32 visible characters can",
-        "! a b не может быть именем: нужно одно слово до 32 видимых знаков",
+        "! a b cannot be a name: a name is one word, without spaces",
+        "! a b не может быть именем: имя — это одно слово, без пробелов",
+    ),
+    (
+        {"event": "notice", "reason": "unusable_name_of_the_future", "name": "a=b"},
+        "! a=b cannot be a name: one word of up to 32 letters and digits can",
+        "! a=b не может быть именем: нужно одно слово до 32 букв и цифр",
     ),
     (
         {"event": "notice", "reason": "members", "members": ["Anna", "Boris"], "count": 2},

@@ -250,7 +250,7 @@ def test_the_welcome_says_what_a_client_needs_to_know() -> None:
     assert (welcome.inbox_start, welcome.received, welcome.member) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a\u202eb", "a\nb", "\u200b"])
+@pytest.mark.parametrize("name", ["", "a b", "a\u202eb", "a\nb", "\u200b", "!", "(earlier)"])
 def test_an_unusable_name_is_refused_with_the_reason(name: str) -> None:
     bench = RoomBench()
     (refused,) = of_type(Refused, bench.peer(name).try_to_enter())
@@ -259,7 +259,7 @@ def test_an_unusable_name_is_refused_with_the_reason(name: str) -> None:
     assert bench.names() == []
 
 
-@pytest.mark.parametrize("name", ["Zoë", "zoë", "ZOË", "Zoe\u0308", "ｚｏë"])
+@pytest.mark.parametrize("name", ["Zoë", "zoë", "ZOË", "Zoe\u0308", "Z0ë"])
 def test_names_that_look_the_same_count_as_the_same(name: str) -> None:
     bench = RoomBench()
     holder = bench.join("Zoë")

@@ -213,8 +213,8 @@ def test_a_rename_to_a_name_in_use_gets_a_notice_and_changes_nothing() -> None:
     anna, boris = bench.join("Anna"), bench.join("Boris")
     for _ in range(3):
         bench.keep_alive(0.5, anna, boris)
-        sent = anna.say("ＢＯＲＩＳ", kind=MessageKind.RENAME)
-        assert _notices(anna, sent) == [("name_in_use", "ＢＯＲＩＳ", anna.message_id)]
+        sent = anna.say("BORlS", kind=MessageKind.RENAME)
+        assert _notices(anna, sent) == [("name_in_use", "BORlS", anna.message_id)]
     assert bench.names() == ["Anna", "Boris"]
 
 
@@ -225,6 +225,8 @@ def test_a_rename_to_a_name_in_use_gets_a_notice_and_changes_nothing() -> None:
         ("", "unusable_name_empty", ""),
         ("a\u202e", "unusable_name_invisible", "a\u202e"),
         ("я" * 33, "unusable_name_too_long", ""),
+        ("/quit", "unusable_name_symbol", "/quit"),
+        ("Аnna", "unusable_name_mixed_scripts", "Аnna"),
         ("я" * (NAME_BYTES_MAX // 2), "", ""),
     ],
 )
