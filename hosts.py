@@ -70,8 +70,9 @@ class Host:
 class Hosts:
     """The hosts that have members, or had some lately. Bounded."""
 
-    def __init__(self, settings: RoomSettings) -> None:
+    def __init__(self, settings: RoomSettings, hosts_max: int = HOSTS_MAX) -> None:
         self._settings = settings
+        self._hosts_max = hosts_max + settings.members_max
         self._hosts: dict[str, Host] = {}
         self._sweep_at = float("-inf")
 
@@ -83,11 +84,10 @@ class Hosts:
         key = str(address[0])
         host = self._hosts.get(key)
         if host is None:
-            hosts_max = HOSTS_MAX + self._settings.members_max
-            if len(self._hosts) >= hosts_max and self._sweep_at <= now:
+            if len(self._hosts) >= self._hosts_max and self._sweep_at <= now:
                 self._sweep_at = now + SWEEP_SECONDS
                 self._hosts = {k: h for k, h in self._hosts.items() if not h.is_as_new(now)}
-            if len(self._hosts) >= hosts_max:
+            if len(self._hosts) >= self._hosts_max:
                 return None
             host = self._hosts[key] = Host(self._settings, now)
         return host

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from chat_events import ChatEvent
 from delivery import REORDER_MAX, EventLog
+from floor import HELD_MAX
 from member import Member
 from outbox import PENDING_MAX
 from protocol import (
@@ -35,7 +36,7 @@ from protocol import (
     decode,
 )
 from register import REMEMBERED_MAX
-from room import HELD_MAX, ChatRoom, RoomSettings
+from room import ChatRoom, RoomSettings
 from session import GATED_MAX, HEARTBEAT_SLOTS, ChatSession, State
 
 SERVER = ("server", 9091)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from delivery import COPY_SPACING_SECONDS, RTO_MAX_SECONDS, RTO_MIN_SECONDS
+from floor import HELD_MAX
 from outbox import DATAGRAMS_IN_FLIGHT_MAX, PENDING_MAX, PendingFull
 from protocol import (
     DATAGRAM_BYTES_MAX,
@@ -20,7 +21,7 @@ from protocol import (
     Say,
     Status,
 )
-from room import HELD_MAX, RoomSettings
+from room import RoomSettings
 from tests.machines import RoomBench, SessionBench, of_type
 
 # --- the room appends each message once, in order --------------------------------------------

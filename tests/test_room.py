@@ -158,6 +158,16 @@ def test_a_private_message_to_nobody_gets_a_notice() -> None:
     assert _notices(anna, sent) == [("no_such_member", "Nobody", 1)]
 
 
+@pytest.mark.parametrize("to", ["lan", "1an", "ıan"])
+def test_a_private_message_to_a_name_that_only_looks_like_a_members_goes_to_nobody(to: str) -> None:
+    bench = RoomBench()
+    anna, ian = bench.join("Anna"), bench.join("Ian")
+    sent = anna.say("psst", kind=MessageKind.PRIVATE, to=to)
+    assert _notices(anna, sent) == [("no_such_member", to, 1)]
+    sent = anna.say("psst", kind=MessageKind.PRIVATE, to="IAN")
+    assert ian.shown(sent, inbox=True) == ["psst"]
+
+
 def test_private_messages_to_one_who_dropped_out_wait_for_his_return() -> None:
     bench = RoomBench()
     anna, boris = bench.join("Anna"), bench.join("Boris")
