@@ -264,7 +264,8 @@ class ChatRoom:
             member.address = address
             self._relay.addresses_changed()
         if join.epoch == self.log.epoch:
-            member.room.acknowledge(min(join.room_ack, self.log.latest))
+            if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
+                member.room.acknowledge(join.room_ack)
             if join.inbox_epoch == member.inbox.log.epoch:
                 self._acknowledge_inbox(member, join.inbox_ack)
         self._welcome(member, join)
@@ -291,8 +292,11 @@ class ChatRoom:
         member.heard_at = now
         member.joined_seq = self._append_room(EventKind.JOIN, member)
         member.first_seq = max(self.log.oldest, member.joined_seq - settings.history_events)
-        if join.epoch == self.log.epoch:
-            member.first_seq = min(join.room_ack, member.joined_seq - 1) + 1
+        if join.epoch == self.log.epoch and join.room_ack < member.joined_seq:
+            member.first_seq = join.room_ack + 1
+        elif join.epoch:
+            # It was in when this log did not exist yet, or was led astray: all of it is news.
+            member.first_seq = self.log.oldest
         member.room = Place(self.log, member.first_seq - 1)
         if join.inbox_epoch == member.inbox.log.epoch:
             self._acknowledge_inbox(member, join.inbox_ack)
@@ -536,7 +540,7 @@ class ChatRoom:
 
     def _acknowledge_inbox(self, member: Member, ack: int) -> None:
         # An inbox has one reader: what that one has, nobody will ask for.
-        if member.inbox.acknowledge(min(ack, member.inbox.log.latest)):
+        if ack <= member.inbox.log.latest and member.inbox.acknowledge(ack):
             member.inbox.log.forget(member.inbox.acked)
 
     # --- timers ------------------------------------------------------------------------------
