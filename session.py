@@ -467,11 +467,10 @@ class ChatSession:
                 self._roster.restart()
                 if self._gated is not None:
                     # What was held back and is true has yet to be shown.
-                    self._gated = [
-                        delivery
-                        for delivery in self._gated
-                        if not isinstance(delivery, Lost) and delivery[0] <= log.acknowledged
-                    ]
+                    true = [d for d in self._gated if not isinstance(d, Lost)]
+                    true = [d for d in true if d[0] <= min(log.acknowledged, welcome.latest)]
+                    missing = log.acknowledged - true[-1][0] if true else 0
+                    self._gated = [*true, Lost(missing)] if missing else [*true]
             if (log_astray or inbox_astray or new_inbox) and self._gated is None:
                 self._events.append({"event": "lost", "count": None})
         self._log = log

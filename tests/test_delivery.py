@@ -278,6 +278,13 @@ def test_a_receiver_that_was_led_astray_begins_behind_what_it_truly_has(
     assert (again.epoch, again.acknowledged, again.latest) == (EPOCH, begins - 1, begins - 1)
 
 
+def test_a_false_gap_behind_false_events_leaves_all_that_is_true() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 15), 1, 15)  # the last five were forged
+    receiver.receive(991, (), 990, 990)
+    assert receiver.restarted(7, 10).acknowledged == 10
+
+
 def test_a_true_gap_of_long_ago_does_not_have_a_receiver_begin_there_again() -> None:
     receiver = OrderedReceiver(EPOCH, 1)
     receiver.receive(6, events(6, 9), 6, 9)

@@ -293,6 +293,40 @@ def test_a_question_is_not_answered_by_what_comes_in_the_inbox_alone() -> None:
     assert bench.shown("reconnecting")[-1]["reason"] == "silence"
 
 
+def test_an_inbox_that_ends_before_what_came_of_it_is_a_contradiction() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.say("hello")
+    answer = bench.answer(bench.newest(Say).timestamp, received=1, appended=0)
+    assert answer.answer is not None
+    bench.receive(replace(answer, answer=replace(answer.answer, inbox_latest=0)))
+    assert bench.session.counters["contradictions"] == 1
+    assert bench.shown("reconnecting")[-1]["reason"] == "contradiction"
+
+
+def test_the_newest_answer_says_where_the_inbox_ends() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.say("hello")
+    echo = bench.newest(Say).timestamp
+    bench.take(bench.slice(answer=Answer(echo, 1, 0, 9)))
+    assert bench.session._inbox.gap_end == 9
+    bench.receive(bench.slice(answer=Answer(echo, 1, 0, 1)))
+    assert bench.session._inbox.gap_end == 1
+
+
+def test_heartbeats_that_are_answered_do_not_come_faster_than_ten_a_second() -> None:
+    bench = SessionBench()
+    bench.enter(heartbeat_ms=1)
+    until, asks = bench.now + 2.0, 0
+    while bench.now < until:
+        asked = [p for _, p in bench.advance(0.001) if isinstance(p, Status) and p.ask]
+        asks += len(asked)
+        for status in asked:
+            bench.receive(bench.answer(status.timestamp))
+    assert 10 <= asks <= 24
+
+
 def test_a_gap_is_followed_by_a_question_at_once() -> None:
     bench = SessionBench()
     bench.enter()
@@ -377,7 +411,12 @@ def test_a_welcome_that_fits_what_was_received_changes_nothing() -> None:
     assert bench.newest(Join).room_ack == 6
 
 
-def test_what_was_held_back_before_joined_is_kept_as_far_as_it_is_true() -> None:
+@pytest.mark.parametrize(
+    ("start", "shown"), [(2, ["true", "missed", "after"]), (4, ["true", "after"])]
+)
+def test_what_was_held_back_before_joined_is_kept_as_far_as_it_is_true(
+    start: int, shown: list[str]
+) -> None:
     bench = SessionBench()
     bench.start()
     bench.challenge()
@@ -387,12 +426,12 @@ def test_what_was_held_back_before_joined_is_kept_as_far_as_it_is_true() -> None
     bench.receive(bench.slice(1))
     bench.receive(bench.slice(first=901, oldest=901, latest=900))
     bench.advance(12.0)
-    bench.resume(start=2)
-    bench.receive(bench.slice(2))
+    bench.chat("missed", "after")
+    bench.resume(start=start)
+    bench.receive(bench.slice(start))
     bench.receive(bench.roster("Anna"))
-    bench.chat("after")
-    bench.receive(bench.slice(3))
-    assert [event["text"] for event in bench.shown("chat")] == ["true", "after"]
+    assert [event["text"] for event in bench.shown("chat")] == shown
+    assert bench.shown("lost") == ([] if start == 2 else [{"event": "lost", "count": 1}])
 
 
 # --- what grows ------------------------------------------------------------------------------
