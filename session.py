@@ -7,8 +7,10 @@ events; it never touches a socket, a thread, a clock or a random source.
 state       means                          left by
 ==========  =============================  ==========================================
 NEW         nothing sent yet               `start` → JOINING
-JOINING     JOIN repeated, never was in    WELCOME → JOINED, REFUSED or `leave` → CLOSED
-JOINED      talking                        silence or BYE → REJOINING, `leave` → LEAVING
+JOINING     JOIN repeated, never was in    WELCOME → JOINED, a REFUSED other than BUSY or
+                                           `leave` → CLOSED
+JOINED      talking                        silence, BYE or what contradicts itself →
+                                           REJOINING, `leave` → LEAVING
 REJOINING   JOIN repeated, was in before   WELCOME → JOINED, `leave` → CLOSED
 LEAVING     LEAVE repeated                 BYE or enough tries → CLOSED
 CLOSED      the end
