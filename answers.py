@@ -26,6 +26,10 @@ SEEN_MAX = 5
 STATS_MAX = 100
 """Members in one answer about links; of more, those whose links lose most."""
 
+NUMBER_DIGITS_MAX = 20
+"""Digits of a number in an answer: 64 bits have no more, and Python could not divide any more
+than some 300."""
+
 LINK_KEYS = (
     "rtt_us",
     "rtt_p95_us",
@@ -52,7 +56,7 @@ def roster_texts(names: Iterable[str], seq: int) -> list[str]:
 
 def parse_asked(text: str, latest: int) -> list[int]:
     """The sequence numbers in a question, as far as there are such events."""
-    words = [word for word in text.split()[:SEEN_MAX] if word.isdecimal() and len(word) <= 20]
+    words = [word for word in text.split()[:SEEN_MAX] if _is_number(word)]
     return [seq for seq in map(int, words) if 0 < seq <= latest]
 
 
@@ -60,7 +64,7 @@ def parse_seen(text: str) -> tuple[int, int, int, list[str]] | None:
     """(seq, have, total, names of those who have it not) of a SEEN; None if it is not one."""
     head, *names = text.split("\n")
     words = head.split(" ")
-    if len(words) != 3 or not all(word.isdecimal() for word in words):
+    if len(words) != 3 or not all(map(_is_number, words)):
         return None
     seq, have, total = (int(word) for word in words)
     return seq, have, total, names
@@ -143,9 +147,13 @@ def parse_stats(text: str) -> tuple[list[Link], bool]:
     links: list[Link] = []
     for line in lines:
         name, *words = line.split(" ")
-        if len(words) == len(LINK_KEYS) and all(word.isdecimal() for word in words):
+        if len(words) == len(LINK_KEYS) and all(map(_is_number, words)):
             links.append({"name": name, **dict(zip(LINK_KEYS, map(int, words), strict=True))})
     return links, remaining == "0"
+
+
+def _is_number(word: str) -> bool:
+    return word.isdecimal() and len(word) <= NUMBER_DIGITS_MAX
 
 
 def _chunks(lines: Iterable[str]) -> list[list[str]]:

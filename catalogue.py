@@ -26,6 +26,7 @@ _ENGLISH = {
     "lost_many": "! {count} events are missing here: they are too old to be had",
     "lost_unknown": "! Something may be missing here: the server began anew",
     "reconnecting": "! The server does not answer. Reconnecting; what you type is kept …",
+    "reconnecting_contradiction": "! The server contradicts what was received. Asking it again …",
     "reconnecting_shutting_down": "! The server has stopped. Reconnecting when it is back;"
     " what you type is kept …",
     "resumed": "! Back in the room “{room}” as {name}",
@@ -33,6 +34,8 @@ _ENGLISH = {
     "refused_version": "the server speaks another version of this chat",
     "refused_name_in_use": "that name is in use",
     "refused_room_full": "the room is full",
+    "refused_address_full": "too many members come from this address",
+    "refused_busy": "too many join at this moment; try again",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
     "name_in_use": "! The name {name} is in use",
     "unusable_name": "! {name} cannot be a name: one word of up to 32 letters and digits can",
@@ -139,6 +142,8 @@ _RUSSIAN = {
     "lost_many": "! Здесь не хватает {count} событий: они слишком старые",
     "lost_unknown": "! Здесь, возможно, чего-то не хватает: сервер начал заново",
     "reconnecting": "! Сервер не отвечает. Соединяюсь снова; набранное сохранится …",
+    "reconnecting_contradiction": "! Полученное не сходится с тем, что говорит сервер. Спрашиваю"
+    " его снова …",
     "reconnecting_shutting_down": "! Сервер остановлен. Соединюсь, когда он вернётся;"
     " набранное сохранится …",
     "resumed": "! Снова в комнате «{room}» под именем {name}",
@@ -146,6 +151,8 @@ _RUSSIAN = {
     "refused_version": "сервер говорит на другой версии этого чата",
     "refused_name_in_use": "это имя занято",
     "refused_room_full": "в комнате нет места",
+    "refused_address_full": "с этого адреса уже слишком много участников",
+    "refused_busy": "сейчас входят слишком многие; попробуйте ещё раз",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
     "name_in_use": "! Имя {name} занято",
     "unusable_name": "! {name} не может быть именем: нужно одно слово до 32 букв и цифр",

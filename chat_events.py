@@ -11,6 +11,9 @@ from typing import TypedDict
 from answers import Link, parse_seen
 from protocol import Event, EventKind
 
+TIME_MS_MAX = 32_503_680_000_000
+"""The end of the year 2999, in Unix time: beyond it not every system knows what time that is."""
+
 
 class _EventKind(TypedDict):
     event: str
@@ -34,12 +37,17 @@ class ChatEvent(_EventKind, total=False):
     links: list[Link]
 
 
+def _seconds(event: Event) -> float:
+    """Unix time of an event."""
+    return min(event.time_ms, TIME_MS_MAX) / 1000
+
+
 def of_room(seq: int, event: Event, history: bool) -> ChatEvent:
     """An event of the room's log; `history` if it is from before the reader joined."""
     shown: ChatEvent = {
         "event": event.kind.name.lower(),
         "seq": seq,
-        "time": event.time_ms / 1000,
+        "time": _seconds(event),
         "name": event.name,
     }
     if event.kind is EventKind.LEAVE:
@@ -57,7 +65,7 @@ def of_notice(event: Event) -> ChatEvent:
     """A NOTICE of an inbox: what the server could not do."""
     return {
         "event": "notice",
-        "time": event.time_ms / 1000,
+        "time": _seconds(event),
         "reason": event.text,
         "name": event.to,
     }
@@ -67,7 +75,7 @@ def of_private(event: Event) -> ChatEvent:
     """A PRIVATE of an inbox."""
     return {
         "event": "private",
-        "time": event.time_ms / 1000,
+        "time": _seconds(event),
         "name": event.name,
         "to": event.to,
         "text": event.text,

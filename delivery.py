@@ -34,6 +34,10 @@ RTT_SAMPLE_MAX_SECONDS = 10.0
 REORDER_MAX = 1024
 """Events a receiver keeps beyond a gap. What lies further ahead is repaired later."""
 
+AHEAD_MAX = 1_000_000
+"""Events by which one slice may claim that the log has grown: more than any room says within the
+seconds that a link may be down. Only a WELCOME, which nobody else can make, may claim more."""
+
 COPIES_MAX = 3
 """Of one datagram on a link that loses: at 20 % one in 125 is still late."""
 
@@ -112,7 +116,7 @@ Delivery: TypeAlias = tuple[int, Event] | Lost
 class OrderedReceiver:
     """Turns slices of one log, as they happen to arrive, into each event once and in order."""
 
-    __slots__ = ("_waiting", "acknowledged", "epoch", "latest")
+    __slots__ = ("_skipped", "_waiting", "acknowledged", "epoch", "latest")
 
     def __init__(self, epoch: int, start: int) -> None:
         self.epoch = epoch
@@ -121,6 +125,8 @@ class OrderedReceiver:
         self.latest = start - 1
         """The newest event that the server was heard to have."""
         self._waiting: dict[int, Event] = {}
+        self._skipped = (0, 0)
+        """What the acknowledgement was before and after the newest `Lost`."""
 
     @property
     def gap_end(self) -> int:
@@ -153,11 +159,32 @@ class OrderedReceiver:
             elif acknowledged + 1 < oldest:
                 resumes_at = min(oldest, min(waiting, default=oldest))
                 deliveries.append(Lost(resumes_at - acknowledged - 1))
+                self._skipped = acknowledged, resumes_at - 1
                 acknowledged = resumes_at - 1
             else:
                 break
         self.acknowledged = acknowledged
         return deliveries
+
+    def correct(self, latest: int) -> None:
+        """Takes the server's newest word on where its log ends; what is held beyond is forged.
+
+        Not for a `latest` before the acknowledgement: then the receiver has to be `restarted`.
+        """
+        if latest < self.latest:
+            self.latest = max(latest, self.acknowledged)
+            for seq in [seq for seq in self._waiting if seq > latest]:
+                del self._waiting[seq]
+
+    def restarted(self, start: int, latest: int) -> OrderedReceiver:
+        """A receiver for the same log, after this one was told what is not true of it.
+
+        The log ends at `latest`, before what was acknowledged, and is sent from `start` on. What
+        was delivered before the false gap is not delivered again.
+        """
+        before, after = self._skipped
+        true = before if before <= latest < after else min(self.acknowledged, latest)
+        return OrderedReceiver(self.epoch, max(start, true + 1))
 
     @property
     def waiting_count(self) -> int:

@@ -100,7 +100,8 @@ class Inbox(Place):
         return seq
 
     def acknowledge(self, ack: int) -> bool:
-        if not super().acknowledge(min(ack, self.log.latest)):
+        # What was never sent is acknowledged by nobody in their senses: nothing is forgotten.
+        if ack > self.log.latest or not super().acknowledge(ack):
             return False
         self._forget(self.acked)
         return True

@@ -11,6 +11,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ TEXT_BYTES_MAX = 900
 NAME_BYTES_MAX = 64
 ROOM_NAME_BYTES_MAX = 64
 REASON_BYTES_MAX = 255
+
+CODE_BYTES_MAX = 64
+"""UTF-8 bytes of what says why in an event: the reason of a LEAVE, the code of a NOTICE."""
 
 COOKIE_BYTES = 16
 """128 bits of a keyed hash: not to be guessed within the seconds a cookie lives."""
@@ -278,19 +282,89 @@ class Event:
         )
 
     @classmethod
-    def parse(cls, parser: _Parser) -> Event:
+    def parse(cls, parser: _Parser, inbox: bool | None = None) -> Event:
+        """Reads an event of a member's inbox or of the room's log; None: of either."""
         kind, name_bytes, to_bytes, text_bytes, time_ms, member, message_id = parser.fields(
             cls.LAYOUT
         )
-        return cls(
-            _number(EventKind, kind),
-            time_ms,
-            parser.text(name_bytes, NAME_BYTES_MAX),
-            parser.text(to_bytes, NAME_BYTES_MAX),
-            parser.text(text_bytes, TEXT_BYTES_MAX),
-            member,
-            message_id,
-        )
+        shape = _SHAPES.get(kind)
+        if shape is None:
+            raise MalformedDatagram("unknown EventKind")
+        if inbox is not None and shape.inbox is not inbox:
+            raise MalformedDatagram("event in the wrong log")
+        name = parser.text(name_bytes, NAME_BYTES_MAX) if name_bytes else ""
+        to = parser.text(to_bytes, NAME_BYTES_MAX) if to_bytes else ""
+        text = parser.text(text_bytes, TEXT_BYTES_MAX) if text_bytes else ""
+        if (
+            name_bytes not in shape.name_bytes
+            or to_bytes not in shape.to_bytes
+            or text_bytes not in shape.text_bytes
+            or (shape.from_member and not member)
+            or (shape.form is not None and not shape.form.fullmatch(text.encode()))
+        ):
+            raise MalformedDatagram("impossible event")
+        return cls(shape.kind, time_ms, name, to, text, member, message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What every event of one kind is like: how many bytes its texts may have, and more.
+
+    A reader relies on it: a name that is too long could not be said again in a JOIN, a number of
+    900 digits could not be shown, and a roster has no place in the room's log.
+    """
+
+    kind: EventKind
+    inbox: bool
+    name_bytes: range
+    to_bytes: range
+    text_bytes: range
+    from_member: bool = True
+    """Caused by a member, so that its number is not 0."""
+    form: re.Pattern[bytes] | None = None
+    """What the text as a whole looks like."""
+
+
+_NONE = range(1)
+_NAME = range(1, NAME_BYTES_MAX + 1)
+_ANY = range(TEXT_BYTES_MAX + 1)
+_CODE = range(1, CODE_BYTES_MAX + 1)
+_NAMES = rb"(?:\n[^\n]{1,%d})*" % NAME_BYTES_MAX
+_NUMBER = rb"[0-9]{1,20}"
+
+_SHAPES: dict[int, _Shape] = {
+    shape.kind: shape
+    for shape in (
+        _Shape(EventKind.CHAT, False, _NAME, _NONE, _ANY),
+        _Shape(EventKind.ACTION, False, _NAME, _NONE, _ANY),
+        _Shape(EventKind.JOIN, False, _NAME, _NONE, _NONE),
+        _Shape(EventKind.LEAVE, False, _NAME, _NONE, _CODE),
+        _Shape(EventKind.RENAME, False, _NAME, _NONE, _NAME),
+        _Shape(EventKind.PRIVATE, True, _NAME, _NAME, _ANY),
+        _Shape(EventKind.NOTICE, True, _NONE, range(NAME_BYTES_MAX + 1), _CODE, False),
+        _Shape(
+            EventKind.ROSTER,
+            True,
+            _NONE,
+            _NONE,
+            _ANY,
+            False,
+            re.compile(rb"%b %b%b" % (_NUMBER, _NUMBER, _NAMES)),
+        ),
+        _Shape(
+            EventKind.SEEN,
+            True,
+            _NONE,
+            _NONE,
+            _ANY,
+            False,
+            re.compile(rb"%b %b %b%b" % (_NUMBER, _NUMBER, _NUMBER, _NAMES)),
+        ),
+        _Shape(
+            EventKind.STATS, True, _NONE, _NONE, _ANY, False, re.compile(rb"%b(?:\n.*)*" % _NUMBER)
+        ),
+    )
+}
 
 
 def encode_event(
@@ -489,10 +563,13 @@ class Welcome(_Plain):
         packet = super(Welcome, cls).parse(parser)
         if (
             not 1 <= packet.oldest <= packet.latest + 1
-            or not packet.start
+            or not 1 <= packet.start <= packet.latest + 1
             or not packet.inbox_start
+            or packet.joined > packet.latest
         ):
             raise MalformedDatagram("impossible slice")
+        if not packet.name:
+            raise MalformedDatagram("no name")
         return packet
 
 
@@ -626,7 +703,8 @@ class Events:
         if flags & ~_EVENTS_FLAGS:
             raise MalformedDatagram("unknown flags")
         answer = Answer(*parser.fields(Answer.LAYOUT)) if flags & EVENTS_ANSWER else None
-        events = tuple([Event.parse(parser) for _ in range(count)])
+        inbox = bool(flags & EVENTS_INBOX)
+        events = tuple([Event.parse(parser, inbox) for _ in range(count)])
         if oldest < 1 or first < oldest or first + count - 1 > latest:
             raise MalformedDatagram("impossible slice")
         if flags & EVENTS_PADDED:
@@ -638,7 +716,7 @@ class Events:
             latest,
             first,
             events,
-            bool(flags & EVENTS_INBOX),
+            inbox,
             bool(flags & EVENTS_ASK),
             bool(flags & EVENTS_REPAIR),
             ack_delay_ms,

@@ -309,7 +309,8 @@ class ChatRoom:
         if member.address != address and not self._move(member, join, address, now):
             return
         if join.epoch == self.log.epoch:
-            member.room.acknowledge(min(join.room_ack, self.log.latest))
+            if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
+                member.room.acknowledge(join.room_ack)
             if join.inbox_epoch == member.inbox.log.epoch:
                 self._acknowledge_inbox(member, join.inbox_ack)
         self._welcome(member, join)
@@ -351,8 +352,11 @@ class ChatRoom:
         member.heard_at = now
         member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now)
         member.first_seq = max(log.oldest, member.joined_seq - settings.history_events)
-        if join.epoch == log.epoch:
-            member.first_seq = min(join.room_ack, member.joined_seq - 1) + 1
+        if join.epoch == log.epoch and join.room_ack < member.joined_seq:
+            member.first_seq = join.room_ack + 1
+        elif join.epoch:
+            # It was in when this log did not exist yet, or was led astray: all of it is news.
+            member.first_seq = log.oldest
         member.room = Place(log, member.first_seq - 1, now)
         if join.inbox_epoch == member.inbox.log.epoch:
             self._acknowledge_inbox(member, join.inbox_ack)

@@ -15,6 +15,10 @@ _CHANGES = (EventKind.JOIN, EventKind.LEAVE, EventKind.RENAME)
 NAMES_MAX = 50_000
 """Names that a roster may have: far more than a room, and a bound for a server gone mad."""
 
+CHANGES_MAX = 10_000
+"""Joins, leaves and renames kept while a roster is awaited: as many events as a room's log holds.
+With more, a roster that was made after them is asked for."""
+
 
 class Roster:
     """The names of all members, true as of the newest delivered event of the room."""
@@ -58,7 +62,7 @@ class Roster:
         self._chunks = [*self._chunks[-NAMES_MAX:], *names]
         if remaining != "0" or not as_of.isdecimal():
             return None
-        seq, complete, self._chunks = int(as_of), set(self._chunks), []
+        seq, complete, self._chunks = int(as_of), set(self._chunks[-NAMES_MAX:]), []
         if seq < self._needed or (self._changes is None and seq < acknowledged):
             return False  # who came and went since it was made is not known
         changes, self._changes = self._changes or [], None
@@ -72,14 +76,15 @@ class Roster:
         """Takes in an event of the room's log, in its order."""
         if event.kind in _CHANGES:
             if self._changes is not None:
+                if len(self._changes) == CHANGES_MAX:
+                    self._changes = []
+                    self.need(seq - 1)
                 self._changes.append((seq, event))
             elif seq > self._seq:
                 self._apply(event)
 
     def _apply(self, change: Event) -> None:
-        if change.kind is EventKind.JOIN:
-            self.names.add(change.name)
-        else:
+        if change.kind is not EventKind.JOIN:
             self.names.discard(change.name)
-            if change.kind is EventKind.RENAME:
-                self.names.add(change.text)
+        if change.kind is not EventKind.LEAVE and len(self.names) < NAMES_MAX:
+            self.names.add(change.text if change.kind is EventKind.RENAME else change.name)

@@ -7,8 +7,10 @@ events; it never touches a socket, a thread, a clock or a random source.
 state       means                          left by
 ==========  =============================  ==========================================
 NEW         nothing sent yet               `start` → JOINING
-JOINING     JOIN repeated, never was in    WELCOME → JOINED, REFUSED or `leave` → CLOSED
-JOINED      talking                        silence or BYE → REJOINING, `leave` → LEAVING
+JOINING     JOIN repeated, never was in    WELCOME → JOINED, a REFUSED other than BUSY or
+                                           `leave` → CLOSED
+JOINED      talking                        silence, BYE or what contradicts itself →
+                                           REJOINING, `leave` → LEAVING
 REJOINING   JOIN repeated, was in before   WELCOME → JOINED, `leave` → CLOSED
 LEAVING     LEAVE repeated                 BYE or enough tries → CLOSED
 CLOSED      the end
@@ -29,7 +31,14 @@ from enum import Enum
 import chat_events
 from answers import STATS_MAX, Link, parse_stats
 from chat_events import ChatEvent
-from delivery import LossEstimate, Lost, OrderedReceiver, RttEstimator
+from delivery import (
+    AHEAD_MAX,
+    RTT_SAMPLE_MAX_SECONDS,
+    LossEstimate,
+    Lost,
+    OrderedReceiver,
+    RttEstimator,
+)
 from names import numbered_name
 from outbox import NEVER, Outbox
 from protocol import (
@@ -57,12 +66,20 @@ from protocol import (
 )
 from roster import Roster
 
-JOIN_RETRY_SECONDS = 0.25
-JOIN_RETRY_MAX_SECONDS = 1.0
-"""Between JOINs, doubled each time up to this: a person is waiting."""
+JOIN_RETRY_SECONDS = 0.15
+"""Between JOINs when joining for the first time, always the same: a person is waiting. With 30 %
+loss each way a round trip succeeds every second time, and joining takes two and the roster."""
 
+REJOIN_RETRY_SECONDS = 0.25
 REJOIN_RETRY_MAX_SECONDS = 2.0
-"""The same when the server went away: it may take minutes, and a class of clients waits."""
+"""Between JOINs when the server went away, doubled each time up to this: it may take minutes, and
+a class of clients waits."""
+
+MOVED_RETRY_MAX_SECONDS = 1.0
+"""The same when the address has changed: the server is there."""
+
+BUSY_RETRY_SECONDS = 0.5
+"""Between JOINs at least, once the server has said that it takes no more joins at the moment."""
 
 SILENCE_SECONDS = 4.0
 """Asked for so long without an answer, a client says that it is reconnecting. With 30 % loss
@@ -92,6 +109,15 @@ SEEN_LINES = 3
 """Lines of mine that "who has them?" is about."""
 
 _LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
+
+ACK_DELAY_MAX_SECONDS = 2.0
+"""So long an acknowledgement waits at most, whatever the server asks for: it is as long as a server
+asks for in the largest room."""
+
+HEARTBEAT_MIN_SECONDS = 0.1
+HEARTBEAT_MAX_SECONDS = 60.0
+"""Between heartbeats, whatever the server asks for: with a longer interval a client would not
+notice for very long that the server has gone."""
 
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
@@ -140,6 +166,7 @@ class ChatSession:
         self._attempt_timestamp = 0
         self._rename_tries = 1
         self._refused_for = 0
+        self._last_refusal: ChatEvent | None = None
         # Receiving.
         self._log: OrderedReceiver | None = None
         self._inbox = OrderedReceiver(0, 1)
@@ -147,6 +174,7 @@ class ChatSession:
         self._joined_seq = 0
         self._newest_echo = 0
         self._newest_echo_at = 0.0
+        self._newest_answered = 0
         self._heard_at = 0.0
         self._status_at = 0.0
         self._ack_at = NEVER
@@ -195,6 +223,12 @@ class ChatSession:
     def server_was_heard(self) -> bool:
         """Whether the server has answered a JOIN since this session began to join: it is there."""
         return self._cookie != NO_COOKIE
+
+    @property
+    def last_refusal(self) -> ChatEvent | None:
+        """Why the server last said no in this attempt to join, as an event `refused`; None if it
+        did not. A client that is joining goes on after `busy`: this is then all it says."""
+        return self._last_refusal
 
     @property
     def has_output(self) -> bool:
@@ -312,6 +346,7 @@ class ChatSession:
         self._attempt_timestamp = self._next_timestamp()
         self._cookie = NO_COOKIE
         self._join_tries = 0
+        self._last_refusal = None
         self._send_join()
 
     def _send_join(self) -> None:
@@ -328,9 +363,13 @@ class ChatSession:
             name=self._wanted_name,
         )
         self._outgoing.append(join.encode())
-        was_in = self.state is State.REJOINING
-        longest = REJOIN_RETRY_MAX_SECONDS if was_in else JOIN_RETRY_MAX_SECONDS
-        wait = min(JOIN_RETRY_SECONDS * 2.0 ** min(self._join_tries, 16), longest)
+        wait = JOIN_RETRY_SECONDS
+        if self.state is not State.JOINING:
+            was_away = self.state is State.REJOINING
+            longest = REJOIN_RETRY_MAX_SECONDS if was_away else MOVED_RETRY_MAX_SECONDS
+            wait = min(REJOIN_RETRY_SECONDS * 2.0 ** min(self._join_tries, 16), longest)
+        if self._refused_for == RefusedReason.BUSY:
+            wait = max(wait, 1.2 * BUSY_RETRY_SECONDS)
         self._join_at = self._now + wait * self._jitter()
         self._join_tries += 1
 
@@ -365,54 +404,94 @@ class ChatSession:
         ):
             self._drop("stale")
             return
-        log, was_session = self._log, self._session_id
+        was_session = self._session_id
         self._join_at = NEVER
         self._asked_since = self._ask_at = NEVER
         self._rename_tries = 1
         self._refused_for = 0
+        self._last_refusal = None
         self.rtt.sample(self._now - welcome.echo / 1e6)
         self.name = self._wanted_name = welcome.name
         self.room = welcome.room
         self._session_id = welcome.session_id
         self._member = welcome.member
         self._joined_seq = welcome.joined
-        interval_seconds = max(0.1, welcome.heartbeat_ms / 1000)
+        interval_seconds = welcome.heartbeat_ms / 1000
+        interval_seconds = min(max(interval_seconds, HEARTBEAT_MIN_SECONDS), HEARTBEAT_MAX_SECONDS)
         self._heartbeat_seconds = interval_seconds * self._jitter()
         self._slot_seconds = interval_seconds / HEARTBEAT_SLOTS
-        self._ack_delay_seconds = welcome.ack_delay_ms / 1000
+        self._ack_delay_seconds = min(welcome.ack_delay_ms / 1000, ACK_DELAY_MAX_SECONDS)
         self._heard_at = self._status_at = self._now
         if self.state is State.JOINED and was_session == welcome.session_id:
             return  # an address change: nothing to show
         self.state = State.JOINED
-        if log is None or self._inbox.epoch != welcome.inbox_epoch:
-            # This server does not know us (any more): it is another one, it was started
-            # again, or we were away for very long. Nobody can say what we missed.
-            if log is None or self._gated is not None:
-                self._gated = []  # until the roster is here: "joined" says who is in
-            else:
-                self._events.append({"event": "lost", "count": None})
-            if log is None or log.epoch != welcome.epoch:
-                self._log = log = OrderedReceiver(welcome.epoch, welcome.start)
-                self._history_before = welcome.joined
-                self._roster.restart()
-                self._own_lines.clear()  # their numbers mean other events there
-                self._newest_echo = 0
-            self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
-            self._roster.drop_chunks()
-            for message_id in self._outbox.overtaken():
-                self._confirm(message_id, None)
+        log, astray = self._receivers_of(welcome)
         received = welcome.received
         if was_session != welcome.session_id:
             self._sent_count = self._received_count = self._server_sent_count = 0
             self._roster.await_one(needed=welcome.joined)
+            # A session begins with a roster in the inbox: if it is lost, that is a gap.
+            self._inbox.latest = max(self._inbox.latest, welcome.inbox_start)
         else:
             received = max(received, self._outbox.received)  # it may have grown since this was sent
+            if astray:
+                self._ask_roster()
         if self._gated is None:
             self._events.append({"event": "resumed", "name": self.name, "room": self.room})
         self._outbox.resume(received)
         self._settled = (0, 0, 0)
         self._deliver(log.receive(welcome.start, (), welcome.oldest, welcome.latest))
         self._plan_gap_report()
+
+    def _receivers_of(self, welcome: Welcome) -> tuple[OrderedReceiver, bool]:
+        """Begins to receive the logs of this WELCOME, or goes on where they are those we know.
+
+        Returns the room log's receiver, and whether one was led astray: the server is the same,
+        but what we have received cannot all come from it.
+        """
+        log, inbox = self._log, self._inbox
+        new_inbox = inbox.epoch != welcome.inbox_epoch
+        inbox_astray = not new_inbox and welcome.inbox_start != inbox.acknowledged + 1
+        if log is None or log.epoch != welcome.epoch:
+            # Another server, or the same one started again. Nobody can say what we missed.
+            was_in = log is not None and self._gated is None
+            if was_in:
+                self._events.append({"event": "lost", "count": None})
+            else:
+                self._gated = []  # until the roster is here: "joined" says who is in
+            log = OrderedReceiver(welcome.epoch, welcome.start)
+            # Who was in before is told what was said since; it is history to a newcomer only.
+            self._history_before = 0 if was_in else welcome.joined
+            self._roster.restart()
+            self._own_lines.clear()  # their numbers mean other events there
+            self._newest_echo = self._newest_answered = 0
+            log_astray, new_inbox = False, True
+        else:
+            acknowledged = log.acknowledged
+            log_astray = not welcome.start - 1 <= acknowledged <= welcome.latest
+            if log_astray:
+                log = log.restarted(welcome.start, welcome.latest)
+                self._roster.restart()
+                if self._gated is not None:
+                    # What was held back and is true has yet to be shown.
+                    true = [d for d in self._gated if not isinstance(d, Lost)]
+                    true = [d for d in true if d[0] <= min(log.acknowledged, welcome.latest)]
+                    missing = log.acknowledged - true[-1][0] if true else 0
+                    self._gated = [*true, Lost(missing)] if missing else [*true]
+            if (log_astray or inbox_astray or new_inbox) and self._gated is None:
+                self._events.append({"event": "lost", "count": None})
+        self._log = log
+        if new_inbox or inbox_astray:
+            self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
+            self._roster.drop_chunks()
+        if new_inbox:
+            # This server does not know us (any more): it counts our messages anew.
+            for message_id in self._outbox.overtaken():
+                self._confirm(message_id, None)
+        astray = log_astray or inbox_astray
+        if astray:
+            self.counters["astray"] += 1
+        return log, astray
 
     def _handle_refused(self, refused: Refused) -> None:
         joining = self.state in (State.JOINING, State.REJOINING)
@@ -427,9 +506,18 @@ class ChatSession:
             reason = RefusedReason(refused.reason).name.lower()
         except ValueError:
             reason = f"reason_{refused.reason}"
-        if refused.reason != self._refused_for:  # said once, however often it is tried
-            self._refused_for = refused.reason
-            self._events.append({"event": "refused", "reason": reason, "text": refused.text})
+        refusal: ChatEvent = {"event": "refused", "reason": reason, "text": refused.text}
+        self._last_refusal = refusal
+        is_new = refused.reason != self._refused_for  # said once, however often it is tried
+        self._refused_for = refused.reason
+        if refused.reason == RefusedReason.BUSY:
+            # A moment's no: what is joining waits for a better one as long as its caller does.
+            again_at = self._now + BUSY_RETRY_SECONDS * self._random.uniform(1.0, 1.2)
+            self._join_at = max(self._join_at, again_at)
+            if self.state is State.JOINING:
+                return
+        if is_new:
+            self._events.append(refusal)
         if self.state is State.JOINING:
             self._close()
         elif refused.reason == RefusedReason.NAME_IN_USE:
@@ -488,17 +576,24 @@ class ChatSession:
         if packet.epoch != receiver.epoch:
             self._drop("other epoch")
             return
-        if packet.timestamp > self._newest_echo:
-            self._newest_echo = packet.timestamp
-            self._newest_echo_at = self._heard_at = self._now
-            self._asked_since = self._ask_at = NEVER
-            self._ask_tries = 0
-            self._ack_delay_seconds = packet.ack_delay_ms / 1000
+        answer = packet.answer
+        if answer is not None and not self._attempt_timestamp < answer.echo <= self._timestamp:
+            self._drop("stale")  # of a session before: since then the server may have let go
+            answer = None
+        if packet.latest - receiver.latest > AHEAD_MAX or (
+            answer is not None and answer.inbox_latest - self._inbox.latest > AHEAD_MAX
+        ):
+            self._drop("too far ahead")
+            return
+        if self._is_newest(packet, answer) and not self._hear(packet, answer, receiver):
+            self.counters["contradictions"] += 1
+            self._rejoin("contradiction")
+            return
         if not packet.inbox and self._gated is not None and len(self._gated) > GATED_MAX:
             return
         deliveries = receiver.receive(packet.first, packet.events, packet.oldest, packet.latest)
-        if packet.answer is not None:
-            self._handle_answer(packet.answer, packet.latest)
+        if answer is not None:
+            self._handle_answer(answer, packet.latest)
         if deliveries:
             self._gap_tries = 0
             self.loss.update(packet.repair)
@@ -516,10 +611,37 @@ class ChatSession:
         self._plan_gap_report()
         self._settle()
 
+    def _is_newest(self, packet: Events, answer: Answer | None) -> bool:
+        """Whether nothing that the server sent later has come."""
+        newest = packet.timestamp > self._newest_echo
+        if answer is not None and answer.echo > self._newest_answered:
+            self._newest_answered = answer.echo
+            # What answers our newest question is new. If by the server's clock it is much older
+            # than what came before, then that was forged.
+            newest = newest or self._newest_echo - packet.timestamp > RTT_SAMPLE_MAX_SECONDS * 1e6
+        return newest
+
+    def _hear(self, packet: Events, answer: Answer | None, receiver: OrderedReceiver) -> bool:
+        """Takes the server's newest word on itself and its logs.
+
+        False if a log ends before what we have of it: a log only grows, so that was forged.
+        """
+        self._newest_echo = packet.timestamp
+        self._newest_echo_at = self._heard_at = self._now
+        self._ack_delay_seconds = min(packet.ack_delay_ms / 1000, ACK_DELAY_MAX_SECONDS)
+        if not packet.inbox:  # a question is answered by a slice of the room's log
+            self._asked_since = self._ask_at = NEVER
+            self._ask_tries = 0
+        if packet.latest < receiver.acknowledged:
+            return False
+        receiver.correct(packet.latest)
+        if answer is not None:
+            if answer.inbox_latest < self._inbox.acknowledged:
+                return False
+            self._inbox.correct(answer.inbox_latest)
+        return True
+
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
-        if answer.echo <= self._attempt_timestamp:
-            self._drop("stale")  # of a session before: since then the server may have let go
-            return
         self.rtt.sample(self._now - answer.echo / 1e6)
         self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
         self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
@@ -553,6 +675,7 @@ class ChatSession:
                 self._roster.need(self._log.acknowledged if self._log else 0)
                 if not self._roster.awaited:
                     self._ask_roster()  # who came and went meanwhile?
+                self._ask_at = self._now  # if it is not true, the answer or its lack says so
                 continue
             seq, event = delivery
             self._roster.follow(seq, event)
@@ -694,6 +817,8 @@ class ChatSession:
             self.counters["gap reports"] += 1
             self._send_status()
             wait = min(self.rtt.backed_off(self._gap_tries), GAP_RETRY_MAX_SECONDS)
+            if self._gated is not None:
+                wait = JOIN_RETRY_SECONDS  # still joining
             self._gap_at = now + wait * self._jitter()
             self._gap_tries += 1
         if self._heartbeat_at() <= now:

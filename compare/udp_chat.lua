@@ -47,8 +47,32 @@ local EVENT_KINDS = {
     "CHAT", "ACTION", "JOIN", "LEAVE", "RENAME", "PRIVATE", "NOTICE", "ROSTER", "SEEN", "STATS",
 }
 local MESSAGE_KINDS = { "CHAT", "ACTION", "PRIVATE", "RENAME", "WHO", "SEEN", "STATS" }
-local REFUSED_REASONS = { "VERSION", "NAME_IN_USE", "UNUSABLE_NAME", "ROOM_FULL" }
+local REFUSED_REASONS = {
+    "VERSION", "NAME_IN_USE", "UNUSABLE_NAME", "ROOM_FULL", "ADDRESS_FULL", "BUSY",
+}
 local BYE_REASONS = { "LEFT", "TIMEOUT", "UNKNOWN_SESSION", "SHUTTING_DOWN" }
+
+-- What every event of a kind is like: bytes of its texts at least and at most, whether a member
+-- caused it, and of an answer how many numbers its first line has, and whether names follow.
+local EVENT_SHAPES = {
+    CHAT = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 900 }, from_member = true },
+    ACTION = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 900 }, from_member = true },
+    JOIN = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 0 }, from_member = true },
+    LEAVE = { name = { 1, 64 }, to = { 0, 0 }, text = { 1, 64 }, from_member = true },
+    RENAME = { name = { 1, 64 }, to = { 0, 0 }, text = { 1, 64 }, from_member = true },
+    PRIVATE = {
+        inbox = true, name = { 1, 64 }, to = { 1, 64 }, text = { 0, 900 }, from_member = true,
+    },
+    NOTICE = { inbox = true, name = { 0, 0 }, to = { 0, 64 }, text = { 1, 64 } },
+    ROSTER = {
+        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 2, names = true,
+    },
+    SEEN = {
+        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 3, names = true,
+    },
+    STATS = { inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 1 },
+}
+local NAME_BYTES_MAX, DIGITS_MAX = 64, 20
 
 local REFUSED, SAY, EVENTS = 6, 7, 8
 
@@ -232,7 +256,7 @@ end
 for _, reason in ipairs({
     "too long", "truncated", "unknown PacketType", "unknown EventKind", "unknown MessageKind",
     "unknown flags", "text too long", "invalid utf-8", "empty say", "impossible slice",
-    "bad padding", "trailing bytes",
+    "bad padding", "trailing bytes", "impossible event", "event in the wrong log", "no name",
 }) do
     register_expert(reason, expert.group.MALFORMED, expert.severity.ERROR)
 end
@@ -519,9 +543,13 @@ function bodies.WELCOME(reader)
         values.oldest == zero
         or values.oldest - 1 > values.latest
         or values.start == zero
+        or values.start - 1 > values.latest
         or values.inbox_start == zero
+        or values.joined > values.latest
     then
         return reader:refuse("impossible slice")
+    elseif values.name == "" then
+        return reader:refuse("no name")
     end
     return string.format(
         ' %s, member %s, room "%s" from %s',
@@ -564,13 +592,56 @@ function bodies.SAY(reader)
     return string.format(" %s %s", plural(#messages, "message"), ids)
 end
 
-local function read_event(reader, tree, seq)
+-- Whether a line is so many decimal numbers with one space between them.
+local function is_numbers(line, how_many)
+    local found = 0
+    for word in (line .. " "):gmatch("([^ ]*) ") do
+        if #word > DIGITS_MAX or not word:find("^[0-9]+$") then
+            return false
+        end
+        found = found + 1
+    end
+    return found == how_many
+end
+
+-- Whether a text has the form of an answer.
+local function is_answer(text, shape)
+    local first = true
+    for line in (text .. "\n"):gmatch("([^\n]*)\n") do
+        if first and not is_numbers(line, shape.numbers) then
+            return false
+        elseif not first and shape.names and (#line == 0 or #line > NAME_BYTES_MAX) then
+            return false
+        end
+        first = false
+    end
+    return true
+end
+
+local function is_within(length, bounds)
+    return bounds[1] <= length and length <= bounds[2]
+end
+
+-- Whether an event is like all others of its kind.
+local function is_possible(values, shape)
+    return is_within(#values.name, shape.name)
+        and is_within(#values.to, shape.to)
+        and is_within(#values.text, shape.text)
+        and (not shape.from_member or values.member ~= 0)
+        and (not shape.numbers or is_answer(values.text, shape))
+end
+
+local function read_event(reader, tree, seq, inbox)
     tree:add(field.seq, seq):set_generated()
     local values, items = reader:fields(tree, EVENT)
     if not values then
         return nil
     elseif not EVENT_KINDS[values.kind] then
         return reader:refuse("unknown EventKind", items.kind)
+    end
+    local shape = EVENT_SHAPES[EVENT_KINDS[values.kind]]
+    if (shape.inbox or false) ~= inbox then
+        return reader:refuse("event in the wrong log", items.kind)
     end
     if values.time_ms < YEAR_10000_MS then
         local seconds = (values.time_ms / 1000):tonumber()
@@ -580,6 +651,8 @@ local function read_event(reader, tree, seq)
     end
     if not reader:texts(tree, EVENT, values, items) then
         return nil
+    elseif not is_possible(values, shape) then
+        return reader:refuse("impossible event", tree)
     end
     tree:set_text(string.format(
         "Event %s: %s %s%s%s",
@@ -611,7 +684,7 @@ function bodies.EVENTS(reader)
         end
     end
     local events = reader:list(how_many, field.event, EVENT, function(_, tree, index)
-        return read_event(reader, tree, first + (index - 1))
+        return read_event(reader, tree, first + (index - 1), band(flags, FLAG_INBOX) ~= 0)
     end)
     if not events then
         return nil

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from protocol import (
+    CODE_BYTES_MAX,
     HEADER_BYTES,
     MAGIC,
     NAME_BYTES_MAX,
@@ -90,16 +91,41 @@ class Choices:
             self.flag(),
         )
 
-    def event(self) -> Event:
-        return Event(
-            self.random.choice(list(EventKind)),
-            self.number(64),
-            self.text(NAME_BYTES_MAX),
-            self.text(NAME_BYTES_MAX),
-            self.text(TEXT_BYTES_MAX),
-            self.number(32),
-            self.number(32),
+    def word(self, bytes_max: int) -> str:
+        """A text that is not empty."""
+        return self.text(bytes_max) or "x"
+
+    def names(self) -> str:
+        """Lines of a roster."""
+        return "".join("\n" + (self.word(20).replace("\n", "") or "x") for _ in range(3))
+
+    def event(self, inbox: bool) -> Event:
+        numbers = [str(self.number(64)) for _ in range(3)]
+        name, to, member = self.word(NAME_BYTES_MAX), "", self.number(32, 1)
+        kind = self.random.choice(
+            [kind for kind in EventKind if (kind > EventKind.RENAME) == inbox]
         )
+        if kind in (EventKind.CHAT, EventKind.ACTION):
+            text = self.text(TEXT_BYTES_MAX)
+        elif kind is EventKind.JOIN:
+            text = ""
+        elif kind is EventKind.LEAVE:
+            text = self.word(CODE_BYTES_MAX)
+        elif kind is EventKind.RENAME:
+            text = self.word(NAME_BYTES_MAX)
+        elif kind is EventKind.PRIVATE:
+            to, text = self.word(NAME_BYTES_MAX), self.text(TEXT_BYTES_MAX)
+        else:
+            name, member = "", self.number(32)
+            if kind is EventKind.NOTICE:
+                to, text = self.text(NAME_BYTES_MAX), self.word(CODE_BYTES_MAX)
+            elif kind is EventKind.ROSTER:
+                text = " ".join(numbers[:2]) + self.names()
+            elif kind is EventKind.SEEN:
+                text = " ".join(numbers) + self.names()
+            else:
+                text = self.random.choice([numbers[0], "\n".join([numbers[0], self.text(800)])])
+        return Event(kind, self.number(64), name, to, text, member, self.number(32))
 
     def fitting(self, make: Callable[[], Any], room_bytes: int, least: int) -> tuple[Any, ...]:
         """Several of them, as many as a datagram may have room for."""
@@ -118,7 +144,8 @@ class Choices:
             numbers = self.number(64), self.number(32), self.number(32), self.number(64)
             answer = Answer(*numbers, self.number(32))
         room_bytes = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
-        events = self.fitting(self.event, room_bytes, 0)
+        inbox = self.flag()
+        events = self.fitting(lambda: self.event(inbox), room_bytes, 0)
         latest = self.number(64, len(events))
         first = self.random.choice([latest - len(events) + 1, 1 + latest // 2, 1])
         first = max(1, min(first, latest - len(events) + 1, 2**64 - 1))
@@ -129,7 +156,7 @@ class Choices:
             latest,
             first,
             events,
-            self.flag(),
+            inbox,
             self.flag(),
             self.flag(),
             self.number(16),
@@ -147,14 +174,14 @@ class Choices:
             inbox_epoch=self.number(64),
             oldest=self.random.choice([1, min(latest + 1, 2**64 - 1), 1 + latest // 2]),
             latest=latest,
-            start=self.number(64, 1),
-            joined=self.number(64),
+            start=self.random.choice([1, min(latest + 1, 2**64 - 1), 1 + latest // 2]),
+            joined=self.random.choice([0, latest, latest // 2]),
             inbox_start=self.number(64, 1),
             received=self.number(32),
             member=self.number(32),
             heartbeat_ms=self.number(32),
             ack_delay_ms=self.number(16),
-            name=self.text(NAME_BYTES_MAX),
+            name=self.word(NAME_BYTES_MAX),
             room=self.text(ROOM_NAME_BYTES_MAX),
         )
 
@@ -177,7 +204,7 @@ class Choices:
         )
         yield Challenge(self.number(64), cookie)
         yield self.welcome()
-        reason = self.random.choice([*RefusedReason, 0, 5, 255])
+        reason = self.random.choice([*RefusedReason, 0, 7, 255])
         yield Refused(self.number(64), self.number(64), reason, self.text(REASON_BYTES_MAX))
         messages = self.fitting(self.message, Say.ROOM_BYTES, 1)
         yield Say(self.number(64), self.number(64), messages)
@@ -199,12 +226,15 @@ class Choices:
 
 def longest() -> Iterator[Packet]:
     """As many small things as one datagram can carry: more than a hundred, and 1200 bytes."""
-    message, event = Message(1, MessageKind.CHAT, ""), Event(EventKind.CHAT, 0)
+    message = Message(1, MessageKind.CHAT, "")
+    event = Event(EventKind.CHAT, 0, "A", member=1)
     count, left = divmod(Say.ROOM_BYTES, len(message.encode()))
     last = Message(2, MessageKind.CHAT, "x" * left)
     yield Say(1, 2, (message,) * (count - 1) + (last,))
     count, left = divmod(Events.ROOM_BYTES, len(event.encode()))
-    yield Events(1, 2, 1, 99, 1, (event,) * (count - 1) + (Event(EventKind.CHAT, 0, "x" * left),))
+    yield Events(
+        1, 2, 1, 99, 1, (event,) * (count - 1) + (Event(EventKind.CHAT, 0, "A", "", "x" * left, 1),)
+    )
 
 
 def valid_datagrams() -> list[bytes]:
@@ -254,6 +284,44 @@ UTF8_EDGES = [
 ]
 
 
+def impossible_events() -> Iterator[Event]:
+    """What no server appends, whatever its log."""
+    long = "x" * (NAME_BYTES_MAX + 1)
+    for kind in (EventKind.CHAT, EventKind.ACTION):
+        yield Event(kind, 1, "", "", "text", 1)
+        yield Event(kind, 1, "Anna", "Boris", "text", 1)
+        yield Event(kind, 1, "Anna", "", "text", 0)
+    yield Event(EventKind.JOIN, 1, "", "", "", 1)
+    yield Event(EventKind.JOIN, 1, "Anna", "Boris", "", 1)
+    yield Event(EventKind.JOIN, 1, "Anna", "", "text", 1)
+    yield Event(EventKind.JOIN, 1, "Anna", "", "", 0)
+    yield from (Event(EventKind.LEAVE, 1, "Anna", "", text, 1) for text in ("", long))
+    yield Event(EventKind.LEAVE, 1, "", "", "left", 1)
+    yield from (Event(EventKind.RENAME, 1, "Anna", "", text, 1) for text in ("", long))
+    yield Event(EventKind.RENAME, 1, "", "", "Anne", 1)
+    yield Event(EventKind.PRIVATE, 1, "", "Boris", "text", 1)
+    yield Event(EventKind.PRIVATE, 1, "Anna", "", "text", 1)
+    yield Event(EventKind.PRIVATE, 1, "Anna", "Boris", "text", 0)
+    yield Event(EventKind.NOTICE, 1, "Anna", "", "name_in_use")
+    yield from (Event(EventKind.NOTICE, 1, "", "", text) for text in ("", long))
+    digits = "1" * 21
+    for kind, head in [
+        (EventKind.ROSTER, "1 0"),
+        (EventKind.SEEN, "1 2 3"),
+        (EventKind.STATS, "0"),
+    ]:
+        yield Event(kind, 1, "Anna", "", head)
+        yield Event(kind, 1, "", "Boris", head)
+        for text in ("", head + " 1", head + " ", " " + head, "x" + head[1:], digits + head[1:]):
+            yield Event(kind, 1, "", "", text)
+        yield Event(kind, 1, "", "", "١" + head[1:])  # a digit, but not of the wire
+    for head in ("1 0", "1 2 3"):
+        for lines in ("\n", f"\n{long}", "\nAnna\n", "\n\nAnna"):
+            yield Event(
+                EventKind.ROSTER if head == "1 0" else EventKind.SEEN, 1, "", "", head + lines
+            )
+
+
 def forgeries(chance: random.Random) -> Iterator[bytes]:
     """What no sender of this protocol makes, though its checksum is right."""
     ids = struct.pack("!QQ", 7, 8)
@@ -287,7 +355,7 @@ def forgeries(chance: random.Random) -> Iterator[bytes]:
         yield sealed(PacketType.REFUSED, ids + bytes([1, len(text)]) + text)
     # Slices that can and that cannot be.
     numbers = [0, 1, 2, 3, 2**63, 2**64 - 2, 2**64 - 1]
-    event = Event(EventKind.JOIN, 1).encode()
+    event = Event(EventKind.JOIN, 1, "A", member=1).encode()
     for _ in range(400):
         oldest, latest, first = (chance.choice(numbers) for _ in range(3))
         if chance.random() < 0.7:  # else hardly any would be possible
@@ -296,7 +364,14 @@ def forgeries(chance: random.Random) -> Iterator[bytes]:
         body = struct.pack("!BBHQQQQQ", 0, count, 0, 1, 2, oldest, latest, first)
         yield sealed(PacketType.EVENTS, body + event * count)
         start, inbox_start = chance.choice(numbers), chance.choice([0, 1, 1])
-        logs = struct.pack("!10Q", *([1] * 5), oldest, latest, start, 1, inbox_start)
+        joined = chance.choice([0, 1, 1, latest])
+        logs = struct.pack("!10Q", *([1] * 5), oldest, latest, start, joined, inbox_start)
+        yield sealed(PacketType.WELCOME, logs + bytes(14) + b"\1\0A")
         yield sealed(PacketType.WELCOME, logs + bytes(16))
+    # Events that are not like others of their kind, each in the log it is for and in the other.
+    for unlike in impossible_events():
+        for inbox in (0, 1):
+            head = struct.pack("!BBHQQQQQ", inbox, 1, 0, 1, 2, 1, 1, 1)
+            yield sealed(PacketType.EVENTS, head + unlike.encode())
     # A count of more than there are.
     yield sealed(PacketType.SAY, ids + b"\xff" + Message(1, MessageKind.WHO, "").encode() * 2)

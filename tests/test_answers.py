@@ -130,6 +130,8 @@ def test_what_is_no_answer_is_not_read_as_one() -> None:
     assert parse_seen("") is None
     assert parse_seen("1 2") is None
     assert parse_seen("1 2 x\nAnna") is None
+    assert parse_seen(f"1 {'9' * 21} 1") is None
+    assert parse_stats(f"0\nAnna {'9' * 21} 2 3 4 5 6 7 8 9") == ([], True)
     assert parse_stats("0\nAnna 1 2\nBoris") == ([], True)
     assert parse_stats("1\nAnna 1 2 3 4 5 6 7 8 x") == ([], False)
 

@@ -491,7 +491,7 @@ def test_the_info_column_says_what_a_packet_does(tshark: Callable[..., str]) -> 
 def test_trees_and_times_are_readable(tshark: Callable[..., str]) -> None:
     names = ("say", "events to everyone", "events for one member", "refused", "bye")
     golden = [GOLDEN_DATAGRAMS[name] for name in names]
-    far = Event(EventKind.CHAT, 2**64 - 1, "я" * 32, "", "a" + "ю" * 440)
+    far = Event(EventKind.CHAT, 2**64 - 1, "я" * 32, "", "a" + "ю" * 440, 1)
     extreme = Events(1, 2, 1, 2**64 - 1, 2**64 - 1, (far,)).encode()
     output = tshark(pcap(on_ports([*golden, extreme])), "-V")
     for line in [

@@ -247,6 +247,51 @@ def test_only_so_many_events_wait_beyond_a_gap() -> None:
     )
 
 
+def test_a_word_on_where_the_log_ends_drops_what_is_held_beyond() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 2), 1, 2)
+    receiver.receive(5, events(5, 6), 1, 90)
+    receiver.correct(5)
+    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (5, 1, 4)
+    receiver.correct(2)
+    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (2, 0, 2)
+    receiver.correct(1)
+    assert (receiver.latest, receiver.acknowledged) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("start", "latest", "begins"),
+    [
+        pytest.param(8, 12, 11, id="behind what was delivered before the false gap"),
+        pytest.param(12, 12, 12, id="or where the server begins"),
+        pytest.param(8, 9, 10, id="a false event at the end of the log"),
+    ],
+)
+def test_a_receiver_that_was_led_astray_begins_behind_what_it_truly_has(
+    start: int, latest: int, begins: int
+) -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 10), 1, 10)
+    if latest > 10:
+        assert receiver.receive(991, (), 990, 990) == [Lost(979)]
+    again = receiver.restarted(start, latest)
+    assert (again.epoch, again.acknowledged, again.latest) == (EPOCH, begins - 1, begins - 1)
+
+
+def test_a_false_gap_behind_false_events_leaves_all_that_is_true() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 15), 1, 15)  # the last five were forged
+    receiver.receive(991, (), 990, 990)
+    assert receiver.restarted(7, 10).acknowledged == 10
+
+
+def test_a_true_gap_of_long_ago_does_not_have_a_receiver_begin_there_again() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(6, events(6, 9), 6, 9)
+    receiver.receive(10, events(10, 12), 6, 12)  # the last two were forged
+    assert receiver.restarted(7, 10).acknowledged == 10
+
+
 def test_a_long_slice_without_a_gap_is_not_bounded() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     last = 2 * REORDER_MAX

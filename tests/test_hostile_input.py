@@ -146,6 +146,36 @@ def room_packet(choose: Choices, peer: Peer) -> Packet:
     return Leave(session_id, timestamp) if kind == 4 else Discover(session_id, timestamp)
 
 
+def an_event(choose: Choices, inbox: bool, member: int) -> Event:
+    """An event as a server may send it in this log: nothing that a session could refuse unread."""
+    kind = choose.of([kind for kind in EventKind if (kind >= EventKind.PRIVATE) == inbox])
+    name = to = text = ""
+    if kind < EventKind.NOTICE:
+        name = choose.text(NAME_BYTES_MAX) or "Anna"
+    if kind in (EventKind.CHAT, EventKind.ACTION, EventKind.PRIVATE):
+        text = choose.text(200)
+    elif kind is not EventKind.JOIN:
+        text = choose.of(ANSWERS.get(kind, ["left", "x" * NAME_BYTES_MAX, "\n"]))
+    if kind is EventKind.PRIVATE:
+        to = choose.text(NAME_BYTES_MAX) or "Anna"
+    numbers = choose.number(32, member, 8), choose.number(32, *SMALL)
+    return Event(kind, choose.number(64), name, to, text, max(1, numbers[0]), numbers[1])
+
+
+ANSWERS = {
+    EventKind.ROSTER: [
+        "0 0",
+        "1 0\nX",
+        "1 1\nX",
+        f"{2**64} 0\nX\nAnna",
+        f"{'9' * 20} 0\nX",
+        "4 00",
+    ],
+    EventKind.SEEN: ["0 0 0", "2 1 1\nX", f"2 {'9' * 20} {'9' * 20}", f"{'9' * 20} 0 0"],
+    EventKind.STATS: ["0\nAnna 1 2 3 4 5 6 7 8 9", "1\nX 1", "0", "0\nX" + " 9" * 9],
+}
+
+
 def session_packet(choose: Choices, bench: SessionBench) -> Packet:
     """A packet for a session, from a server that it takes for its own."""
     joins = of_type(Join, (packet for _, packet in bench.sent))
@@ -154,18 +184,7 @@ def session_packet(choose: Choices, bench: SessionBench) -> Packet:
     kind = choose.byte() % 8
     if kind <= 3:
         inbox = choose.flag()
-        events = tuple(
-            Event(
-                choose.of(list(EventKind)),
-                choose.number(64),
-                choose.text(NAME_BYTES_MAX),
-                choose.text(NAME_BYTES_MAX),
-                choose.text(200),
-                choose.number(32, bench.MEMBER, 8),
-                choose.number(32, *SMALL),
-            )
-            for _ in range(choose.byte() % 4)
-        )
+        events = tuple(an_event(choose, inbox, bench.MEMBER) for _ in range(choose.byte() % 4))
         oldest, first = choose.number(64, 1, 1, *SMALL), choose.number(64, *SMALL)
         latest = first + len(events) + choose.of([-1, -1, 0, 1, 2**62, 2**64 - 1])
         answer = Answer(
@@ -204,7 +223,7 @@ def session_packet(choose: Choices, bench: SessionBench) -> Packet:
             member=choose.number(32, bench.MEMBER),
             heartbeat_ms=choose.number(32, 5000),
             ack_delay_ms=choose.number(16, 20),
-            name=choose.text(NAME_BYTES_MAX),
+            name=choose.text(NAME_BYTES_MAX) or "Anna",
             room=choose.text(ROOM_NAME_BYTES_MAX),
         )
     if kind == 5:

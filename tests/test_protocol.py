@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import (
+    CODE_BYTES_MAX,
     COOKIE_BYTES,
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
@@ -275,7 +276,7 @@ def test_every_packet_has_golden_bytes() -> None:
         (PacketType, "DISCOVER OFFER JOIN CHALLENGE WELCOME REFUSED SAY EVENTS STATUS LEAVE BYE"),
         (EventKind, "CHAT ACTION JOIN LEAVE RENAME PRIVATE NOTICE ROSTER"),
         (MessageKind, "CHAT ACTION PRIVATE RENAME WHO"),
-        (RefusedReason, "VERSION NAME_IN_USE UNUSABLE_NAME ROOM_FULL"),
+        (RefusedReason, "VERSION NAME_IN_USE UNUSABLE_NAME ROOM_FULL ADDRESS_FULL BUSY"),
         (ByeReason, "LEFT TIMEOUT UNKNOWN_SESSION SHUTTING_DOWN"),
     ],
 )
@@ -396,7 +397,7 @@ def test_a_say_without_messages_is_refused() -> None:
     ],
 )
 def test_an_impossible_slice_is_refused(oldest: int, latest: int, first: int, count: int) -> None:
-    events = (Event(EventKind.CHAT, UNIX_MS),) * count
+    events = (Event(EventKind.CHAT, UNIX_MS, "Anna", member=5),) * count
     packet = Events(EPOCH, SERVER_TIME, oldest, latest, first, events)
     assert refusal(packet.encode()) == "impossible slice"
 
@@ -412,9 +413,18 @@ def test_an_impossible_slice_is_refused(oldest: int, latest: int, first: int, co
 def test_a_slice_may_reach_the_ends_of_the_log(
     oldest: int, latest: int, first: int, count: int
 ) -> None:
-    events = (Event(EventKind.CHAT, UNIX_MS),) * count
+    events = (Event(EventKind.CHAT, UNIX_MS, "Anna", member=5),) * count
     packet = Events(EPOCH, SERVER_TIME, oldest, latest, first, events)
     assert decode(packet.encode()) == packet
+
+
+@pytest.mark.parametrize("name", ["", "welcome"])
+def test_a_welcome_has_a_name(name: str) -> None:
+    welcome = replace(cast(Welcome, GOLDEN["welcome"][0]), name=name)
+    if name:
+        assert decode(welcome.encode()) == welcome
+    else:
+        assert refusal(welcome.encode()) == "no name"
 
 
 @pytest.mark.parametrize(
@@ -423,6 +433,8 @@ def test_a_slice_may_reach_the_ends_of_the_log(
         pytest.param({"oldest": 0}, id="numbers count from 1"),
         pytest.param({"oldest": 44}, id="the oldest is not in the log and not next"),
         pytest.param({"start": 0}, id="the room's log begins before 1"),
+        pytest.param({"start": 44}, id="the room's log begins where nothing can follow"),
+        pytest.param({"joined": 43}, id="the own join is not in the log"),
         pytest.param({"inbox_start": 0}, id="the inbox begins before 1"),
     ],
 )
@@ -575,15 +587,43 @@ def texts(bytes_max: int) -> st.SearchStrategy[str]:
 
 NAMES = texts(NAME_BYTES_MAX)
 ROOMS = texts(ROOM_NAME_BYTES_MAX)
-EVENT = st.builds(
-    Event,
-    kind=st.sampled_from(EventKind),
-    time_ms=U64,
-    name=NAMES,
-    to=NAMES,
-    text=texts(TEXT_BYTES_MAX),
-    member=U32,
-    message_id=U32,
+MEMBER_NAMES = NAMES.filter(bool)
+CODES = texts(CODE_BYTES_MAX).filter(bool)
+NONE = st.just("")
+NUMBERS = U64.map(str)
+LINES = MEMBER_NAMES.filter(lambda name: "\n" not in name)
+
+
+def answers(number_count: int) -> st.SearchStrategy[str]:
+    """Numbers with a space between them, and a few names, a line each."""
+    heads = st.lists(NUMBERS, min_size=number_count, max_size=number_count).map(" ".join)
+    return st.tuples(heads, st.lists(LINES, max_size=9)).map(lambda it: "\n".join([it[0], *it[1]]))
+
+
+def events_like(
+    kind: EventKind,
+    name: st.SearchStrategy[str],
+    to: st.SearchStrategy[str],
+    text: st.SearchStrategy[str],
+    member: st.SearchStrategy[int] = U32,
+) -> st.SearchStrategy[Event]:
+    return st.builds(Event, st.just(kind), U64, name, to, text, member, U32)
+
+
+MEMBERS = st.integers(1, 2**32 - 1)
+ROOM_EVENTS = st.one_of(
+    events_like(EventKind.CHAT, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.ACTION, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.JOIN, MEMBER_NAMES, NONE, NONE, MEMBERS),
+    events_like(EventKind.LEAVE, MEMBER_NAMES, NONE, CODES, MEMBERS),
+    events_like(EventKind.RENAME, MEMBER_NAMES, NONE, MEMBER_NAMES, MEMBERS),
+)
+INBOX_EVENTS = st.one_of(
+    events_like(EventKind.PRIVATE, MEMBER_NAMES, MEMBER_NAMES, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.NOTICE, NONE, NAMES, CODES),
+    events_like(EventKind.ROSTER, NONE, NONE, answers(2)),
+    events_like(EventKind.SEEN, NONE, NONE, answers(3)),
+    events_like(EventKind.STATS, NONE, NONE, answers(1)),
 )
 MESSAGE = st.builds(
     Message,
@@ -610,8 +650,9 @@ def says(draw: st.DrawFn) -> Say:
 def slices(draw: st.DrawFn) -> Events:
     answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64, U32))
     room = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
+    inbox = draw(st.booleans())
     events: list[Event] = []
-    for event in draw(st.lists(EVENT)):
+    for event in draw(st.lists(INBOX_EVENTS if inbox else ROOM_EVENTS)):
         room -= len(event.encode())
         if room >= 0:
             events.append(event)
@@ -624,7 +665,7 @@ def slices(draw: st.DrawFn) -> Events:
         latest=draw(st.integers(first + len(events) - 1, 2**64 - 1)),
         first=first,
         events=tuple(events),
-        inbox=draw(st.booleans()),
+        inbox=inbox,
         ask=draw(st.booleans()),
         repair=draw(st.booleans()),
         ack_delay_ms=draw(U16),
@@ -638,9 +679,10 @@ def welcomes(draw: st.DrawFn) -> Welcome:
     oldest = draw(SEQ)
     latest = draw(st.integers(oldest - 1, 2**64 - 1))
     ids = draw(st.tuples(U64, U64, U64, U64, U64))
-    starts = draw(st.tuples(SEQ, U64, SEQ))
+    start = draw(st.integers(1, min(latest + 1, 2**64 - 1)))
+    starts = start, draw(st.integers(0, latest)), draw(SEQ)
     numbers = draw(st.tuples(U32, U32, U32, U16))
-    return Welcome(*ids, oldest, latest, *starts, *numbers, draw(NAMES), draw(ROOMS))
+    return Welcome(*ids, oldest, latest, *starts, *numbers, draw(MEMBER_NAMES), draw(ROOMS))
 
 
 PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
@@ -703,7 +745,8 @@ def test_the_refusal_of_a_version_fits_the_smallest_join() -> None:
 
 def test_the_longest_event_fits_a_datagram_beside_an_answer() -> None:
     event = Event(EventKind.PRIVATE, UNIX_MS, "я" * 32, "🙂" * 16, "я" * 450, 1, 1)
-    packet = Events(EPOCH, 0, 1, 1, 1, (event,), answer=Answer(TIMESTAMP, 1, 1, 1))
+    answer = Answer(TIMESTAMP, 1, 1, 1)
+    packet = Events(EPOCH, 0, 1, 1, 1, (event,), inbox=True, answer=answer)
     assert len(packet.encode()) <= 1200
     assert decode(packet.encode()) == packet
 

@@ -13,6 +13,7 @@ from protocol import (
     NO_COOKIE,
     Bye,
     Challenge,
+    Event,
     EventKind,
     Events,
     Join,
@@ -20,10 +21,11 @@ from protocol import (
     Packet,
     Refused,
     RefusedReason,
+    Status,
     Welcome,
 )
 from room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS, RoomSettings
-from session import State
+from session import BUSY_RETRY_SECONDS, JOIN_RETRY_SECONDS, State
 from tests.machines import START, RoomBench, SessionBench, of_type, reseal, to_address
 
 # --- the cookie round trip -------------------------------------------------------------------
@@ -437,17 +439,16 @@ def test_a_wanted_new_name_has_its_silent_holder_asked_too() -> None:
 # --- the client's side -----------------------------------------------------------------------
 
 
-def test_a_client_repeats_its_join_with_back_off_until_it_is_answered() -> None:
+def test_a_client_repeats_its_first_join_evenly_until_it_is_answered() -> None:
     bench = SessionBench()
     bench.session.start(bench.now)
     bench.wake()
-    sent = bench.advance(10.0)
+    sent = bench.advance(5.0)
     times = [START, *(at for at, _ in sent)]
     assert all(isinstance(packet, Join) for _, packet in sent)
     waits = [b - a for a, b in pairwise(times)]
-    assert waits[0] == pytest.approx(0.25, rel=0.11)
-    assert waits[1] == pytest.approx(0.5, rel=0.11)
-    assert waits[2:] == pytest.approx([1.0] * len(waits[2:]), rel=0.11)
+    assert waits == pytest.approx([JOIN_RETRY_SECONDS] * len(waits), rel=0.11)
+    assert len(times) <= 38, "as docs/protocol.md says"
     assert len(set(waits)) == len(waits), "jitter keeps clients apart that start together"
     stamps = [packet.timestamp for packet in of_type(Join, (p for _, p in sent))]
     assert stamps == sorted(set(stamps))
@@ -535,6 +536,86 @@ def test_a_client_that_is_refused_says_why_and_ends() -> None:
     assert bench.events == [{"event": "refused", "reason": "name_in_use", "text": "taken"}]
     assert bench.state() is State.CLOSED
     assert bench.session.next_timeout() is None
+
+
+def test_an_address_with_too_many_members_ends_like_a_full_room() -> None:
+    bench = SessionBench()
+    bench.start()
+    bench.challenge()
+    join = bench.newest(Join)
+    bench.receive(Refused(join.client_id, join.timestamp, RefusedReason.ADDRESS_FULL, "64 here"))
+    assert bench.events == [{"event": "refused", "reason": "address_full", "text": "64 here"}]
+    assert bench.session.last_refusal == bench.events[0]
+    assert bench.state() is State.CLOSED
+
+
+def _busy(bench: SessionBench) -> Refused:
+    join = bench.newest(Join)
+    return Refused(join.client_id, join.timestamp, RefusedReason.BUSY, "too many")
+
+
+def test_a_busy_server_does_not_end_a_clients_joining() -> None:
+    bench = SessionBench()
+    bench.start()
+    assert bench.session.last_refusal is None
+    bench.challenge()
+    for _ in range(4):
+        said_at = bench.now
+        bench.receive(_busy(bench))
+        sent = bench.advance(0.7)
+        assert [at - said_at >= BUSY_RETRY_SECONDS for at, _ in sent] == [True]
+        assert of_type(Join, [packet for _, packet in sent])
+    assert bench.state() is State.JOINING
+    assert bench.events == [], "only its caller's patience makes it a reason to end"
+    assert bench.session.last_refusal == {"event": "refused", "reason": "busy", "text": "too many"}
+    times = [at for at, _ in bench.advance(5.0)]
+    assert min(b - a for a, b in pairwise(times)) >= BUSY_RETRY_SECONDS
+    bench.enter_after_start()
+    assert bench.kinds() == ["joined"]
+    assert bench.session.last_refusal is None
+
+
+def test_a_busy_server_is_asked_more_gently_by_a_client_that_comes_back() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.bye(4)
+    bench.challenge()
+    for _ in range(3):
+        bench.receive(_busy(bench))
+        sent = bench.advance(BUSY_RETRY_SECONDS - 0.01)
+        assert sent == []
+        bench.advance(2.0)
+    assert bench.state() is State.REJOINING
+    assert len(bench.shown("refused")) == 1
+
+
+def test_a_client_that_comes_back_repeats_its_join_with_back_off() -> None:
+    """A class of clients waits for the same server."""
+    bench = SessionBench()
+    bench.enter()
+    bench.bye(4)
+    times = [bench.now, *(at for at, _ in bench.advance(20.0))]
+    waits = [b - a for a, b in pairwise(times)]
+    assert waits[:3] == pytest.approx([0.25, 0.5, 1.0], rel=0.11)
+    assert waits[3:] == pytest.approx([2.0] * len(waits[3:]), rel=0.11)
+
+
+def test_a_roster_that_is_lost_at_the_join_is_reported_as_a_gap_again_and_again() -> None:
+    bench = SessionBench()
+    bench.start()
+    bench.challenge()
+    bench.joined = bench.append(Event(EventKind.JOIN, 5000, "Anna", "", "", bench.MEMBER))
+    bench.now += 0.02
+    bench.take(bench.welcome_packet(joined=1))
+    bench.receive(bench.slice(1))
+    sent = bench.advance(1.5)
+    reports = [(at, p) for at, p in sent if isinstance(p, Status) and p.inbox_gap_end == 1]
+    waits = [b - a for a, b in pairwise(at for at, _ in reports)]
+    assert waits == pytest.approx([JOIN_RETRY_SECONDS] * len(waits), rel=0.11)
+    assert len(waits) >= 8
+    bench.receive(bench.roster("Anna"))
+    assert bench.kinds() == ["joined"]
+    assert not any(p.inbox_gap_end > p.inbox_ack for p in of_type(Status, bench.wake()))
 
 
 def test_a_refusal_for_a_reason_of_a_later_version_is_shown_by_its_number() -> None:

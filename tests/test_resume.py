@@ -90,7 +90,8 @@ def _restart(bench: SessionBench, *texts: str, **fields: object) -> list[Packet]
     return bench.resume(**welcome)
 
 
-def test_another_epoch_is_one_visible_gap_of_unknown_size_and_then_history() -> None:
+def test_another_epoch_is_one_visible_gap_of_unknown_size_and_then_all_of_it_is_news() -> None:
+    """It was said after the client had joined, so it is no history."""
     bench = SessionBench()
     bench.enter()
     bench.chat("old")
@@ -104,8 +105,8 @@ def test_another_epoch_is_one_visible_gap_of_unknown_size_and_then_history() -> 
     assert tail[0] == {"event": "lost", "count": None}
     assert tail[1]["event"] == "resumed"
     assert [(e.get("seq"), e.get("text"), e.get("history")) for e in tail[2:]] == [
-        (1, "new one", True),
-        (2, "new two", True),
+        (1, "new one", None),
+        (2, "new two", None),
         (4, "after", None),
     ]
     assert bench.session.members == ["Anna", "Clara"]
@@ -153,6 +154,38 @@ def test_a_line_whose_echo_was_overtaken_is_not_said_twice_to_a_new_server() -> 
     sent = _restart(bench, received=first - 1)
     assert [m.text for say in of_type(Say, sent) for m in say.messages] == ["later"]
     assert bench.session.pending_count == 1
+
+
+def test_a_client_that_was_never_shown_the_room_takes_another_epoch_as_history() -> None:
+    bench = SessionBench()
+    bench.start()
+    bench.challenge()
+    bench.receive(bench.welcome_packet())
+    bench.advance(12.0)
+    bench.epoch, bench.inbox_epoch = 0xE2, 0x1E2
+    bench.chat("before")
+    joined = bench.append(Event(EventKind.JOIN, 5000, "Anna", "", "", bench.MEMBER))
+    bench.resume(session_id=99, start=1, inbox_start=1, joined=joined)
+    bench.receive(bench.slice(1))
+    bench.receive(bench.roster("Anna"))
+    assert [(e["text"], e.get("history")) for e in bench.shown("chat")] == [("before", True)]
+    assert bench.shown("lost") == []
+
+
+def test_what_was_held_back_before_joined_is_shown_though_the_inbox_was_forgotten() -> None:
+    """Its acknowledgement was sent, so it will not come again."""
+    bench = SessionBench()
+    bench.start()
+    bench.challenge()
+    bench.joined = bench.append(Event(EventKind.JOIN, 5000, "Anna", "", "", bench.MEMBER))
+    bench.receive(bench.welcome_packet(joined=1))
+    bench.chat("held back")
+    bench.receive(bench.slice(1))
+    bench.advance(12.0)
+    bench.inbox_epoch = 0x1E2
+    bench.resume(session_id=99)
+    bench.receive(bench.roster("Anna"))
+    assert bench.kinds() == ["joined", "chat"]
 
 
 def test_events_older_than_the_log_are_a_gap_of_known_size() -> None:
