@@ -54,6 +54,9 @@ CATCH_UP_SECONDS = 0.05
 """What an attacker that was held up sends at most at once."""
 
 ENTERING_SECONDS = 6.0
+ASK_AGAIN_SECONDS = 0.1
+"""Who has said all asks so often whether it has arrived."""
+
 SAY_MESSAGES = 64
 """Messages in one SAY: what a server takes of a client before it has answered."""
 
@@ -86,9 +89,11 @@ class Flood(Protocol):
 class Talk:
     """What members say, and how much of it."""
 
-    tails: Callable[[int, Sequence[Session]], bytes]
-    """What a session says: its number and all sessions in, a message without its id out."""
+    tails: Callable[[int, Company], bytes]
+    """What a session says: its number and its company in, a message without its id out."""
     sessions: int = 30
+    speakers: int = 0
+    """How many of them say anything; 0: all."""
     say_messages: int = SAY_MESSAGES
     messages_per_second: float = 0.0
     """Of each session; 0: as many as the flood's rate holds."""
@@ -117,12 +122,14 @@ class Talkers:
         company.enter(talk.sessions, ENTERING_SECONDS, talk.name)
         self._entered.append(len(company.sessions))
         for number, session in enumerate(company.sessions):
-            session.tail = talk.tails(number, company.sessions)
-        self._turns = cycle(company.sessions)
+            session.tail = talk.tails(number, company)
+            session.due_at = 0.0
+        self._turns = cycle(company.sessions[: talk.speakers or None])
 
     def _renew(self) -> None:
-        for session in self._company.sessions:
+        for session in self._company.sessions * 2:  # the server may be too busy to hear it once
             self._company.leave(session)
+            self._company.take()
         self.begin()
 
     def send(self, due: int, elapsed: float) -> None:
@@ -133,7 +140,7 @@ class Talkers:
             self._renewed += 1
             self._renew()
         until = company.sent_count + due
-        for session in islice(self._turns, len(company.sessions)):
+        for session in islice(self._turns, talk.speakers or len(company.sessions)):
             if company.sent_count >= until:
                 return
             self._speak(session, elapsed)
@@ -150,6 +157,9 @@ class Talkers:
             if talk.messages_max:
                 count = min(count, talk.messages_max - (session.next_id - 1))
                 if count <= 0:
+                    if session.due_at > elapsed:
+                        return
+                    session.due_at = elapsed + ASK_AGAIN_SECONDS
                     break
             session.said_count += count
             company.say(session, [session.tail] * count)
@@ -160,30 +170,31 @@ class Talkers:
         return {"entered": max(self._entered, default=0), "said": said}
 
 
-def _line(number: int, sessions: Sequence[Session]) -> bytes:
+def _line(number: int, company: Company) -> bytes:
     return message_tail(MessageKind.CHAT, b"flood %03d" % number)
 
 
-def _question(number: int, sessions: Sequence[Session]) -> bytes:
+def _question(number: int, company: Company) -> bytes:
     kind = (MessageKind.SEEN, MessageKind.STATS, MessageKind.WHO)[number % 3]
-    return message_tail(kind, b"1 2 3 4 5" if kind is MessageKind.SEEN else b"")
+    newest = " ".join(str(max(1, company.latest - n)) for n in range(5))
+    return message_tail(kind, newest.encode() if kind is MessageKind.SEEN else b"")
 
 
-def _to_victim(text: bytes) -> Callable[[int, Sequence[Session]], bytes]:
+def _to_victim(text: bytes) -> Callable[[int, Company], bytes]:
     tail = message_tail(MessageKind.PRIVATE, text, VICTIM.encode())
-    return lambda number, sessions: tail
+    return lambda number, company: tail
 
 
-def _to_neighbour(number: int, sessions: Sequence[Session]) -> bytes:
-    neighbour = sessions[(number + 1) % len(sessions)].name
+def _to_neighbour(number: int, company: Company) -> bytes:
+    neighbour = company.sessions[(number + 1) % len(company.sessions)].name
     return message_tail(MessageKind.PRIVATE, LONG_TEXT, neighbour.encode())
 
 
-def _without_end(number: int, sessions: Sequence[Session]) -> bytes:
+def _without_end(number: int, company: Company) -> bytes:
     return message_tail(MessageKind.CHAT, WIDE_TEXT, more=True)
 
 
-def _roster(number: int, sessions: Sequence[Session]) -> bytes:
+def _roster(number: int, company: Company) -> bytes:
     return message_tail(MessageKind.WHO, b"")
 
 
@@ -413,7 +424,7 @@ class Attack:
     rate: int = FRESH_RATE
     """Datagrams a second, of all its addresses together."""
     seconds: float = 8.0
-    after_seconds: float = 4.0
+    after_seconds: float = 3.0
     """How long the room is watched afterwards."""
     bystanders: int = 0
     whispers: bool = False
@@ -441,6 +452,7 @@ def _unproven(make: Callable[[random.Random], list[bytes]]) -> Callable[[Company
 
 
 _NEIGHBOURS = {"tails": _to_neighbour, "say_messages": 1, "renewals": 1}
+_ASKING = {"sessions": 64, "speakers": 30}
 _HELD = {"tails": _without_end, "say_messages": 1, "messages_max": 31, "says_before_asking": 31}
 
 _ALL = (
@@ -470,23 +482,21 @@ _ALL = (
     # Questions.
     Attack(
         "questions",
-        "30 sessions ask SEEN, STATS and WHO as fast as they can",
-        _talk(tails=_question),
-        bystanders=34,
+        "30 of 64 sessions ask SEEN, STATS and WHO as fast as they can",
+        _talk(tails=_question, **_ASKING),
         after_seconds=12.0,
     ),
     Attack(
         "questions-nominal",
         "the same, 500 questions a second each",
-        _talk(tails=_question, say_messages=25, messages_per_second=500.0),
-        bystanders=34,
+        _talk(tails=_question, say_messages=25, messages_per_second=500.0, **_ASKING),
         after_seconds=12.0,
     ),
     Attack(
         "questions-crowd",
         "the same as fast as they can, in a room of 1000",
-        _talk(tails=_question),
-        bystanders=960,
+        _talk(tails=_question, **_ASKING),
+        bystanders=920,
         after_seconds=12.0,
     ),
     Attack(
@@ -583,9 +593,10 @@ def flood(attack: Attack, company: Company, orders: Orders, seconds: float, rate
         if due > most:
             forgiven += due - most
             due = most
+        before = company.sent_count
         if due > 0:
             flooding.send(due, elapsed)
-        orders.take(TICK_SECONDS)
+        orders.take(0.0 if company.sent_count > before else TICK_SECONDS)
         now = time.monotonic()
     tell(
         seconds=now - begun_at,

@@ -100,6 +100,7 @@ class Session:
 
     __slots__ = (
         "acked",
+        "asked_at",
         "asked_id",
         "client_id",
         "cookie",
@@ -129,6 +130,8 @@ class Session:
         """Of the message it says next."""
         self.asked_id = 1
         """The same when it last asked what has arrived."""
+        self.asked_at = 0
+        """The timestamp of that question."""
         self.said_count = 0
         self.sent_count = 0
         self.acked = 0
@@ -141,7 +144,11 @@ class Session:
 class Company:
     """Sessions from some addresses. Not thread-safe; a context manager."""
 
-    def __init__(self, server: tuple[str, int], hosts: Sequence[str], prefix: str) -> None:
+    def __init__(
+        self, server: tuple[str, int], hosts: Sequence[str], prefix: str, polite: bool = False
+    ) -> None:
+        """Names begin with `prefix`. Who is `polite` notes what it is sent, to acknowledge it."""
+        self._polite = polite
         self.sessions: list[Session] = []
         """Those that are in, or were."""
         self.refused: Counter[str] = Counter()
@@ -207,6 +214,7 @@ class Company:
         """Asks what has arrived; once `take` has the answer, `next_id` is what comes after that."""
         session.asked_id = session.next_id
         self.status(session, ask=True)
+        session.asked_at = self._ticks << INDEX_BITS | session.index
 
     def status(self, session: Session, room_ack: int = 0, ask: bool = False) -> None:
         session.sent_count += 1
@@ -226,7 +234,6 @@ class Company:
 
     def leave(self, session: Session) -> None:
         self.send(session.socket, Leave(session.id, self.timestamp(session)).encode())
-        session.id = 0
 
     # --- entering ----------------------------------------------------------------------------
 
@@ -268,11 +275,10 @@ class Company:
         """
         self._generation += 1
         begin = names or self._prefix
-        generation = self._generation
         self._entering.clear()
         self.sessions.clear()
         waiting = deque(
-            self.new_session(n, f"{begin}{'xyz'[generation % 3]}{n:05d}") for n in range(count)
+            self.new_session(n, f"{begin}{self._generation}-{n:05d}") for n in range(count)
         )
         until = time.monotonic() + seconds
         while (now := time.monotonic()) < until and (waiting or self._entering):
@@ -310,19 +316,20 @@ class Company:
     def _note_events(self, datagram: bytes) -> None:
         """Lean: this comes for every member each time anybody says something."""
         flags, count, epoch, latest, first = _EVENTS_HEAD.unpack_from(datagram, HEADER_BYTES)
-        if flags & EVENTS_INBOX:
+        if flags & EVENTS_INBOX and self._polite:
             session = self._by_inbox.get(epoch)
             if session is not None:
                 session.inbox_latest = latest
                 if first <= session.inbox_ack + 1 < first + count:
                     session.inbox_ack = first + count - 1
-        elif latest > self.latest:
+        elif not flags & EVENTS_INBOX and latest > self.latest:
             self.latest = latest
         if flags & EVENTS_ANSWER:
             echo, received = _ANSWER.unpack_from(datagram, _ANSWER_AT)
             index = echo & ((1 << INDEX_BITS) - 1)
-            if index < len(self.sessions) and received + 1 < self.sessions[index].asked_id:
-                self.sessions[index].next_id = received + 1
+            session = self.sessions[index] if index < len(self.sessions) else None
+            if session is not None and echo == session.asked_at and received + 1 < session.asked_id:
+                session.next_id = received + 1
 
     def _note(self, datagram: bytes, welcomed: list[Session]) -> None:
         try:
@@ -429,7 +436,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("count", type=int)
     arguments = parser.parse_args(argv)
     hosts = bystander_hosts(arguments.count)
-    with Company(("127.0.0.1", arguments.port), hosts, "quiet") as company:
+    with Company(("127.0.0.1", arguments.port), hosts, "quiet", polite=True) as company:
         company.enter(arguments.count, ENTERING_SECONDS)
         tell(entered=len(company.sessions), refused=company.refused)
         stand_by(company, Orders())
