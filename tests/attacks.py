@@ -234,10 +234,8 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         process = self._process
-        assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        self.end_input()
         try:
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -258,6 +256,12 @@ class Child:
         with contextlib.suppress(BrokenPipeError):  # its next answer will be missed
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
+
+    def end_input(self) -> None:
+        """Ends its stdin, which tells it to end."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def read_line(self, seconds: float = ANSWER_SECONDS_MAX) -> str:
         """The next line of its stdout; raises `Broken` if none comes."""
