@@ -210,15 +210,17 @@ class Churners:
         self._fresh = fresh
         self._number = 0
         self._pairs = 0
+        self._newest: Session | None = None
 
     def begin(self) -> None:
         for _ in range(self._loops):
-            self._next(None)
+            self._next()
 
-    def _next(self, session: Session | None) -> None:
+    def _next(self) -> None:
+        session = self._newest
         if session is None or self._fresh:
             self._number += 1
-            session = self._company.new_session(self._number)
+            self._newest = session = self._company.new_session(self._number)
             session.index = 0
         session.due_at = time.monotonic() + 0.05
         self._company.join(session)
@@ -232,15 +234,14 @@ class Churners:
             for session in welcomed:
                 self._pairs += 1
                 company.leave(session)
-                self._next(session)
+                self._next()
             now = time.monotonic()
             for session in list(company.entering.values()):
                 if session.due_at <= now:
                     company.forget(session)
-                    self._next(session)
+                    self._next()
             while len(company.entering) < self._loops:  # the others were refused
-                self._next(None)
-                until -= 1
+                self._next()
             if not welcomed:
                 return
 

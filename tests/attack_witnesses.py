@@ -42,6 +42,8 @@ PATIENCE_SECONDS = 12.0
 
 JOIN_SECONDS = 30.0
 RECEIVE_BUFFER_BYTES = 1024 * 1024
+RECEIVE_MAX = 20
+"""Datagrams that one member takes in before the next one's turn: each notes when it was shown."""
 
 
 @dataclass
@@ -71,15 +73,15 @@ class Witness:
         self.order: list[tuple[str, int]] = []
         self.counts: Counter[str] = Counter()
 
-    def receive(self, now: float) -> None:
-        for _ in range(200):
+    def receive(self) -> None:
+        for _ in range(RECEIVE_MAX):
             try:
                 datagram, address = self.socket.recvfrom(65536)
             except BlockingIOError:
                 return
             except OSError:  # an ICMP error: the server may be back the next moment
                 continue
-            self.session.receive_datagram(datagram, address, now)
+            self.session.receive_datagram(datagram, address, time.monotonic())
 
     def send(self) -> None:
         for datagram in self.session.datagrams_to_send():
@@ -135,10 +137,10 @@ class Witnesses:
         at = min((m.session.next_timeout() or NEVER for m in self._members), default=NEVER)
         timeout = max(0.0, min(timeout_seconds, at - time.monotonic()))
         ready = {fileno for fileno, _ in self._poll.poll(timeout)}
-        self._now = now = time.monotonic()
         for fileno, member in self._by_fileno.items():
             if fileno in ready:
-                member.receive(now)
+                member.receive()
+            self._now = now = time.monotonic()
             at = member.session.next_timeout() or NEVER
             if at <= now:
                 member.session.handle_timeout(now)

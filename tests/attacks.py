@@ -166,7 +166,7 @@ def broken_promises(attack: Attack, found: Measured) -> list[str]:
     )
     check(
         found.memory_mb <= MEMORY_MB_MAX,
-        f"the server took {found.memory_mb:.0f} MB, not {MEMORY_MB_MAX:.0f} MB at most.",
+        f"the server took {found.memory_mb:.1f} MB, not {MEMORY_MB_MAX:.0f} MB at most.",
     )
     if attack.make is None:
         check(
@@ -182,7 +182,7 @@ def shown_ms(milliseconds: float) -> str:
         return "never"
     if milliseconds >= 1000:
         return f"{milliseconds / 1000:.1f} s"
-    return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
+    return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:.0f} ms"
 
 
 # --- the processes ---------------------------------------------------------------------------

@@ -106,11 +106,11 @@ def test_nothing_is_said_of_an_attack_that_breaks_nothing(attack: Attack) -> Non
             replace(GOOD, whispers_unseen=3),
             "garbage: 3 of 10 private messages of an honest member were accepted and never shown.",
         ),
-        (replace(GOOD, memory_mb=151.0), "garbage: the server took 151 MB, not 150 MB at most."),
-        (replace(GOOD, p99_ms=20.5), "garbage: p99 was 20 ms, not 20 ms at most."),
+        (replace(GOOD, memory_mb=151.0), "garbage: the server took 151.0 MB, not 150 MB at most."),
+        (replace(GOOD, p99_ms=20.5), "garbage: p99 was 20.5 ms, not 20.0 ms at most."),
         (
             replace(GOOD, after_p99_ms=21.0),
-            "garbage: more than 1 s after it p99 was still 21 ms, not 20 ms at most.",
+            "garbage: more than 1 s after it p99 was still 21.0 ms, not 20.0 ms at most.",
         ),
     ],
 )
@@ -140,7 +140,7 @@ def test_what_was_said_during_a_stop_may_wait_for_it_but_not_much_longer() -> No
 
 def test_a_judgement_says_where_the_honest_members_themselves_were_late() -> None:
     (sentence,) = broken_promises(ONE, replace(GOOD, p99_ms=40.0, lag_ms=30.0))
-    assert sentence.endswith("(The honest members' own process was 30 ms late.)")
+    assert sentence.endswith("(The honest members' own process was 30.0 ms late.)")
 
 
 def test_of_several_runs_the_middle_counts_but_the_worst_of_what_must_not_be() -> None:
@@ -169,7 +169,7 @@ def test_the_attacks_are_chosen_by_name_or_pattern() -> None:
 def test_a_row_has_a_cell_for_each_column() -> None:
     assert row(ONE, GOOD).count("|") == attacks.header().splitlines()[0].count("|")
     assert shown_ms(NEVER) == "never"
-    assert (shown_ms(1.234), shown_ms(12.34), shown_ms(1234.0)) == ("1.2 ms", "12 ms", "1.2 s")
+    assert (shown_ms(1.234), shown_ms(12.34), shown_ms(1234.0)) == ("1.2 ms", "12.3 ms", "1.2 s")
 
 
 def test_all_attackers_are_on_this_machine() -> None:
