@@ -30,6 +30,7 @@ from protocol import (
     Challenge,
     Discover,
     Event,
+    EventKind,
     Events,
     Join,
     Leave,
@@ -130,7 +131,16 @@ _HUGE = "9" * 400
 
 TEXTS = [
     *NAMES,
-    *("x" * TEXT_BYTES_MAX, "я" * 450, "\n" * 900, "\x1b]0;title\x07", "a\u2028b\u2029c\x85d"),
+    *(
+        "x" * 65,
+        "я" * 33,
+        "x" * 300,
+        "x" * TEXT_BYTES_MAX,
+        "я" * 450,
+        "\n" * 900,
+        "\x1b]0;title\x07",
+        "a\u2028b\u2029c\x85d",
+    ),
     *("0 0", "1 0\nAnna", f"{2**64} 0\nX", "0 1\nX", "٣ 0\nX", "1 0\n" + "\n".join("ab" * 200)),
     *(f"{_HUGE} 0\nX", "-1 0\nX", "1 00\nX", "1  0\nX", "1 0 \nX", "1 0\n\n\n", "\n1 0", "5 -1\nX"),
     *("1 1 1", "2 1 1\nX", "1 1 1 1", f"{2**64} {2**64} 0", f"{_HUGE} 1 1", f"1 {_HUGE} {_HUGE}"),
@@ -341,7 +351,7 @@ def _names(packet: Dissected, chance: Chance, donors: Donors) -> None:
 def _kinds(packet: Dissected, chance: Chance, donors: Donors) -> None:
     for entry in packet.entries:
         if chance.random() < 0.7:
-            kind = chance.choice((*range(1, 11), 0, 11, 255))
+            kind = chance.choice((*range(1, 11), EventKind.RENAME, EventKind.RENAME, 0, 11, 255))
             entry.set_number(_KIND_AT[entry.layout], kind)
             if chance.random() < 0.7:  # with a text that may mean something to this kind
                 odd = chance.choice(TEXTS).encode()[:TEXT_BYTES_MAX].decode("utf-8", "ignore")
@@ -400,7 +410,7 @@ def _tail(packet: Dissected, chance: Chance, donors: Donors) -> None:
 
 FIELD_CHANGES: tuple[Callable[[Dissected, Chance, Donors], None], ...] = (
     *(_numbers, _numbers, _numbers, _numbers, _all_numbers, _foreign_numbers),
-    *(_texts, _texts, _names, _kinds, _flags, _answer, _entries, _entries),
+    *(_texts, _texts, _names, _kinds, _kinds, _kinds, _flags, _answer, _entries, _entries),
 )
 """Changes after which a datagram mostly is a packet still, and of its old type."""
 

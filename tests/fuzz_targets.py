@@ -23,6 +23,7 @@ from protocol import (
     DATAGRAM_BYTES_MAX,
     TEXT_BYTES_MAX,
     Address,
+    Bye,
     Discover,
     Event,
     EventKind,
@@ -32,6 +33,7 @@ from protocol import (
     Offer,
     Packet,
     PacketType,
+    Welcome,
     decode,
 )
 from roster import Roster
@@ -292,20 +294,24 @@ class SessionTarget(_StageTarget):
         if self.flood:
             return Input(self._flooding(), "Victor", SERVER, wait_seconds / 10, FLOOD_COPIES)
         dice = chance.random()
-        if dice < 0.5 and stage.withheld:
-            datagram = chance.choice(list(stage.withheld)).datagram
+        if dice < 0.35 and stage.withheld:
+            datagram = stage.withheld[-1].datagram  # older ones have been sent again
             return Input(self.bent(datagram), "Victor", SERVER, wait_seconds)
         downs = list(stage.down)
         if dice < 0.7:
             mine = [kept.datagram for kept in downs[-60:] if kept.target == victor.address]
             datagram = chance.choice(mine or [chance.choice(self.recorded)])
+            if dice < 0.6:
+                datagram = self._invented(datagram)
             return Input(self.bent(datagram), "Victor", SERVER, wait_seconds)
         if dice < 0.75:  # as it was, late
             mine = [kept.datagram for kept in downs if kept.target == victor.address]
             datagram = chance.choice(mine or [chance.choice(self.recorded)])
             return Input(datagram, "Victor", SERVER, wait_seconds)
-        if dice < 0.8:
+        if dice < 0.78:
             return Input(self.bent(), "Victor", SERVER, wait_seconds)
+        if dice < 0.8:  # he has to come back, with whatever he was told
+            return Input(self._bye(victor.address), "Victor", SERVER, wait_seconds)
         reader = chance.choice(HONEST)
         kept = chance.choice(downs)
         if dice < 0.9:  # somebody forges the server's address, and knows nobody's ids
@@ -320,6 +326,27 @@ class SessionTarget(_StageTarget):
         mine = [kept.datagram for kept in downs if kept.target == address]
         datagram = chance.choice(mine or [chance.choice(self.recorded)])
         return Input(datagram, reader, SERVER, wait_seconds)
+
+    def _invented(self, datagram: bytes) -> bytes:
+        """The same events once more, as those that come next: no room has said them."""
+        packet = dissect(datagram)
+        if packet.packet_type == PacketType.EVENTS:
+            head = packet.head
+            latest = head.values[6]
+            head.set_number(6, latest + len(packet.entries))
+            head.set_number(7, latest + 1)
+        return packet.encode()
+
+    def _bye(self, address: Address) -> bytes:
+        """A BYE to the newest session at an address, or to none."""
+        welcomes = (
+            decode(kept.datagram)
+            for kept in reversed(self.stage.down)
+            if kept.target == address and kept.datagram[3] == PacketType.WELCOME
+        )
+        welcome = next(welcomes, None)
+        session_id = welcome.session_id if isinstance(welcome, Welcome) else 1
+        return Bye(session_id, self.chance.choice((2, 3, 255))).encode()
 
     def _flooding(self) -> bytes:
         """The next events that Victor expects, as many as fit, all of one kind."""
