@@ -61,7 +61,7 @@ FLOOD_COPIES = 20
 FLOOD_LOOK_INPUTS = 50
 """Between two looks at the memory in a flood: each counts some hundred thousand things."""
 
-FLOOD_RATIO = 0.01
+FLOOD_RATIO = 0.02
 """So many rounds are floods: they take long."""
 
 MOST_64 = 2**64 - 1
@@ -284,7 +284,8 @@ class SessionTarget(_StageTarget):
         self.stage.withholds = stage_chance.choice((0.0, 0.3, 0.6))
         self._taken = 0
         self._next_seq: dict[int, int] = {}
-        self._flood_kind = chance.choice(list(EventKind))
+        growing = (EventKind.JOIN,) * 4  # each a name more, if the client lets it
+        self._flood_kind = chance.choice((*EventKind, *growing))
         self._flood_jumps = chance.random() < 0.5
 
     def make(self) -> Input:
