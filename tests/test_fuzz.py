@@ -20,7 +20,6 @@ from delivery import OrderedReceiver
 from protocol import (
     Bye,
     ByeReason,
-    Event,
     EventKind,
     Events,
     Join,
@@ -187,15 +186,13 @@ def _found(target: str, rounds: int = 8) -> str:
 
 
 def test_a_decoder_that_lets_another_error_out_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    parse = Event.parse
-
-    def careless(parser: Any) -> Event:
-        event = parse(parser)
-        if "\x1b" in event.text:
+    def careless(datagram: bytes) -> Packet:
+        packet = decode(datagram)
+        if isinstance(packet, Say) and any("\x1b" in m.text for m in packet.messages):
             raise ValueError("an escape")
-        return event
+        return packet
 
-    monkeypatch.setattr(Event, "parse", careless)
+    monkeypatch.setattr(fuzz_targets, "decode", careless)
     assert "ValueError: an escape" in _found("decode", 40)
 
 
