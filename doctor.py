@@ -185,7 +185,7 @@ def inodes_of_port(table: str, port: int) -> set[str]:
     inodes = set()
     for line in table.splitlines()[1:]:
         fields = line.split()
-        if len(fields) > 9 and int(fields[1].rpartition(":")[2], 16) == port:
+        if len(fields) > 9 and _hexadecimal(fields[1].rpartition(":")[2]) == port:
             inodes.add(fields[9])
     return inodes
 
@@ -201,8 +201,16 @@ def neighbour_answers(table: str, host: str) -> bool | None:
         fields = line.split()
         if len(fields) > 2 and fields[0] == host:
             # 2 is ATF_COM: the hardware address is known. One interface that has it is enough.
-            found = bool(int(fields[2], 16) & 2) or bool(found)
+            found = bool((_hexadecimal(fields[2]) or 0) & 2) or bool(found)
     return found
+
+
+def _hexadecimal(text: str) -> int | None:
+    """A number in a table of the kernel; None for what is none, as another kernel may write it."""
+    try:
+        return int(text, 16)
+    except ValueError:
+        return None
 
 
 # --- the texts -------------------------------------------------------------------------------

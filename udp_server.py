@@ -266,6 +266,14 @@ def _parser() -> argparse.ArgumentParser:
         help="refuse more than N (default: %(default)s)",
     )
     parser.add_argument(
+        "--per-address",
+        type=count,
+        default=defaults.members_per_address_max,
+        metavar="N",
+        help="members from one address, who share its rates; 0: any number, and no rates for an"
+        " address (default: %(default)s)",
+    )
+    parser.add_argument(
         "--history",
         type=count,
         default=defaults.history_events,
@@ -284,8 +292,9 @@ def _parser() -> argparse.ArgumentParser:
         type=count,
         default=int(defaults.message_rate),
         metavar="N",
-        help="lines a second that one member may say in the long run; more is held back,"
-        " 0: no limit (default: %(default)s)",
+        help="messages a second that one client, and all clients of one address together, may say"
+        " in the long run; all members together may say twice as many. More is held back."
+        " 0 lifts all rates (default: %(default)s)",
     )
     parser.add_argument(
         "--heartbeat",
@@ -342,6 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = RoomSettings(
         room=arguments.room,
         members_max=arguments.max_members,
+        members_per_address_max=arguments.per_address,
         heartbeat_seconds=arguments.heartbeat,
         timeout_seconds=arguments.timeout,
         message_rate=arguments.rate,

@@ -73,7 +73,7 @@ class Contender:
 
 
 _CHAT = ("udp_server.py", "--host", "127.0.0.1", "--port", "PORT", "--no-discovery")
-_UNLIMITED = ("--rate", "0", "--max-members", "10000")
+_UNLIMITED = ("--rate", "0", "--per-address", "0", "--max-members", "10000")
 
 CHAT = Contender("chat", "udp-chat", "chat", (*_CHAT, *_UNLIMITED))
 PLAIN = Contender(

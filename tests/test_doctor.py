@@ -127,6 +127,16 @@ def test_the_table_of_neighbours_tells_who_answers() -> None:
     assert neighbour_answers("", "10.0.0.1") is None
 
 
+def test_a_table_that_another_kernel_writes_otherwise_ends_no_check() -> None:
+    odd = (
+        "head\n  0: not-an-address rem 07 0:0 00:0 0 0 0 111\n  1: 0:2383 rem 07 0:0 00:0 0 0 0 222"
+    )
+    assert inodes_of_port(odd, 9091) == {"222"}
+    odd = "head\n10.0.0.1 0x1 up 52:54:00:12:34:56 * eth0\n10.0.0.2 0x1 0x2 52:54 * eth0"
+    assert neighbour_answers(odd, "10.0.0.1") is False
+    assert neighbour_answers(odd, "10.0.0.2") is True
+
+
 def probed(short: bool = True, error: OSError | None = None, refused: bool = False) -> Probing:
     probing = Probing(refused=refused, error=error)
     for session_id in (1, 2):

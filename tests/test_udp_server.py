@@ -334,11 +334,12 @@ def test_the_arguments_are_the_room_s_settings(monkeypatch: pytest.MonkeyPatch) 
     assert main([]) == 1
     assert made.pop() == ("", 9091, RoomSettings())
     arguments = "--host 127.0.0.1 --port 1 --room к --max-members 2 --history 0 --log-entries 3"
-    arguments += " --rate 400 --heartbeat 1.5 --timeout 4.5"
+    arguments += " --per-address 7 --rate 400 --heartbeat 1.5 --timeout 4.5"
     assert main(arguments.split()) == 1
     settings = RoomSettings(
         room="к",
         members_max=2,
+        members_per_address_max=7,
         heartbeat_seconds=1.5,
         timeout_seconds=4.5,
         message_rate=400,
