@@ -43,6 +43,9 @@ REPEAT_WITHIN_SECONDS = 1.0
 LOSS_REMEMBERED_SECONDS = 10.0
 """How long after a repair the room counts as lossy."""
 
+CATCH_UP_SECONDS = 0.1
+"""What a newcomer is sent is not sent again for so long, until its round trip is known."""
+
 AUDIT_INTERVAL_SECONDS = 0.01
 """Between two looks at who is late: a hundred a second cost a thousand members 1 % of a core."""
 
@@ -103,12 +106,17 @@ class Relay:
         self._send_events(member, self._slice(self._log, self._log.latest + 1, now, ask=True)[0])
 
     def catch_up(self, member: Member, now: float) -> None:
-        """Sends history and what was missed: a repair without a loss. The rest is broadcast."""
-        if member.room.next_seq <= self._broadcast_seq:
+        """Sends history and what was missed: a repair without a loss. The rest is broadcast.
+
+        A JOIN is repeated: what was sent for an earlier one may still be on its way.
+        """
+        on_its_way_seconds = member.rtt.srtt or CATCH_UP_SECONDS
+        if now - member.room.repaired_at >= on_its_way_seconds:
             member.room.attempts = 0
             member.room.repaired_at = now
             self._send_slices(member, member.room, now, repair=False)
-        if member.inbox.behind:
+        if member.inbox.behind and now - member.inbox.repaired_at >= on_its_way_seconds:
+            member.inbox.repaired_at = now
             self._grown_inboxes[member.session_id] = member.inbox.next_seq
 
     def inbox_grew(self, member: Member, seq: int, now: float) -> None:

@@ -329,6 +329,8 @@ class ChatRoom:
         logger.info("%s moved to %s", member.name, format_address(address))
         self.counters["moved"] += 1
         member.address = address
+        for place in (member.room, member.inbox):
+            place.repaired_at = float("-inf")  # what is on its way goes to the old address
         self._relay.addresses_changed()
         return True
 
@@ -522,7 +524,9 @@ class ChatRoom:
 
     def _handle_status(self, status: Status, member: Member, now: float) -> None:
         if status.room_ack > self.log.latest or status.inbox_ack > member.inbox.log.latest:
+            # Its client was led astray. It sees that from where the logs end.
             self._drop("impossible acknowledgement", member.address)
+            self._relay.answer(member, status.timestamp)
             return
         if not member.hear(status.timestamp, now):
             self._drop("stale", member.address)

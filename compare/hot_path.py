@@ -4,8 +4,9 @@
 
 A room with N members in one process, all of whom have joined by real packets. Timed is
 `receive_datagram` with `datagrams_to_send` for a SAY of one line and of twelve, and
-`receive_datagram` for a STATUS: the processor's time of this process, the best of five rounds,
-for what disturbs a round only makes it longer.
+`receive_datagram` for a STATUS and for what is refused: a full SAY of a session that is unknown,
+and packets that only servers send. It is the processor's time of this process, the best of five
+rounds, for what disturbs a round only makes it longer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from protocol import Address, Message, MessageKind, Say, Status
+from protocol import Address, Event, EventKind, Events, Message, MessageKind, Say, Status
 from room import ChatRoom, RoomSettings
 from session import ChatSession
 
@@ -74,6 +75,19 @@ class Bench:
         status = Status(member.session_id, self._timestamp, echo, latest, latest, ack, ack)
         return status.encode()
 
+    def stray_say(self) -> bytes:
+        """A full SAY of a session that there is not."""
+        self._timestamp += 1
+        messages = tuple(Message(n, MessageKind.CHAT, "x" * 8) for n in range(1, 70))
+        return Say(self._timestamp, self._timestamp, messages).encode()
+
+    def broadcast(self) -> bytes:
+        """A full datagram that only servers send."""
+        self._timestamp += 1
+        event = Event(EventKind.CHAT, 0, "Anna", "", "x" * 8, 1, 1)
+        events = Events(1, self._timestamp, 1, 40, 1, (event,) * 34)
+        return events.encode()
+
     def receive(self, datagram: bytes) -> None:
         self.room.receive_datagram(datagram, self.speaker.address, self.now)
 
@@ -101,6 +115,8 @@ def measure(members: int) -> dict[str, float]:
         "SAY of 1 line": best_microseconds(lambda: bench.say(1), bench.receive_and_send),
         "SAY of 12 lines": best_microseconds(lambda: bench.say(12), bench.receive_and_send),
         "STATUS": best_microseconds(bench.status, bench.receive),
+        "SAY of a stranger": best_microseconds(bench.stray_say, bench.receive),
+        "EVENTS": best_microseconds(bench.broadcast, bench.receive),
     }
 
 
@@ -108,12 +124,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `python3 -m compare.hot_path`; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python3 -m compare.hot_path",
-        description="What a SAY and a STATUS cost the room in Python, without any socket.",
+        description="What a SAY, a STATUS and what is refused cost the room in Python, without any"
+        " socket.",
     )
     parser.add_argument("--members", type=int, default=100, help="(default: %(default)s)")
     arguments = parser.parse_args(argv)
     for what, microseconds in measure(arguments.members).items():
-        print(f"{what:16} {microseconds:6.1f} µs, {arguments.members} members")
+        print(f"{what:17} {microseconds:6.1f} µs, {arguments.members} members")
     return 0
 
 

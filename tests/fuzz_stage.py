@@ -568,7 +568,7 @@ def recording(seed: int) -> tuple[bytes, ...]:
             stage.visit("Anna")
         elif dice < 0.04:  # a page is pasted
             for _ in range(40):
-                stage.say(stage.people["Boris"], "страница")
+                stage.say(stage.people["Boris"], "страница " * 10)
         else:
             stage.act()
         found.update(dict.fromkeys(kept.datagram for kept in (*stage.up, *stage.down)))
