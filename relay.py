@@ -115,9 +115,12 @@ class Relay:
             member.room.attempts = 0
             member.room.repaired_at = now
             self._send_slices(member, member.room, now, repair=False)
-        if member.inbox.behind and now - member.inbox.repaired_at >= on_its_way_seconds:
-            member.inbox.repaired_at = now
-            self._grown_inboxes[member.session_id] = member.inbox.next_seq
+        inbox = member.inbox
+        if inbox.behind:
+            sent_at = max(inbox.log.sent_at(inbox.next_seq), inbox.repaired_at)
+            if now - sent_at >= on_its_way_seconds:
+                inbox.repaired_at = now
+                self._grown_inboxes[member.session_id] = inbox.next_seq
 
     def inbox_grew(self, member: Member, seq: int, now: float) -> None:
         """Sends what was appended to a member's inbox from `seq` on."""

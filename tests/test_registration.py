@@ -24,6 +24,7 @@ from protocol import (
     Status,
     Welcome,
 )
+from relay import CATCH_UP_SECONDS
 from room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS, RoomSettings
 from session import BUSY_RETRY_SECONDS, JOIN_RETRY_SECONDS, State
 from tests.machines import START, RoomBench, SessionBench, of_type, reseal, to_address
@@ -302,6 +303,34 @@ def test_what_was_refused_is_counted_by_reason() -> None:
     bench.peer("a b").try_to_enter()
     assert bench.room.counters["refused: room_full"] == 1
     assert bench.room.counters["refused: unusable_name"] == 1
+
+
+def test_a_newcomer_is_sent_its_own_join_and_the_history_once() -> None:
+    """Once each, on a link that loses nothing: what is about to be broadcast is not sent before."""
+    bench = RoomBench()
+    boris = bench.join("Boris")
+    boris.say("one", "two")
+    anna = bench.peer("Anna")
+    sent = anna.try_to_enter()
+    seqs = [
+        packet.first + place
+        for packet in of_type(Events, anna.got(sent))
+        if not packet.inbox
+        for place in range(len(packet.events))
+    ]
+    assert sorted(seqs) == [1, 2, 3, 4]
+
+
+def test_a_repeated_join_is_not_sent_again_what_is_still_on_its_way() -> None:
+    bench = RoomBench()
+    bench.join("Boris").say(*["line"] * 50)
+    anna = bench.peer("Anna")
+    anna.enter()
+    again = anna.send(anna.join_packet())
+    assert len(of_type(Welcome, again)) == 1
+    assert of_type(Events, anna.got(again)) == []
+    bench.advance(CATCH_UP_SECONDS)
+    assert of_type(Events, anna.got(anna.send(anna.join_packet()))) != []
 
 
 # --- a name held by a silent session ---------------------------------------------------------
