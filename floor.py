@@ -6,11 +6,11 @@ small, so that no wake-up appends more than the socket buffers of the members ta
 
 As long as nobody waits, a message is appended at once. Where messages wait, the quietest goes
 first. Each client and each address has a turn: the time at which it would have said all that it
-has said, had it kept to the pace of a person. The address with the earliest turn goes first and,
-of its clients, the one with the earliest turn; what it says moves both. So whoever says little is
-never behind whoever says much, two who say equally much alternate, and a crowd of sessions at one
-address counts as one. (This is start-time fair queueing, Goyal, Vin and Cheng 1996, with real
-time for virtual time, at two levels.)
+has said and what it wants to say next, had it kept to the pace of a person. The address with the
+earliest turn goes first and, of its clients, the one with the earliest turn; what it says moves
+both. So whoever says little is never behind whoever says much, a line is not behind a page, two
+who say equally much alternate, and a crowd of sessions at one address counts as one. (This is
+self-clocked fair queueing, Golestani 1994, with real time for virtual time, at two levels.)
 
 A private message also waits for room in its recipient's inbox, and a question for the room to
 answer questions. A member's messages keep their order: one that waits holds up those behind it.
@@ -190,7 +190,7 @@ class Floor:
         while self._later and self._later[0][0] <= now:
             _, number, entry = heapq.heappop(self._later)
             if isinstance(entry, Host):
-                heapq.heappush(self._hosts, (entry.turn_at, next(self._numbers), entry))
+                heapq.heappush(self._hosts, (entry.turn_at, number, entry))
             else:
                 member = self._members.get(entry)
                 if member is not None and member.waits == number:
@@ -223,7 +223,7 @@ class Floor:
             and member.host.questions.has(1, now)
             and self._scribe.full_inbox(member, member.held[0]) is None
         ]
-        ready.sort(key=lambda member: (member.host.turn_at, member.turn_at))
+        ready.sort(key=lambda m: (max(m.host.turn_at, now), max(m.turn_at, now)))
         chosen = []
         for member in ready[:QUESTIONS_MAX]:
             if member.host.questions.take(1, now):
@@ -324,10 +324,20 @@ class Floor:
         host = member.host
         self._round_at = max(self._round_at, now)
         member.waits = next(self._numbers)
-        heapq.heappush(host.speakers, (member.turn_at, member.waits, member.session_id))
+        turn_at = max(member.turn_at, now) + self._seconds_of_next(member)
+        heapq.heappush(host.speakers, (turn_at, member.waits, member.session_id))
         if not host.waits:
             host.waits = True
-            heapq.heappush(self._hosts, (host.turn_at, member.waits, host))
+            self._queue_host(host, member, now)
+
+    def _queue_host(self, host: Host, first: Member, now: float) -> None:
+        """Has an address wait for its turn, with what its first speaker wants to say."""
+        turn_at = max(host.turn_at, now) + self._seconds_of_next(first)
+        heapq.heappush(self._hosts, (turn_at, next(self._numbers), host))
+
+    def _seconds_of_next(self, member: Member) -> float:
+        """How long a person would take for what a member wants to say next."""
+        return self._tokens_of_run(member, _run_length(member.held)) / PERSON_RATE
 
     def _wait_until(self, member: Member, at: float) -> None:
         member.waits = next(self._numbers)
@@ -350,40 +360,46 @@ class Floor:
             self._queue(member, now)
             return
         self.remove(member)
-        message = member.take_held()
-        self._scribe.give_up(member, message, now)
-        member.appended = message.message_id
+        for _ in range(_run_length(member.held)):
+            message = member.take_held()
+            self._scribe.give_up(member, message, now)
+            member.appended = message.message_id
         member.said_at = now
         self.go_on(member, now)
 
     def _write_round(self, now: float) -> None:
         """Writes what waits for its turn, as far as there are tokens."""
         while self._hosts:
-            _, number, host = heapq.heappop(self._hosts)
+            turn_at, number, host = heapq.heappop(self._hosts)
             member = self._first_speaker(host)
             if member is None:
                 host.waits = False
                 continue
+            entry = heapq.heappop(host.speakers)
             tried = self._try(member, now)
             if tried is _Tried.HOST_WAITS:
                 # Its members keep their places; the other hosts go on.
+                heapq.heappush(host.speakers, entry)
                 tokens = self._tokens_of_run(member, _run_length(member.held))
-                entry = (host.messages.ready_at(tokens), next(self._numbers), host)
-                heapq.heappush(self._later, entry)
+                heapq.heappush(self._later, (host.messages.ready_at(tokens), number, host))
                 continue
             if tried is _Tried.ROOM_WAITS:
-                heapq.heappush(self._hosts, (host.turn_at, number, host))
+                heapq.heappush(host.speakers, entry)
+                heapq.heappush(self._hosts, (turn_at, number, host))
                 pause = ROUND_SECONDS + ROUND_PER_MEMBER_SECONDS * len(self._members)
                 is_share_used = self._written >= self._wake_up_max
                 self._round_at = now + (NEXT_WAKE_UP_SECONDS if is_share_used else pause)
                 return
-            heapq.heappop(host.speakers)
             if tried is _Tried.WRITTEN:
                 member.waits = 0
                 self._memory.settle(member)
                 if _run_length(member.held):
                     self._queue(member, now)
-            heapq.heappush(self._hosts, (host.turn_at, next(self._numbers), host))
+            following = self._first_speaker(host)
+            if following is None:
+                host.waits = False
+            else:
+                self._queue_host(host, following, now)
 
     def _first_speaker(self, host: Host) -> Member | None:
         """Whose turn it is at an address; None if nobody waits there."""

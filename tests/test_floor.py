@@ -27,6 +27,7 @@ from protocol import (
     MessageKind,
     Refused,
     RefusedReason,
+    Say,
     Welcome,
 )
 from room import JOIN_BURST as ROOM_JOIN_BURST
@@ -203,6 +204,25 @@ def test_a_person_who_pastes_a_page_is_behind_nobody_soon_after() -> None:
     honest.say(*["line"] * 40)
     bench.keep_alive(40 / PERSON_RATE, honest)
     assert honest.member.turn_at <= bench.now
+
+
+def test_a_line_is_not_behind_the_pages_of_those_who_were_quiet_until_now() -> None:
+    bench = RoomBench()
+    honest = bench.join("Honest")
+    others = [bench.join(f"Page{number}") for number in range(40)]
+    for peer in others:
+        peer.message_id += 32
+        parts = [Message(n, MessageKind.CHAT, "x" * 900, more=n < 32) for n in range(1, 33)]
+        for first in range(0, 32, 1):
+            say = Say(peer.session_id, peer.timestamp(), (parts[first],))
+            bench.take(say, peer.address)
+    bench.wake()
+    said_at = bench.now
+    honest.say("quiet")
+    while "quiet" not in bench.texts():
+        bench.now = bench.room.next_timeout() or 0.0
+        bench.wake()
+    assert bench.now - said_at <= 2 * ROUND_SECONDS
 
 
 def test_without_a_queue_a_message_is_written_at_once() -> None:
