@@ -106,6 +106,13 @@ class Inbox(Place):
         self._forget(self.acked)
         return True
 
+    def take_pushed_out(self) -> list[int]:
+        """The client ids of those whose messages the log had to let go unread, each once."""
+        senders, oldest, found = self._senders, self.log.oldest, []
+        while senders and (seq := next(iter(senders))) < oldest:
+            found.append(senders.pop(seq))
+        return list(dict.fromkeys(found))
+
     def senders(self) -> list[int]:
         """The client ids of those whose private messages are not read, each once."""
         return list(dict.fromkeys(self._senders.values()))

@@ -220,7 +220,7 @@ class ChatRoom:
             self._floor.handle_timeout(now)
             self._write_answers(now)
         if self.memory.is_full:
-            self._forget_the_departed()
+            self._forget_the_departed(None)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
@@ -277,6 +277,8 @@ class ChatRoom:
         host = self._host_with_a_place(join, address, now)
         if host is None:
             return
+        if self.memory.is_full_for(host):
+            self._forget_the_departed(host)
         if (
             self.memory.is_full
             or self.memory.is_full_for(host)
@@ -505,11 +507,14 @@ class ChatRoom:
             for member, _ in questions:
                 self._floor.answered(member, now)
 
-    def _forget_the_departed(self) -> None:
-        """Those who are in come before what waits for those who may not come back."""
+    def _forget_the_departed(self, host: Host | None) -> None:
+        """Those who are in, or want to be, come before what waits for those who may not come
+        back: of one address where its part is used up, of all where everything is."""
+        memory = self.memory
         for member in self.register.departed_with_unread():
-            self._forget_unread(member)
-            if not self.memory.is_full:
+            if host is None or member.host is host:
+                self._forget_unread(member)
+            if not (memory.is_full if host is None else memory.is_full_for(host)):
                 break
 
     def _answer_the_held(self) -> None:

@@ -12,7 +12,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from answers import Survey, parse_asked
 from delivery import EventLog
@@ -90,10 +90,7 @@ class Scribe:
 
     def tell_undelivered(self, member: Member, code: str, now: float) -> None:
         """Tells those whose private messages a member has not read, by a notice of this code."""
-        for client_id in member.inbox.senders():
-            sender = self._register.by_client.get(client_id)
-            if sender is not None:
-                self._write_notice(sender, code, member.name, 0, now)
+        self._tell(member.inbox.senders(), code, member, now)
 
     def _write_private(self, member: Member, message: Message, now: float) -> None:
         recipient = self._register.called(message.to)
@@ -170,6 +167,13 @@ class Scribe:
         seq = member.inbox.append(event, now, sender)
         self._memory.settle(member)
         self._relay.inbox_grew(member, seq, now)
+        self._tell(member.inbox.take_pushed_out(), "not_delivered", member, now)
+
+    def _tell(self, client_ids: Iterable[int], code: str, about: Member, now: float) -> None:
+        for client_id in client_ids:
+            sender = self._register.by_client.get(client_id)
+            if sender is not None:
+                self._write_notice(sender, code, about.name, 0, now)
 
     def _write_notice(
         self, member: Member, code: str, about: str, message_id: int, now: float
