@@ -15,19 +15,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from acknowledging import ACK_DELAY_MAX_SECONDS
 from chat_events import TIME_MS_MAX
 from delivery import AHEAD_MAX, REORDER_MAX
+from liveness import HEARTBEAT_MAX_SECONDS, SILENCE_SECONDS
 from protocol import Answer, Event, EventKind, Events, Join, MessageKind, Say, Status
 from roster import CHANGES_MAX, NAMES_MAX
-from session import (
-    ACK_DELAY_MAX_SECONDS,
-    GATED_MAX,
-    HEARTBEAT_MAX_SECONDS,
-    SEEN_LINES,
-    SILENCE_SECONDS,
-    ChatSession,
-    State,
-)
+from session import GATED_MAX, SEEN_LINES, ChatSession, State
 from tests.machines import SessionBench, of_type
 from tests.simulated_network import SERVER, Partition, SimulatedNetwork, User
 from tests.test_hostile_input import Choices, encoded, session_packet
@@ -42,7 +36,7 @@ def _forged(session: ChatSession, epoch: int, **fields: object) -> Events:
     """A slice of the room's log without events, as a member could forge it."""
     log = session._log
     assert log is not None
-    slice_ = Events(epoch, session._newest_echo + 1, 1, log.latest, log.latest + 1)
+    slice_ = Events(epoch, session._liveness.newest_echo + 1, 1, log.latest, log.latest + 1)
     return replace(slice_, **fields)  # type: ignore[arg-type]
 
 
@@ -487,7 +481,7 @@ class HostileServer(RuleBasedStateMachine):
 
     @rule()
     def lets_it_in(self) -> None:
-        if self.bench.session._join_at != float("inf"):
+        if self.bench.session._joining.is_running:
             self.bench.challenge()
             self.bench.receive(self.bench.resume_packet(joined=0))
 
@@ -508,7 +502,9 @@ class HostileServer(RuleBasedStateMachine):
             event = Event(EventKind.CHAT, 1, "Boris", "", "x", 8)
             first = log.acknowledged + 1
             latest = max(log.latest, first + count - 1)
-            packet = Events(log.epoch, session._newest_echo, 1, latest, first, (event,) * count)
+            packet = Events(
+                log.epoch, session._liveness.newest_echo, 1, latest, first, (event,) * count
+            )
             self.bench.take(packet)
 
     @rule(text=st.sampled_from(["", "hello", "x" * 2000]), kind=st.sampled_from(MessageKind))
@@ -542,7 +538,7 @@ class HostileServer(RuleBasedStateMachine):
         assert len(session._gated or []) <= 2 * GATED_MAX
         assert len(session._own_lines) <= SEEN_LINES
         assert len(session.members) <= NAMES_MAX
-        assert len(session._links) < 1000
+        assert len(session._own_link._links) < 1000
         assert len(session._roster._changes or []) <= CHANGES_MAX
 
 

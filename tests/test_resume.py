@@ -18,9 +18,7 @@ from protocol import (
     RefusedReason,
     Say,
 )
-from session import (
-    State,
-)
+from session import State
 from tests.machines import SessionBench, of_type
 
 # --- coming back -----------------------------------------------------------------------------
