@@ -7,12 +7,13 @@ then; how soon depends on who waits for it. Pure: it decides, `ChatSession` buil
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 
-from chat_events import ChatEvent
-from names import numbered_name
+from chat_events import ChatEvent, reason_of
+from names import UnusableName, nearest_name, numbered_name
 from outbox import NEVER
 from protocol import NO_COOKIE, Refused, RefusedReason
 
@@ -30,6 +31,10 @@ MOVED_RETRY_MAX_SECONDS = 1.0
 
 BUSY_RETRY_SECONDS = 0.5
 """Between JOINs at least, once the server has said that it takes no more joins at the moment."""
+
+
+LAST_NAME = "guest"
+"""Who comes back asks for this where no name of its own may be used any more."""
 
 
 class Attempt(Enum):
@@ -69,7 +74,12 @@ class Joining:
         """The reason of the newest refusal since the client was last in, 0 for none."""
         self._attempt = Attempt.FIRST
         self._tries = 0
+        self._given_name = name
+        self._asked_name = name
+        """The same as `wanted_name`, without the number that it may have."""
         self._rename_tries = 1
+        self._unusable: set[str] = set()
+        """Names that were refused as such since the client was last in."""
         self._random = randomness
         self._jitter = jitter
         self._next_timestamp = next_timestamp
@@ -114,21 +124,18 @@ class Joining:
     def welcomed(self, name: str) -> None:
         """The client is in, under this name."""
         self.stop()
-        self.wanted_name = name
-        self._rename_tries = 1
+        self.renamed(name)
+        self._unusable.clear()
         self.refused_for = 0
         self.last_refusal = None
 
     def renamed(self, name: str) -> None:
         """The client has another name now, and comes back under that."""
-        self.wanted_name = name
+        self._ask_for(name)
 
     def refused(self, refused: Refused, now: float) -> ChatEvent | None:
         """Notes a refusal; its event, if that says something new."""
-        try:
-            reason = RefusedReason(refused.reason).name.lower()
-        except ValueError:
-            reason = f"reason_{refused.reason}"
+        reason = reason_of(RefusedReason, refused.reason)
         refusal: ChatEvent = {"event": "refused", "reason": reason, "text": refused.text}
         self.last_refusal = refusal
         is_new = refused.reason != self.refused_for  # said once, however often it is tried
@@ -141,15 +148,35 @@ class Joining:
                 return None
         return refusal if is_new else None
 
-    def try_another_name(self, name: str) -> bool:
-        """After a refusal: whether one like `name` may be let in, to be asked for at once."""
-        if self.refused_for != RefusedReason.NAME_IN_USE:
+    def try_another_name(self) -> bool:
+        """After a refusal of who was in: whether there is another name, to be asked for at once.
+
+        Better to be back under another than not to be back.
+        """
+        if self.refused_for == RefusedReason.NAME_IN_USE:  # somebody took it while we were away
+            self._rename_tries += 1
+            self.wanted_name = numbered_name(self._asked_name, self._rename_tries)
+        elif self.refused_for == RefusedReason.UNUSABLE_NAME:
+            # The server has other rules than the one before, or a forged rename gave us the name.
+            self._unusable.add(self._asked_name)
+            name = next((n for n in self._other_names() if n not in self._unusable), None)
+            if name is None:
+                return False
+            self._ask_for(name)
+        else:
             return False
-        # Somebody took the name while we were away. Better to be back under another.
-        self._rename_tries += 1
-        self.wanted_name = numbered_name(name, self._rename_tries)
         self._renew()
         return True
+
+    def _other_names(self) -> Iterator[str]:
+        yield self._given_name
+        with contextlib.suppress(UnusableName):
+            yield nearest_name(self._given_name)
+        yield LAST_NAME
+
+    def _ask_for(self, name: str) -> None:
+        self.wanted_name = self._asked_name = name
+        self._rename_tries = 1
 
     def _renew(self) -> None:
         """What was answered before does not count any more."""

@@ -28,6 +28,9 @@ notice for very long that the server has gone."""
 ASK_RETRY_MAX_SECONDS = 0.5
 """Between unanswered heartbeats."""
 
+STALL_SECONDS = 1.0
+"""A timer this late says that this process slept, so the silence may not be the server's."""
+
 
 class Liveness:
     """What one client knows of its server being there. `jitter` is a factor around 1."""
@@ -94,9 +97,13 @@ class Liveness:
         """Has the client ask at once."""
         self._ask_at = now
 
-    def forgive_stall(self, seconds: float) -> None:
-        """This process slept for so long: the silence meanwhile was not the server's."""
-        self.asked_since += seconds
+    def forgive_stall(self, due_at: float | None, now: float) -> bool:
+        """Whether this process slept instead of doing what was due, while an answer was missing:
+        then the silence meanwhile was not the server's, and does not count."""
+        if due_at is None or now - due_at <= STALL_SECONDS or not self.is_asking:
+            return False
+        self.asked_since += now - due_at
+        return True
 
     def is_silent(self, now: float) -> bool:
         """Whether the server has not answered for too long."""

@@ -41,7 +41,7 @@ from delivery import (
 )
 from joining import Attempt, Joining
 from liveness import Liveness
-from outbox import NEVER, Outbox
+from outbox import LINES, NEVER, Outbox
 from own_link import OwnLink
 from protocol import (
     NO_COOKIE,
@@ -62,7 +62,6 @@ from protocol import (
     RefusedReason,
     Say,
     Status,
-    UnsupportedVersion,
     Welcome,
     decode,
 )
@@ -74,13 +73,8 @@ LEAVE_TRIES = 5
 SEEN_LINES = 3
 """Lines of mine that "who has them?" is about."""
 
-_LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
-
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
-
-STALL_SECONDS = 1.0
-"""A timer this late says that this process slept, so the silence may not be the server's."""
 
 
 class State(Enum):
@@ -150,8 +144,7 @@ class ChatSession:
     @property
     def pending_lines(self) -> list[str]:
         """The texts of what is said and not yet known to be in order, oldest first."""
-        messages = (pending.message for pending in self._outbox.pending.values())
-        return [message.text for message in messages if message.kind in _LINES]
+        return [message.text for message in self._outbox.lines()]
 
     @property
     def server_was_heard(self) -> bool:
@@ -221,9 +214,6 @@ class ChatSession:
             return
         try:
             packet = decode(datagram)
-        except UnsupportedVersion:
-            self._drop("unsupported version")
-            return
         except MalformedDatagram as error:
             self._drop(error.reason)
             return
@@ -243,10 +233,8 @@ class ChatSession:
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
         self._now = now
-        due = self.next_timeout()
-        if due is not None and now - due > STALL_SECONDS and self._liveness.is_asking:
+        if self._liveness.forgive_stall(self.next_timeout(), now):
             self.counters["stalls"] += 1
-            self._liveness.forgive_stall(now - due)
         if self._joining.at <= now:
             self._send_join()
         if self._leave_at <= now:
@@ -412,7 +400,7 @@ class ChatSession:
         if refusal is not None:
             self._events.append(refusal)
         if self.state is State.REJOINING:
-            if self._joining.try_another_name(self.name):
+            if self._joining.try_another_name():
                 self._send_join()
         elif refused.reason != RefusedReason.BUSY:
             self._close()
@@ -432,11 +420,7 @@ class ChatSession:
         elif self.state is State.LEAVING:
             self._close()
         elif self.state is State.JOINED:
-            try:
-                reason = ByeReason(bye.reason).name.lower()
-            except ValueError:
-                reason = f"reason_{bye.reason}"
-            self._rejoin(reason)
+            self._rejoin(chat_events.reason_of(ByeReason, bye.reason))
 
     def _on_leave_timer(self) -> None:
         if self._leave_tries == LEAVE_TRIES:
@@ -472,6 +456,9 @@ class ChatSession:
         if answer is not None and not sent_since < answer.echo <= self._timestamp:
             self._drop("stale")  # of a session before: since then the server may have let go
             answer = None
+        if answer is not None and max(answer.received, answer.appended) > self._outbox.sent_max:
+            self._drop("impossible answer")
+            return
         if packet.latest - receiver.latest > AHEAD_MAX or (
             answer is not None and answer.inbox_latest - self._inbox.latest > AHEAD_MAX
         ):
@@ -518,7 +505,8 @@ class ChatSession:
     def _hear(self, packet: Events, answer: Answer | None, receiver: OrderedReceiver) -> bool:
         """Takes the server's newest word on itself and its logs.
 
-        False if a log ends before what we have of it: a log only grows, so that was forged.
+        False if a log ends before what we have of it, or if our messages that are in a log never
+        came to the server: that was forged.
         """
         self._liveness.hear(packet.timestamp, self._now)
         self._acknowledging.wait_as_asked(packet.ack_delay_ms)
@@ -531,6 +519,8 @@ class ChatSession:
             if answer.inbox_latest < self._inbox.acknowledged:
                 return False
             self._inbox.correct(answer.inbox_latest)
+            if answer.echo == self._newest_answered:
+                return self._outbox.correct(answer, self._timestamp, self._now)
         return True
 
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
@@ -619,14 +609,8 @@ class ChatSession:
             self._ask_roster()
         elif complete and self._gated is not None:
             gated, self._gated = self._gated, None
-            self._events.append(
-                {
-                    "event": "joined",
-                    "name": self.name,
-                    "room": self.room,
-                    "members": self.members,
-                }
-            )
+            joined: ChatEvent = {"event": "joined", "name": self.name, "room": self.room}
+            self._events.append({**joined, "members": self.members})
             self._deliver(gated)
 
     # --- acknowledging, asking, repairing ----------------------------------------------------
@@ -692,14 +676,9 @@ class ChatSession:
         message = self._outbox.confirm(message_id, self._now)
         if message is None:
             return
-        if not accepted or message.more or message.kind not in _LINES:
+        if not accepted or message.more or message.kind not in LINES:
             return
-        sent: ChatEvent = {"event": "sent"}
-        if message.kind is MessageKind.PRIVATE:
-            sent["to"] = message.to
-        elif seq is not None:
-            sent["seq"] = seq
-        self._events.append(sent)
+        self._events.append(chat_events.of_sent(message, seq))
 
     # --- small things ------------------------------------------------------------------------
 

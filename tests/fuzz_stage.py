@@ -508,8 +508,7 @@ class Stage:
                 assert first == second, f"{person.name} and {other.name} see another order"
 
     def _hear_victor(self, honest: Iterable[Person]) -> None:
-        """Notes whether Victor can talk again, whatever he was told before. That is no promise:
-        who knows the room's epoch can tell him that his lines were accepted."""
+        """Asserts that Victor can talk again, whatever he was told before."""
         victor = self.people["Victor"]
         if victor.session is None or victor.session.state in (State.LEAVING, State.CLOSED):
             return
@@ -519,6 +518,7 @@ class Stage:
             self.run(1.0)
             self.victor_is_heard = any(victor.lines[-1] in other.heard for other in honest)
         self.victor_was_asked = True
+        assert self.victor_is_heard, f"nobody hears Victor {COMPLETE_SECONDS:.0f} s later"
 
     def _check_leaves(self) -> None:
         victor = self.people["Victor"]
