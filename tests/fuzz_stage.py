@@ -225,6 +225,8 @@ class Stage:
         """Of so many events one is shown: in a flood there are too many."""
         self._event_count = 0
         self.victor_was_asked = self.victor_is_heard = False
+        self.victor_is_himself = True
+        """Nobody else talks to the room with his ids: then he is heard in the end."""
         self._order = itertools.count()
         self._queue: list[tuple[float, int, Kept]] = []
         self._challenged: dict[Address, set[bytes]] = {}
@@ -508,7 +510,8 @@ class Stage:
                 assert first == second, f"{person.name} and {other.name} see another order"
 
     def _hear_victor(self, honest: Iterable[Person]) -> None:
-        """Asserts that Victor can talk again, whatever he was told before."""
+        """Asserts that Victor can talk again, whatever he was told before. That is no promise
+        where somebody else talks to the room in his name."""
         victor = self.people["Victor"]
         if victor.session is None or victor.session.state in (State.LEAVING, State.CLOSED):
             return
@@ -518,7 +521,8 @@ class Stage:
             self.run(1.0)
             self.victor_is_heard = any(victor.lines[-1] in other.heard for other in honest)
         self.victor_was_asked = True
-        assert self.victor_is_heard, f"nobody hears Victor {COMPLETE_SECONDS:.0f} s later"
+        is_well = self.victor_is_heard or not self.victor_is_himself
+        assert is_well, f"nobody hears Victor {COMPLETE_SECONDS:.0f} s later"
 
     def _check_leaves(self) -> None:
         victor = self.people["Victor"]
