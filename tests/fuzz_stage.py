@@ -573,6 +573,8 @@ def recording(seed: int) -> tuple[bytes, ...]:
         elif dice < 0.04:  # a page is pasted
             for _ in range(40):
                 stage.say(stage.people["Boris"], "страница")
+            # Its parts are broadcast together, in several datagrams.
+            stage.say(stage.people["Boris"], "долгая речь " * 200)
         else:
             stage.act()
         found.update(dict.fromkeys(kept.datagram for kept in (*stage.up, *stage.down)))
