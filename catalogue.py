@@ -37,6 +37,9 @@ _ENGLISH = {
     "refused_address_full": "too many members come from this address",
     "refused_busy": "too many join at this moment; try again",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
+    "not_delivered": "! Private messages of yours to {name} were not delivered",
+    "not_delivered_yet": "! {name} lost the connection before reading your private messages:"
+    " they wait for {name}'s return",
     "name_in_use": "! The name {name} is in use",
     "unusable_name": "! {name} cannot be a name: one word of up to 32 letters and digits can",
     "unusable_name_empty": "! A name has at least one character",
@@ -154,6 +157,9 @@ _RUSSIAN = {
     "refused_address_full": "с этого адреса уже слишком много участников",
     "refused_busy": "сейчас входят слишком многие; попробуйте ещё раз",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
+    "not_delivered": "! {name} не получит ваших личных сообщений: они не доставлены",
+    "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит:"
+    " они ждут, пока {name} не вернётся",
     "name_in_use": "! Имя {name} занято",
     "unusable_name": "! {name} не может быть именем: нужно одно слово до 32 букв и цифр",
     "unusable_name_empty": "! В имени есть хотя бы один знак",

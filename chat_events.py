@@ -6,10 +6,11 @@ Nothing here touches a socket, a thread, a clock or a random source.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import TypedDict
 
 from answers import Link, parse_seen
-from protocol import Event, EventKind
+from protocol import Event, EventKind, Message, MessageKind
 
 TIME_MS_MAX = 32_503_680_000_000
 """The end of the year 2999, in Unix time: beyond it not every system knows what time that is."""
@@ -59,6 +60,24 @@ def of_room(seq: int, event: Event, history: bool) -> ChatEvent:
     if history:
         shown["history"] = True
     return shown
+
+
+def of_sent(message: Message, seq: int | None) -> ChatEvent:
+    """A message of one's own that the server has accepted, at this place if that is known."""
+    sent: ChatEvent = {"event": "sent"}
+    if message.kind is MessageKind.PRIVATE:
+        sent["to"] = message.to
+    elif seq is not None:
+        sent["seq"] = seq
+    return sent
+
+
+def reason_of(reasons: type[IntEnum], number: int) -> str:
+    """A reason as events have it, also one that is not known here."""
+    try:
+        return reasons(number).name.lower()
+    except ValueError:
+        return f"reason_{number}"
 
 
 def of_notice(event: Event) -> ChatEvent:

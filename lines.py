@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from answers import Link
 from catalogue import CATALOGUES, LANGUAGES, sentence, sentence_parts
 from chat_events import ChatEvent
+from names import RULES
 
 __all__ = [
     "CATALOGUES",
@@ -40,6 +41,17 @@ CHOICES = {"bell": ("on", "mentions", "off"), "joins": ("on", "off")}
 
 HISTORY_DIGITS_MAX = 9
 """More lines than are ever kept, and a number that Python reads: it refuses one of 5,000 digits."""
+
+NOTICES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("no_such_member", "name_in_use", "not_delivered", "not_delivered_yet"), ()),
+    **dict.fromkeys((f"unusable_name_{rule}" for rule in RULES), ()),
+    "files_refused": ("text",),
+    "members": ("members", "count"),
+    "nothing_said": (),
+    "seen": ("text", "count", "total", "members"),
+}
+"""Notices with a sentence of their own, and what that needs. A server may send any other code, also
+one that is the key of another sentence: that is shown as it is."""
 
 VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save", "save!", "say")
 
@@ -139,7 +151,8 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
     elif kind == "notice":
         code = event.get("reason", "")
         general = "unusable_name" if code.startswith("unusable_name") else "notice"
-        key = code if code in CATALOGUES[language] else general
+        is_known = code in NOTICES and all(field in event for field in NOTICES[code])
+        key = code if is_known else general
     elif kind == "refused":
         why = f"refused_{event.get('reason')}"
         if why in CATALOGUES[language]:

@@ -15,6 +15,7 @@ from protocol import (
     IN_FLIGHT_MAX,
     RUN_MAX,
     TEXT_BYTES_MAX,
+    Answer,
     ChatError,
     Message,
     MessageKind,
@@ -32,6 +33,9 @@ twice or three times. It costs one datagram where the line costs one for each me
 
 DATAGRAMS_IN_FLIGHT_MAX = 4
 """SAY datagrams that the server is not known to have: what a burst may be on any link."""
+
+LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
+"""What a person says; the rest are requests."""
 
 
 class PendingFull(ChatError):
@@ -58,11 +62,16 @@ class Outbox:
         self.received = 0
         """The newest message that the server is known to have."""
         self.sent_until = 0
+        """The newest message that was sent in this session, or need not be."""
+        self.sent_max = 0
+        """The newest message that was ever sent: no server can have a later one."""
         self._rtt = rtt
         self._loss = loss
         self._jitter = jitter
         self._next_id = 1
         self._confirmed = 0
+        self._known = self._known_timestamp = 0
+        self._contradicted = 0
         self._retry_at = NEVER
         self._tries = 0
         self._copies = 0
@@ -95,6 +104,11 @@ class Outbox:
             return
         self._queue(Message(self._next_id, kind, text))
 
+    def lines(self) -> list[Message]:
+        """What is said and not yet known to be in order, oldest first; no requests."""
+        messages = (pending.message for pending in self.pending.values())
+        return [message for message in messages if message.kind in LINES]
+
     def overtaken(self) -> list[int]:
         """Messages whose echo has not come although that of a later one has.
 
@@ -118,7 +132,7 @@ class Outbox:
 
     def resume(self, received: int) -> None:
         """A session begins. The server has messages up to this one: what is newer is sent."""
-        self.received = self.sent_until = min(received, self._next_id - 1)
+        self.received = self.sent_until = min(received, self.sent_max)
         self.stop()
         self._tries = self._copies = 0
 
@@ -135,6 +149,7 @@ class Outbox:
         if len(chunks) > 1:
             chunks = self._chunks(range(self.sent_until + 1, until + 1))
         self.sent_until = until
+        self.sent_max = max(self.sent_max, until)
         if self._retry_at == NEVER:
             self._retry_at = now + self._rtt.rto * self._jitter()
         self._copies = self._loss.copies(LATE_RATIO) - 1
@@ -197,11 +212,32 @@ class Outbox:
             waiting = self.sent_until > received
             self._retry_at = now + self._rtt.rto * self._jitter() if waiting else NEVER
 
+    def correct(self, answer: Answer, timestamp: int, now: float) -> bool:
+        """Takes the server's newest word on what it has; our newest datagram has this timestamp.
+
+        The server never has less than it has said before: a smaller number in answer to what was
+        sent later means that the larger one was forged, and what is still here is sent again.
+        False if it is not here any more: as the server waits for that, only a JOIN can help.
+        """
+        received = answer.received
+        known = max(self.received, self.first_id - 1)
+        if known != self._known:
+            self._known, self._known_timestamp = known, timestamp
+        elif received < known and answer.echo > self._known_timestamp:
+            if received < self.first_id - 1:
+                # A server of 0.2.0 is not helped by a JOIN either: it is tried once.
+                was_tried, self._contradicted = self._contradicted == known, known
+                return was_tried
+            self.received = received
+            self._retry_at = min(self._retry_at, now)
+        return True
+
     def confirm(self, message_id: int, now: float) -> Message | None:
-        """The message is in a log; None if that was known."""
-        pending = self.pending.pop(message_id, None)
-        if pending is None:
+        """The message is in a log; None if that was known, or if it was never sent."""
+        pending = self.pending.get(message_id)
+        if pending is None or pending.sent_count == 0:
             return None
+        del self.pending[message_id]
         self._confirmed = max(self._confirmed, message_id)
         if pending.sent_count == 1 and message_id > self.received:
             self._rtt.sample(now - pending.sent_at)

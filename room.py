@@ -310,6 +310,7 @@ class ChatRoom:
             return
         if member.address != address and not self._move(member, join, address, now):
             return
+        self._skip_to(member, join.next_message_id)
         if join.epoch == self.log.epoch:
             if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
                 member.room.acknowledge(join.room_ack)
@@ -346,6 +347,7 @@ class ChatRoom:
         elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replayed JOIN does not bring back who has left
             return
+        self._skip_to(member, join.next_message_id)
         host.member_count += 1
         self.memory.move(member, host)
         member.session_id = self._new_id()
@@ -370,6 +372,15 @@ class ChatRoom:
         self._newcomers[member.session_id] = member
         self._rosters_at = max(self._rosters_at, now)
         self._welcome(member, join)
+
+    def _skip_to(self, member: Member, next_message_id: int) -> None:
+        """Goes on with the member's message of this number, if those before it never come: a
+        forged echo told the client that they had."""
+        if next_message_id - 1 > member.received:
+            self._floor.remove(member)
+            member.drop_held()
+            self.memory.settle(member)
+            member.received = member.appended = next_message_id - 1
 
     def _welcome(self, member: Member, join: Join) -> None:
         resumes = join.epoch == self.log.epoch

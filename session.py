@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 import chat_events
-from answers import STATS_MAX, Link, parse_stats
+from acknowledging import ACK_AGAIN_SECONDS, Acknowledging
 from chat_events import ChatEvent
 from delivery import (
     AHEAD_MAX,
@@ -39,8 +39,10 @@ from delivery import (
     OrderedReceiver,
     RttEstimator,
 )
-from names import numbered_name
-from outbox import NEVER, Outbox
+from joining import Attempt, Joining
+from liveness import Liveness
+from outbox import LINES, NEVER, Outbox
+from own_link import OwnLink
 from protocol import (
     NO_COOKIE,
     Address,
@@ -60,47 +62,10 @@ from protocol import (
     RefusedReason,
     Say,
     Status,
-    UnsupportedVersion,
     Welcome,
     decode,
 )
 from roster import Roster
-
-JOIN_RETRY_SECONDS = 0.15
-"""Between JOINs when joining for the first time, always the same: a person is waiting. With 30 %
-loss each way a round trip succeeds every second time, and joining takes two and the roster."""
-
-REJOIN_RETRY_SECONDS = 0.25
-REJOIN_RETRY_MAX_SECONDS = 2.0
-"""Between JOINs when the server went away, doubled each time up to this: it may take minutes, and
-a class of clients waits."""
-
-MOVED_RETRY_MAX_SECONDS = 1.0
-"""The same when the address has changed: the server is there."""
-
-BUSY_RETRY_SECONDS = 0.5
-"""Between JOINs at least, once the server has said that it takes no more joins at the moment."""
-
-SILENCE_SECONDS = 4.0
-"""Asked for so long without an answer, a client says that it is reconnecting. With 30 % loss
-each way a dozen questions fail together once in three thousand times."""
-
-HEARTBEAT_SLOTS = 20
-"""Heartbeats are sent at so many moments of the interval, the same for all, by the server's clock:
-together they cost it a third of what they cost one by one (docs/performance.md)."""
-
-ASK_RETRY_MAX_SECONDS = 0.5
-"""Between unanswered heartbeats."""
-
-GRACE_MIN_SECONDS = 0.002
-GRACE_MAX_SECONDS = 0.05
-"""A gap may be mere reordering: a quarter of the round trip is waited for, within these
-(RACK's reordering window, RFC 8985 §6.2)."""
-
-GAP_RETRY_MAX_SECONDS = 1.0
-
-ACK_AGAIN_SECONDS = 0.025
-"""Copies that arrive this soon after an acknowledgement were not sent for lack of it."""
 
 LEAVE_TRIES = 5
 """With 20 % loss each way, one leave in 3000 is left to the server's timeout."""
@@ -108,22 +73,8 @@ LEAVE_TRIES = 5
 SEEN_LINES = 3
 """Lines of mine that "who has them?" is about."""
 
-_LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
-
-ACK_DELAY_MAX_SECONDS = 2.0
-"""So long an acknowledgement waits at most, whatever the server asks for: it is as long as a server
-asks for in the largest room."""
-
-HEARTBEAT_MIN_SECONDS = 0.1
-HEARTBEAT_MAX_SECONDS = 60.0
-"""Between heartbeats, whatever the server asks for: with a longer interval a client would not
-notice for very long that the server has gone."""
-
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
-
-STALL_SECONDS = 1.0
-"""A timer this late says that this process slept, so the silence may not be the server's."""
 
 
 class State(Enum):
@@ -150,7 +101,6 @@ class ChatSession:
         """What was dropped and why, what was sent again."""
         self.rtt = RttEstimator()
         self.loss = LossEstimate()
-        self._wanted_name = name
         self._random = randomness
         self._client_id = randomness.getrandbits(64) or 1
         self._session_id = 0
@@ -159,40 +109,18 @@ class ChatSession:
         self._timestamp = 0
         self._outgoing: list[bytes] = []
         self._events: list[ChatEvent] = []
-        # Joining.
-        self._cookie = NO_COOKIE
-        self._join_at = NEVER
-        self._join_tries = 0
-        self._attempt_timestamp = 0
-        self._rename_tries = 1
-        self._refused_for = 0
-        self._last_refusal: ChatEvent | None = None
+        self._joining = Joining(name, randomness, self._jitter, self._next_timestamp)
+        self._liveness = Liveness(self.rtt, self._jitter)
+        self._acknowledging = Acknowledging(self.rtt, randomness, self._jitter)
+        self._own_link = OwnLink()
         # Receiving.
         self._log: OrderedReceiver | None = None
         self._inbox = OrderedReceiver(0, 1)
         self._history_before = 0
         self._joined_seq = 0
-        self._newest_echo = 0
-        self._newest_echo_at = 0.0
         self._newest_answered = 0
-        self._heard_at = 0.0
-        self._status_at = 0.0
-        self._ack_at = NEVER
-        self._ack_delay_seconds = 0.0
-        self._gap_at = NEVER
-        self._gap_tries = 0
-        self._heartbeat_seconds = 0.0
-        self._slot_seconds = 0.0
-        self._early_seconds = 0.0
-        self._ask_at = NEVER
-        self._ask_tries = 0
-        self._asked_since = NEVER
         self._roster = Roster()
-        self._sent_count = 0
-        self._received_count = 0
-        self._server_sent_count = 0
         self._own_lines: deque[tuple[int, str]] = deque(maxlen=SEEN_LINES)
-        self._links: list[Link] = []
         self._gated: list[tuple[int, Event] | Lost] | None = None
         # Sending.
         self._outbox = Outbox(self.rtt, self.loss, self._jitter)
@@ -216,19 +144,18 @@ class ChatSession:
     @property
     def pending_lines(self) -> list[str]:
         """The texts of what is said and not yet known to be in order, oldest first."""
-        messages = (pending.message for pending in self._outbox.pending.values())
-        return [message.text for message in messages if message.kind in _LINES]
+        return [message.text for message in self._outbox.lines()]
 
     @property
     def server_was_heard(self) -> bool:
         """Whether the server has answered a JOIN since this session began to join: it is there."""
-        return self._cookie != NO_COOKIE
+        return self._joining.cookie != NO_COOKIE
 
     @property
     def last_refusal(self) -> ChatEvent | None:
         """Why the server last said no in this attempt to join, as an event `refused`; None if it
         did not. A client that is joining goes on after `busy`: this is then all it says."""
-        return self._last_refusal
+        return self._joining.last_refusal
 
     @property
     def has_output(self) -> bool:
@@ -245,7 +172,7 @@ class ChatSession:
         assert self.state is State.NEW
         self._now = now
         self.state = State.JOINING
-        self._begin_join()
+        self._join(Attempt.FIRST)
 
     def say(
         self, text: str, now: float, kind: MessageKind = MessageKind.CHAT, to: str = ""
@@ -273,7 +200,7 @@ class ChatSession:
         if self.state in (State.JOINED, State.REJOINING):
             # Also while rejoining: the server may still have us.
             self.state = State.LEAVING
-            self._join_at = NEVER  # a WELCOME would bring us back in
+            self._joining.stop()  # a WELCOME would bring us back in
             self._leave_at = now
             self._on_leave_timer()
         elif self.state is not State.LEAVING:
@@ -287,9 +214,6 @@ class ChatSession:
             return
         try:
             packet = decode(datagram)
-        except UnsupportedVersion:
-            self._drop("unsupported version")
-            return
         except MalformedDatagram as error:
             self._drop(error.reason)
             return
@@ -309,12 +233,10 @@ class ChatSession:
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
         self._now = now
-        due = self.next_timeout()
-        if due is not None and now - due > STALL_SECONDS and self._asked_since != NEVER:
+        if self._liveness.forgive_stall(self.next_timeout(), now):
             self.counters["stalls"] += 1
-            self._asked_since += now - due
-        if self._join_at <= now:
-            self._on_join_timer()
+        if self._joining.at <= now:
+            self._send_join()
         if self._leave_at <= now:
             self._on_leave_timer()
         if self.state is State.JOINED:
@@ -322,10 +244,10 @@ class ChatSession:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
-        at = min(self._join_at, self._leave_at)
+        at = min(self._joining.at, self._leave_at)
         if self.state is State.JOINED:
-            at = min(at, self._outbox.next_timeout(), self._ack_at, self._gap_at)
-            at = min(at, self._ask_at, self._heartbeat_at(), self._asked_since + SILENCE_SECONDS)
+            at = min(at, self._outbox.next_timeout(), self._acknowledging.next_timeout())
+            at = min(at, self._liveness.next_timeout())
         return None if at == NEVER else at
 
     def datagrams_to_send(self) -> list[bytes]:
@@ -342,11 +264,8 @@ class ChatSession:
 
     # --- joining and leaving -----------------------------------------------------------------
 
-    def _begin_join(self) -> None:
-        self._attempt_timestamp = self._next_timestamp()
-        self._cookie = NO_COOKIE
-        self._join_tries = 0
-        self._last_refusal = None
+    def _join(self, attempt: Attempt) -> None:
+        self._joining.begin(attempt)
         self._send_join()
 
     def _send_join(self) -> None:
@@ -354,81 +273,60 @@ class ChatSession:
         join = Join(
             client_id=self._client_id,
             timestamp=self._next_timestamp(),
-            cookie=self._cookie,
+            cookie=self._joining.cookie,
             epoch=log.epoch if log is not None else 0,
             room_ack=log.acknowledged if log is not None else 0,
             inbox_epoch=self._inbox.epoch,
             inbox_ack=self._inbox.acknowledged,
             next_message_id=self._outbox.first_id,
-            name=self._wanted_name,
+            name=self._joining.wanted_name,
         )
         self._outgoing.append(join.encode())
-        wait = JOIN_RETRY_SECONDS
-        if self.state is not State.JOINING:
-            was_away = self.state is State.REJOINING
-            longest = REJOIN_RETRY_MAX_SECONDS if was_away else MOVED_RETRY_MAX_SECONDS
-            wait = min(REJOIN_RETRY_SECONDS * 2.0 ** min(self._join_tries, 16), longest)
-        if self._refused_for == RefusedReason.BUSY:
-            wait = max(wait, 1.2 * BUSY_RETRY_SECONDS)
-        self._join_at = self._now + wait * self._jitter()
-        self._join_tries += 1
-
-    def _on_join_timer(self) -> None:
-        self._send_join()
+        self._joining.sent(self._now)
 
     def _handle_challenge(self, challenge: Challenge) -> None:
-        if self._join_at != NEVER and challenge.sender_id == self._client_id:
-            if challenge.cookie == self._cookie:
-                self._drop("repeated challenge")  # its JOIN is on its way, or being repeated
+        joining = self._joining
+        if not (joining.is_running and challenge.sender_id == self._client_id):
+            if self.state is not State.JOINED or challenge.sender_id != self._session_id:
+                self._drop("unexpected packet")
                 return
-        elif self.state is State.JOINED and challenge.sender_id == self._session_id:
-            # The server sees this session at a new address: the network has moved us.
-            if self._join_at == NEVER:
-                self._attempt_timestamp = self._next_timestamp()
-                self._join_tries = 0
+            if not joining.is_running:
+                # The server sees this session at a new address: the network has moved us.
+                joining.begin(Attempt.MOVE)
                 self.counters["address changes"] += 1
-            elif challenge.cookie == self._cookie:
-                self._drop("repeated challenge")
-                return
+        if joining.take_cookie(challenge.cookie):
+            self._send_join()
         else:
-            self._drop("unexpected packet")
-            return
-        self._cookie = challenge.cookie
-        self._send_join()
+            self._drop("repeated challenge")  # its JOIN is on its way, or being repeated
+
+    def _is_of_this_attempt(self, answer: Welcome | Refused) -> bool:
+        return (
+            answer.client_id == self._client_id
+            and self._joining.began_timestamp <= answer.echo <= self._timestamp
+        )
 
     def _handle_welcome(self, welcome: Welcome) -> None:
-        if (
-            self._join_at == NEVER
-            or welcome.client_id != self._client_id
-            or not self._attempt_timestamp <= welcome.echo <= self._timestamp
-        ):
+        if not self._joining.is_running or not self._is_of_this_attempt(welcome):
             self._drop("stale")
             return
         was_session = self._session_id
-        self._join_at = NEVER
-        self._asked_since = self._ask_at = NEVER
-        self._rename_tries = 1
-        self._refused_for = 0
-        self._last_refusal = None
+        self._joining.welcomed(welcome.name)
+        self._liveness.stop()
         self.rtt.sample(self._now - welcome.echo / 1e6)
-        self.name = self._wanted_name = welcome.name
+        self.name = welcome.name
         self.room = welcome.room
         self._session_id = welcome.session_id
         self._member = welcome.member
         self._joined_seq = welcome.joined
-        interval_seconds = welcome.heartbeat_ms / 1000
-        interval_seconds = min(max(interval_seconds, HEARTBEAT_MIN_SECONDS), HEARTBEAT_MAX_SECONDS)
-        self._heartbeat_seconds = interval_seconds * self._jitter()
-        self._slot_seconds = interval_seconds / HEARTBEAT_SLOTS
-        self._ack_delay_seconds = min(welcome.ack_delay_ms / 1000, ACK_DELAY_MAX_SECONDS)
-        self._heard_at = self._status_at = self._now
+        self._acknowledging.wait_as_asked(welcome.ack_delay_ms)
+        self._liveness.begin(welcome.heartbeat_ms, self._now)
         if self.state is State.JOINED and was_session == welcome.session_id:
             return  # an address change: nothing to show
         self.state = State.JOINED
         log, astray = self._receivers_of(welcome)
         received = welcome.received
         if was_session != welcome.session_id:
-            self._sent_count = self._received_count = self._server_sent_count = 0
+            self._own_link.begin()
             self._roster.await_one(needed=welcome.joined)
             # A session begins with a roster in the inbox: if it is lost, that is a gap.
             self._inbox.latest = max(self._inbox.latest, welcome.inbox_start)
@@ -464,7 +362,7 @@ class ChatSession:
             self._history_before = 0 if was_in else welcome.joined
             self._roster.restart()
             self._own_lines.clear()  # their numbers mean other events there
-            self._newest_echo = self._newest_answered = 0
+            self._liveness.newest_echo = self._newest_answered = 0
             log_astray, new_inbox = False, True
         else:
             acknowledged = log.acknowledged
@@ -495,46 +393,26 @@ class ChatSession:
 
     def _handle_refused(self, refused: Refused) -> None:
         joining = self.state in (State.JOINING, State.REJOINING)
-        if (
-            not joining
-            or refused.client_id != self._client_id
-            or not self._attempt_timestamp <= refused.echo <= self._timestamp
-        ):
+        if not joining or not self._is_of_this_attempt(refused):
             self._drop("stale")
             return
-        try:
-            reason = RefusedReason(refused.reason).name.lower()
-        except ValueError:
-            reason = f"reason_{refused.reason}"
-        refusal: ChatEvent = {"event": "refused", "reason": reason, "text": refused.text}
-        self._last_refusal = refusal
-        is_new = refused.reason != self._refused_for  # said once, however often it is tried
-        self._refused_for = refused.reason
-        if refused.reason == RefusedReason.BUSY:
-            # A moment's no: what is joining waits for a better one as long as its caller does.
-            again_at = self._now + BUSY_RETRY_SECONDS * self._random.uniform(1.0, 1.2)
-            self._join_at = max(self._join_at, again_at)
-            if self.state is State.JOINING:
-                return
-        if is_new:
+        refusal = self._joining.refused(refused, self._now)
+        if refusal is not None:
             self._events.append(refusal)
-        if self.state is State.JOINING:
+        if self.state is State.REJOINING:
+            if self._joining.try_another_name():
+                self._send_join()
+        elif refused.reason != RefusedReason.BUSY:
             self._close()
-        elif refused.reason == RefusedReason.NAME_IN_USE:
-            # Somebody took the name while we were away. Better to be back under another.
-            self._rename_tries += 1
-            self._wanted_name = numbered_name(self.name, self._rename_tries)
-            self._attempt_timestamp = self._next_timestamp()
-            self._send_join()
 
     def _rejoin(self, reason: str) -> None:
         self.state = State.REJOINING
         self._outbox.stop()
-        self._ack_at = self._gap_at = NEVER
-        self._ask_at = self._asked_since = NEVER
+        self._acknowledging.stop()
+        self._liveness.stop()
         if self._gated is None:
             self._events.append({"event": "reconnecting", "reason": reason})
-        self._begin_join()
+        self._join(Attempt.RETURN)
 
     def _handle_bye(self, bye: Bye) -> None:
         if bye.session_id != self._session_id or self._session_id == 0:
@@ -542,11 +420,7 @@ class ChatSession:
         elif self.state is State.LEAVING:
             self._close()
         elif self.state is State.JOINED:
-            try:
-                reason = ByeReason(bye.reason).name.lower()
-            except ValueError:
-                reason = f"reason_{bye.reason}"
-            self._rejoin(reason)
+            self._rejoin(chat_events.reason_of(ByeReason, bye.reason))
 
     def _on_leave_timer(self) -> None:
         if self._leave_tries == LEAVE_TRIES:
@@ -560,7 +434,8 @@ class ChatSession:
         if self.state is not State.CLOSED:
             was_in = self._log is not None
             self.state = State.CLOSED
-            self._join_at = self._leave_at = NEVER
+            self._joining.stop()
+            self._leave_at = NEVER
             if was_in:
                 self._events.append({"event": "left"})
 
@@ -568,7 +443,7 @@ class ChatSession:
 
     def _handle_events(self, packet: Events) -> None:
         log = self._log
-        self._received_count += 1
+        self._own_link.received_count += 1
         if self.state is not State.JOINED or log is None:
             self._drop("not joined")
             return
@@ -577,9 +452,13 @@ class ChatSession:
             self._drop("other epoch")
             return
         answer = packet.answer
-        if answer is not None and not self._attempt_timestamp < answer.echo <= self._timestamp:
+        sent_since = self._joining.began_timestamp
+        if answer is not None and not sent_since < answer.echo <= self._timestamp:
             self._drop("stale")  # of a session before: since then the server may have let go
             answer = None
+        if answer is not None and max(answer.received, answer.appended) > self._outbox.sent_max:
+            self._drop("impossible answer")
+            return
         if packet.latest - receiver.latest > AHEAD_MAX or (
             answer is not None and answer.inbox_latest - self._inbox.latest > AHEAD_MAX
         ):
@@ -595,7 +474,7 @@ class ChatSession:
         if answer is not None:
             self._handle_answer(answer, packet.latest)
         if deliveries:
-            self._gap_tries = 0
+            self._acknowledging.progressed()
             self.loss.update(packet.repair)
             if packet.inbox:
                 self._deliver_inbox(deliveries)
@@ -605,33 +484,34 @@ class ChatSession:
             self.counters["duplicates"] += 1
         if packet.ask:
             self._send_status()
-        elif deliveries or (packet.events and self._now - self._status_at > ACK_AGAIN_SECONDS):
-            delay = self._ack_delay_seconds * self._random.uniform(0.5, 1.0)
-            self._ack_at = min(self._ack_at, self._now + delay)
+        elif deliveries or (
+            packet.events and self._now - self._liveness.said_at > ACK_AGAIN_SECONDS
+        ):
+            self._acknowledging.plan(self._now)
         self._plan_gap_report()
         self._settle()
 
     def _is_newest(self, packet: Events, answer: Answer | None) -> bool:
         """Whether nothing that the server sent later has come."""
-        newest = packet.timestamp > self._newest_echo
+        newest = packet.timestamp > self._liveness.newest_echo
         if answer is not None and answer.echo > self._newest_answered:
             self._newest_answered = answer.echo
             # What answers our newest question is new. If by the server's clock it is much older
             # than what came before, then that was forged.
-            newest = newest or self._newest_echo - packet.timestamp > RTT_SAMPLE_MAX_SECONDS * 1e6
+            behind_us = self._liveness.newest_echo - packet.timestamp
+            newest = newest or behind_us > RTT_SAMPLE_MAX_SECONDS * 1e6
         return newest
 
     def _hear(self, packet: Events, answer: Answer | None, receiver: OrderedReceiver) -> bool:
         """Takes the server's newest word on itself and its logs.
 
-        False if a log ends before what we have of it: a log only grows, so that was forged.
+        False if a log ends before what we have of it, or if our messages that are in a log never
+        came to the server: that was forged.
         """
-        self._newest_echo = packet.timestamp
-        self._newest_echo_at = self._heard_at = self._now
-        self._ack_delay_seconds = min(packet.ack_delay_ms / 1000, ACK_DELAY_MAX_SECONDS)
+        self._liveness.hear(packet.timestamp, self._now)
+        self._acknowledging.wait_as_asked(packet.ack_delay_ms)
         if not packet.inbox:  # a question is answered by a slice of the room's log
-            self._asked_since = self._ask_at = NEVER
-            self._ask_tries = 0
+            self._liveness.answered()
         if packet.latest < receiver.acknowledged:
             return False
         receiver.correct(packet.latest)
@@ -639,13 +519,15 @@ class ChatSession:
             if answer.inbox_latest < self._inbox.acknowledged:
                 return False
             self._inbox.correct(answer.inbox_latest)
+            if answer.echo == self._newest_answered:
+                return self._outbox.correct(answer, self._timestamp, self._now)
         return True
 
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
         self.rtt.sample(self._now - answer.echo / 1e6)
         self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
         self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
-        self._server_sent_count = answer.sent_count + 1
+        self._own_link.server_sent_count = answer.sent_count + 1
         self._outbox.note_received(answer.received, self._now)
 
     def _settle(self) -> None:
@@ -675,12 +557,14 @@ class ChatSession:
                 self._roster.need(self._log.acknowledged if self._log else 0)
                 if not self._roster.awaited:
                     self._ask_roster()  # who came and went meanwhile?
-                self._ask_at = self._now  # if it is not true, the answer or its lack says so
+                # If it is not true, the answer or its lack says so.
+                self._liveness.ask_soon(self._now)
                 continue
             seq, event = delivery
             self._roster.follow(seq, event)
             if event.kind is EventKind.RENAME and event.member == self._member:
-                self.name = self._wanted_name = event.text
+                self.name = event.text
+                self._joining.renamed(event.text)
             if event.member == self._member and event.message_id:
                 self._confirm(event.message_id, seq)
                 if event.kind in (EventKind.CHAT, EventKind.ACTION):
@@ -704,7 +588,9 @@ class ChatSession:
             elif event.kind is EventKind.SEEN:
                 self._events.append(chat_events.of_seen(event, dict(self._own_lines)))
             elif event.kind is EventKind.STATS:
-                self._show_stats(event)
+                links = self._own_link.take(event.text, self.counters)
+                if links is not None:
+                    self._events.append({"event": "notice", "reason": "stats", "links": links})
             elif event.kind is EventKind.NOTICE:
                 self._events.append(chat_events.of_notice(event))
             else:
@@ -723,86 +609,42 @@ class ChatSession:
             self._ask_roster()
         elif complete and self._gated is not None:
             gated, self._gated = self._gated, None
-            self._events.append(
-                {
-                    "event": "joined",
-                    "name": self.name,
-                    "room": self.room,
-                    "members": self.members,
-                }
-            )
+            joined: ChatEvent = {"event": "joined", "name": self.name, "room": self.room}
+            self._events.append({**joined, "members": self.members})
             self._deliver(gated)
-
-    def _show_stats(self, event: Event) -> None:
-        links, last = parse_stats(event.text)
-        self._links = [*self._links[-STATS_MAX:], *links]
-        if last and self._links:
-            links, self._links = self._links, []
-            links[0] |= self._own_link()
-            self._events.append({"event": "notice", "reason": "stats", "links": links})
-
-    def _own_link(self) -> Link:
-        """What only this end knows of its link."""
-        counters = self.counters
-        return {
-            "down_received": self._received_count,
-            "down_lost": max(0, self._server_sent_count - self._received_count),
-            "down_duplicates": counters["duplicates"],
-            "retransmissions": counters["retransmissions"],
-        }
 
     # --- acknowledging, asking, repairing ----------------------------------------------------
 
     def _send_status(self, ask: bool = False) -> None:
         log, inbox = self._log, self._inbox
         assert log is not None
-        held_us = int((self._now - self._newest_echo_at) * 1e6)
+        gap_is_due = self._acknowledging.gap_at <= self._now
         status = Status(
             session_id=self._session_id,
             timestamp=self._next_timestamp(),
-            echo=min(self._newest_echo + held_us, 2**64 - 1) if self._newest_echo else 0,
+            echo=self._liveness.echo(self._now),
             room_ack=log.acknowledged,
-            room_gap_end=log.gap_end if self._gap_at <= self._now else log.acknowledged,
+            room_gap_end=log.gap_end if gap_is_due else log.acknowledged,
             inbox_ack=inbox.acknowledged,
-            inbox_gap_end=inbox.gap_end if self._gap_at <= self._now else inbox.acknowledged,
-            sent_count=self._count_sent(),
+            inbox_gap_end=inbox.gap_end if gap_is_due else inbox.acknowledged,
+            sent_count=self._own_link.count_sent(),
             ask=ask,
         )
         self._outgoing.append(status.encode())
-        self._status_at = self._now
-        self._ack_at = NEVER
+        self._liveness.said_at = self._now
+        self._acknowledging.acknowledged()
 
     def _plan_gap_report(self) -> None:
-        """A gap is reported after a short grace for reordering, then with back-off."""
         log, inbox = self._log, self._inbox
         assert log is not None
         if log.gap_end == log.acknowledged and inbox.gap_end == inbox.acknowledged:
-            self._gap_at = NEVER
-            self._gap_tries = 0
-        elif self._gap_at == NEVER:
-            grace = min(max(self.rtt.srtt / 4, GRACE_MIN_SECONDS), GRACE_MAX_SECONDS)
-            self._gap_at = self._now + grace
-
-    def _heartbeat_at(self) -> float:
-        if self._asked_since != NEVER:
-            return NEVER
-        at = self._heartbeat_due_at()
-        return at - self._early(at)
-
-    def _heartbeat_due_at(self) -> float:
-        """When a heartbeat is due, were it not for the slots. What the last one came too early is
-        made up for: else all intervals would be whole slots, and clients stay together for ever."""
-        heard_at = min(self._heard_at, self._status_at)
-        return heard_at + self._heartbeat_seconds + self._early_seconds
-
-    def _early(self, at: float) -> float:
-        """How long before `at` the last slot begins, on the server's clock."""
-        server_at = self._newest_echo / 1e6 + at - self._newest_echo_at
-        return server_at % self._slot_seconds
+            self._acknowledging.find_no_gap()
+        else:
+            self._acknowledging.find_gap(self._now)
 
     def _on_joined_timers(self) -> None:
         now = self._now
-        if self._asked_since + SILENCE_SECONDS <= now:
+        if self._liveness.is_silent(now):
             self._rejoin("silence")
             return
         self._send_say(self._outbox.copy(now))
@@ -810,39 +652,23 @@ class ChatSession:
         if repeated:
             self.counters["retransmissions"] += 1
             self._send_say(repeated)
-            if self._asked_since == NEVER:  # a line is a question too
-                self._asked_since = now
-                self._ask_at = now + ASK_RETRY_MAX_SECONDS
-        if self._gap_at <= now:
+            self._liveness.asked_otherwise(now)  # a line is a question too
+        if self._acknowledging.gap_at <= now:
             self.counters["gap reports"] += 1
             self._send_status()
-            wait = min(self.rtt.backed_off(self._gap_tries), GAP_RETRY_MAX_SECONDS)
-            if self._gated is not None:
-                wait = JOIN_RETRY_SECONDS  # still joining
-            self._gap_at = now + wait * self._jitter()
-            self._gap_tries += 1
-        if self._heartbeat_at() <= now:
-            self._early_seconds = self._early(self._heartbeat_due_at())
-            self._ask()
-        elif self._ask_at <= now:
-            self._ask()
-        if self._ack_at <= now:
+            self._acknowledging.reported(now, joining=self._gated is not None)
+        if self._liveness.is_ask_due(now):
+            self._send_status(ask=True)
+            self._liveness.asked(now)
+        if self._acknowledging.ack_at <= now:
             self._send_status()
-
-    def _ask(self) -> None:
-        """A heartbeat: expects an answer, and asks again until it comes."""
-        self._send_status(ask=True)
-        self._asked_since = min(self._asked_since, self._now)
-        wait = min(self.rtt.backed_off(self._ask_tries), ASK_RETRY_MAX_SECONDS)
-        self._ask_at = self._now + wait * self._jitter()
-        self._ask_tries += 1
 
     # --- sending -----------------------------------------------------------------------------
 
     def _send_say(self, chunks: Iterable[tuple[Message, ...]]) -> None:
         for messages in chunks:
             say = Say(self._session_id, self._next_timestamp(), messages)
-            self._count_sent()
+            self._own_link.count_sent()
             self._outgoing.append(say.encode())
 
     def _confirm(self, message_id: int, seq: int | None, accepted: bool = True) -> None:
@@ -850,20 +676,11 @@ class ChatSession:
         message = self._outbox.confirm(message_id, self._now)
         if message is None:
             return
-        if not accepted or message.more or message.kind not in _LINES:
+        if not accepted or message.more or message.kind not in LINES:
             return
-        sent: ChatEvent = {"event": "sent"}
-        if message.kind is MessageKind.PRIVATE:
-            sent["to"] = message.to
-        elif seq is not None:
-            sent["seq"] = seq
-        self._events.append(sent)
+        self._events.append(chat_events.of_sent(message, seq))
 
     # --- small things ------------------------------------------------------------------------
-
-    def _count_sent(self) -> int:
-        self._sent_count = (self._sent_count + 1) & 0xFFFFFFFF
-        return self._sent_count
 
     def _next_timestamp(self) -> int:
         """Microseconds of `now`, made to grow with each datagram."""

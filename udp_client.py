@@ -278,10 +278,13 @@ class UdpClient:
                 self._stepped.wait_for(self._is_answered, left)
         if self._failure is not None:
             raise JoinFailed(self._failure["reason"], self._failure["text"])
-        if self._refusal is not None:
-            raise JoinFailed(self._refusal["reason"], self._refusal["text"])
-        if not self._joined:
-            raise JoinFailed("no_answer", f"no answer from {self.server[0]}:{self.server[1]}")
+        if self._joined:
+            return
+        with self._lock:  # a busy server has said no, and might have said yes in the end
+            refusal = self._refusal or self._session.last_refusal
+        if refusal is not None:
+            raise JoinFailed(refusal["reason"], refusal["text"])
+        raise JoinFailed("no_answer", f"no answer from {self.server[0]}:{self.server[1]}")
 
     def _is_answered(self) -> bool:
         return self._joined or self._refusal is not None or self._stopping

@@ -30,6 +30,7 @@ from compare.crowds import (
     line,
 )
 from compare.experiment import NEVER
+from liveness import HEARTBEAT_SLOTS
 from protocol import (
     EVENTS_PADDED,
     HEADER_BYTES,
@@ -46,7 +47,7 @@ from protocol import (
     Welcome,
     decode,
 )
-from session import HEARTBEAT_SLOTS, ChatSession
+from session import ChatSession
 
 _EVENTS_HEAD = Struct("!3xB4xBBHQQ16xQ")
 """Type, flags, count, ack delay, epoch, timestamp, first: the beginning of an EVENTS."""

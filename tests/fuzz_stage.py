@@ -225,6 +225,8 @@ class Stage:
         """Of so many events one is shown: in a flood there are too many."""
         self._event_count = 0
         self.victor_was_asked = self.victor_is_heard = False
+        self.victor_is_himself = True
+        """Nobody else talks to the room with his ids: then he is heard in the end."""
         self._order = itertools.count()
         self._queue: list[tuple[float, int, Kept]] = []
         self._challenged: dict[Address, set[bytes]] = {}
@@ -508,8 +510,8 @@ class Stage:
                 assert first == second, f"{person.name} and {other.name} see another order"
 
     def _hear_victor(self, honest: Iterable[Person]) -> None:
-        """Notes whether Victor can talk again, whatever he was told before. That is no promise:
-        who knows the room's epoch can tell him that his lines were accepted."""
+        """Asserts that Victor can talk again, whatever he was told before. That is no promise
+        where somebody else talks to the room in his name."""
         victor = self.people["Victor"]
         if victor.session is None or victor.session.state in (State.LEAVING, State.CLOSED):
             return
@@ -519,6 +521,8 @@ class Stage:
             self.run(1.0)
             self.victor_is_heard = any(victor.lines[-1] in other.heard for other in honest)
         self.victor_was_asked = True
+        is_well = self.victor_is_heard or not self.victor_is_himself
+        assert is_well, f"nobody hears Victor {COMPLETE_SECONDS:.0f} s later"
 
     def _check_leaves(self) -> None:
         victor = self.people["Victor"]
@@ -568,7 +572,9 @@ def recording(seed: int) -> tuple[bytes, ...]:
             stage.visit("Anna")
         elif dice < 0.04:  # a page is pasted
             for _ in range(40):
-                stage.say(stage.people["Boris"], "страница " * 10)
+                stage.say(stage.people["Boris"], "страница")
+            # Its parts are broadcast together, in several datagrams.
+            stage.say(stage.people["Boris"], "долгая речь " * 200)
         else:
             stage.act()
         found.update(dict.fromkeys(kept.datagram for kept in (*stage.up, *stage.down)))

@@ -207,6 +207,7 @@ class RoomTarget(_StageTarget):
 
     def __init__(self, seed: int, stage_chance: random.Random, chance: random.Random) -> None:
         super().__init__(seed, stage_chance, chance)
+        self.stage.victor_is_himself = False
         self._ports = 10_000
         self._inputs: Counter[Address] = Counter()
         self._cells_before = cells(self.stage.room) if self.flood else 0

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from chat_events import ChatEvent
 from delivery import REORDER_MAX, EventLog
 from floor import HELD_MAX
+from liveness import HEARTBEAT_SLOTS
 from member import Member
 from outbox import PENDING_MAX
 from protocol import (
@@ -37,7 +38,7 @@ from protocol import (
 )
 from register import REMEMBERED_MAX
 from room import ChatRoom, RoomSettings
-from session import GATED_MAX, HEARTBEAT_SLOTS, ChatSession, State
+from session import GATED_MAX, ChatSession, State
 
 SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200
@@ -554,7 +555,7 @@ class SimulatedNetwork:
                     f" sent {session._outbox.sent_until}"
                     f" log {log.acknowledged if log else 0}/{log.latest if log else 0}"
                     f" inbox {inbox.acknowledged}/{inbox.latest} gated {session._gated is not None}"
-                    f" as {session._wanted_name} refused {session._refused_for}"
+                    f" as {session._joining.wanted_name} refused {session._joining.refused_for}"
                 )
         return "\n".join(lines)
 
@@ -580,7 +581,7 @@ class SimulatedNetwork:
         """Whether this one waits outside because the room is full."""
         return (
             session.state is State.REJOINING
-            and session._refused_for == RefusedReason.ROOM_FULL
+            and session._joining.refused_for == RefusedReason.ROOM_FULL
             and len(self.room.members) == self.settings.members_max
         )
 

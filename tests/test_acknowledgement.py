@@ -6,13 +6,18 @@ from itertools import pairwise
 
 import pytest
 
+from acknowledging import (
+    ACK_AGAIN_SECONDS,
+    GAP_RETRY_MAX_SECONDS,
+    GRACE_MAX_SECONDS,
+    GRACE_MIN_SECONDS,
+)
 from protocol import (
     Event,
     EventKind,
     Packet,
     Status,
 )
-from session import ACK_AGAIN_SECONDS, GAP_RETRY_MAX_SECONDS, GRACE_MAX_SECONDS, GRACE_MIN_SECONDS
 from tests.machines import SessionBench, of_type
 
 # --- the client: acknowledging ---------------------------------------------------------------

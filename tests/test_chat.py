@@ -23,6 +23,7 @@ from conversation import Conversation
 from discovery import Room
 from lines import VERBS, Command
 from protocol import Address, ChatError
+from room import RoomSettings
 from session import ChatSession
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
@@ -273,6 +274,21 @@ def test_the_command_says_who_does_not_answer(run: Run, monkeypatch: pytest.Monk
     )
 
 
+def test_the_command_says_that_the_server_is_busy(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, 1.5, None))
+    monkeypatch.setattr(UdpClient.__init__, "__kwdefaults__", {"heard_timeout_seconds": 1.5})
+    monkeypatch.setattr("room.JOINS_PER_SECOND", 0.001)
+    monkeypatch.setattr("room.JOIN_BURST", 1.0)
+    with UdpServer("127.0.0.1", 0, RoomSettings(members_max=1)) as server:
+        with UdpClient(server.address, "Anna"):
+            pass
+        code, out, err = run([where(server), "--name", "Boris", "--lang", "en"], b"")
+    assert (code, out) == (1, "")
+    assert err == "! The server refused: too many join at this moment; try again\n"
+
+
 def test_names_like_the_login_name_are_tried_up_to_a_limit(
     server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +335,7 @@ def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
     monkeypatch.setattr(UdpClient.flush, "__defaults__", (None, 1, 0.0))  # gives up at once
     monkeypatch.setattr(UdpClient.close, "__defaults__", (0.1,))
     monkeypatch.setattr(chat, "PIPE_PENDING_MAX", 2)
-    monkeypatch.setattr("session.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("liveness.SILENCE_SECONDS", 0.2)
     with LossyProxy(server.address, 0.0, seed=1) as proxy:
 
         class GoesDeaf(UdpClient):

@@ -18,7 +18,8 @@ import pytest
 from compare import fan_out
 from compare.experiment import Effort, Figure, Result
 from compare.participants import PROJECT, ExperimentFailed
-from session import HEARTBEAT_SLOTS, ChatSession
+from delivery import RttEstimator
+from liveness import HEARTBEAT_SLOTS, Liveness
 from tests.processes import WAIT_SECONDS
 from udp_server import RoomSettings, UdpServer
 
@@ -230,15 +231,15 @@ def test_the_crowd_plans_heartbeats_as_a_client_does() -> None:
     chance = random.Random(1)
     with contextlib.closing(ChatCrowd(("127.0.0.1", 9), 1)) as crowd:
         for _ in range(100):
-            session, lean = ChatSession(("127.0.0.1", 9), "Anna", chance), crowd.lean[0]
-            heard_at = session._heard_at = session._status_at = chance.uniform(1e3, 1e6)
-            lean.echo = session._newest_echo = chance.getrandbits(40)
-            lean.echo_at = session._newest_echo_at = heard_at - chance.uniform(0, 5)
-            lean.interval_seconds = session._heartbeat_seconds = chance.uniform(4.5, 5.5)
-            lean.early_seconds = session._early_seconds = chance.uniform(0, 0.25)
-            session._slot_seconds = 5.0 / HEARTBEAT_SLOTS
+            liveness, lean = Liveness(RttEstimator(), lambda: 1.0), crowd.lean[0]
+            heard_at = liveness.heard_at = liveness.said_at = chance.uniform(1e3, 1e6)
+            lean.echo = liveness.newest_echo = chance.getrandbits(40)
+            lean.echo_at = liveness.newest_echo_at = heard_at - chance.uniform(0, 5)
+            lean.interval_seconds = liveness.heartbeat_seconds = chance.uniform(4.5, 5.5)
+            lean.early_seconds = liveness.early_seconds = chance.uniform(0, 0.25)
+            liveness.slot_seconds = 5.0 / HEARTBEAT_SLOTS
             crowd._plan_beat(lean, heard_at)
-            assert lean.beat_at == session._heartbeat_at()
+            assert lean.beat_at == liveness.heartbeat_at()
 
 
 def test_the_crowd_sends_heartbeats_in_the_slots_of_the_servers_clock() -> None:

@@ -240,7 +240,7 @@ def test_a_member_that_leaves_while_it_waits_is_forgotten() -> None:
     anna.leave()
     bench.keep_alive(10.0, boris)
     assert _said(bench, [anna]) == 32
-    anna.resume()
+    anna.resume(next_message_id=33)
     anna.say("again", first=33)
     bench.keep_alive(1.0, anna, boris)
     assert bench.texts()[-1] == "again"

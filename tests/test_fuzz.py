@@ -287,6 +287,19 @@ def test_a_client_that_does_not_show_what_it_should_is_found(
     assert complaint in _found("session", 4)
 
 
+def test_an_attacked_client_that_is_not_heard_any_more_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send = ChatSession.datagrams_to_send
+
+    def mute(session: ChatSession) -> list[bytes]:
+        is_victor = session.name.startswith("Victor")
+        return [d for d in send(session) if not is_victor or d[3] != PacketType.SAY]
+
+    monkeypatch.setattr(ChatSession, "datagrams_to_send", mute)
+    assert "nobody hears Victor" in _found("session", 2)
+
+
 def test_a_client_that_keeps_all_it_hears_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz_targets, "FLOOD_RATIO", 1.0)
     monkeypatch.setattr(fuzz_targets, "FLOOD_COPIES", 5)

@@ -15,20 +15,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from acknowledging import ACK_DELAY_MAX_SECONDS
 from chat_events import TIME_MS_MAX
 from delivery import AHEAD_MAX, REORDER_MAX
-from protocol import Answer, Event, EventKind, Events, Join, MessageKind, Say, Status
+from liveness import HEARTBEAT_MAX_SECONDS, SILENCE_SECONDS
+from protocol import Answer, Event, EventKind, Events, Join, Message, MessageKind, Say, Status
 from roster import CHANGES_MAX, NAMES_MAX
-from session import (
-    ACK_DELAY_MAX_SECONDS,
-    GATED_MAX,
-    HEARTBEAT_MAX_SECONDS,
-    SEEN_LINES,
-    SILENCE_SECONDS,
-    ChatSession,
-    State,
-)
-from tests.machines import SessionBench, of_type
+from session import GATED_MAX, SEEN_LINES, ChatSession, State
+from tests.machines import RoomBench, SessionBench, of_type
 from tests.simulated_network import SERVER, Partition, SimulatedNetwork, User
 from tests.test_hostile_input import Choices, encoded, session_packet
 
@@ -42,7 +36,7 @@ def _forged(session: ChatSession, epoch: int, **fields: object) -> Events:
     """A slice of the room's log without events, as a member could forge it."""
     log = session._log
     assert log is not None
-    slice_ = Events(epoch, session._newest_echo + 1, 1, log.latest, log.latest + 1)
+    slice_ = Events(epoch, session._liveness.newest_echo + 1, 1, log.latest, log.latest + 1)
     return replace(slice_, **fields)  # type: ignore[arg-type]
 
 
@@ -365,6 +359,152 @@ def test_a_time_that_no_clock_shows_is_shown_as_the_latest_one_that_does() -> No
     assert bench.shown("chat")[0]["time"] == TIME_MS_MAX / 1000
 
 
+# --- what was said, and what is said of it ---------------------------------------------------
+
+
+@pytest.mark.parametrize(("received", "appended"), [(3, 0), (2, 3)])
+def test_an_answer_that_claims_what_was_never_sent_is_dropped_whole(
+    received: int, appended: int
+) -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.say("one", "two")
+    bench.chat("not to be taken")
+    echo = bench.newest(Say).timestamp
+    bench.receive(bench.slice(2, answer=Answer(echo, received, appended, 1)))
+    assert bench.session.counters["impossible answer"] == 1
+    assert bench.shown("chat") == bench.shown("sent") == []
+    bench.receive(bench.slice(2, answer=Answer(echo, 2, 0, 1)))
+    assert bench.session.counters["impossible answer"] == 1
+    assert len(bench.shown("chat")) == 1
+
+
+def test_the_echo_of_what_was_never_sent_confirms_nothing() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.session.say("one", bench.now)  # it waits for the shell's next wake-up
+    bench.echo("one", first_id=1)
+    bench.take(bench.slice(2))
+    assert bench.session.pending_count == 1
+    (say,) = of_type(Say, bench.wake())
+    assert [message.text for message in say.messages] == ["one"]
+    assert bench.shown("sent") == []
+
+
+def test_a_welcome_that_claims_what_was_never_sent_keeps_nothing_from_being_said() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.say("one")
+    bench.lose_the_link()
+    bench.say("two")
+    (say,) = of_type(Say, bench.resume(received=9))
+    assert [message.text for message in say.messages] == ["two"]
+
+
+def test_what_a_forged_answer_said_was_received_is_sent_again() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.say("one", "two")
+    forged = bench.answer(bench.newest(Say).timestamp, received=2, appended=0)
+    bench.receive(forged)
+    assert not of_type(Say, [packet for _, packet in bench.advance(3.0)]), "it believes that"
+    bench.session.ask_stats(bench.now)
+    bench.wake()
+    for _ in range(2):  # what has changed is noted first, and judged by what is sent after that
+        bench.advance(0.3)
+        again = bench.receive(bench.answer(bench.newest(Say).timestamp, received=0))
+    assert [m.text for say in of_type(Say, again) for m in say.messages][:2] == ["one", "two"]
+    assert bench.state() is State.JOINED
+
+
+def _mute() -> SessionBench:
+    """A session that believes a forged echo of its second line, and says a third one."""
+    bench = SessionBench()
+    bench.enter()
+    bench.say("one", "two")
+    bench.echo("two", first_id=2)
+    bench.receive(bench.slice(2))
+    assert len(bench.shown("sent")) == 1
+    bench.receive(bench.slice())
+    bench.say("three")
+    return bench
+
+
+def test_a_server_that_has_not_got_what_was_confirmed_is_a_contradiction() -> None:
+    bench = _mute()
+    old = bench.newest(Say).timestamp
+    bench.receive(bench.answer(old, received=0))
+    bench.advance(0.5)
+    bench.receive(bench.answer(old, received=0))
+    assert bench.state() is State.JOINED, "it may be an older word"
+    (join,) = of_type(Join, bench.receive(bench.answer(bench.newest(Say).timestamp, received=0)))
+    assert join.next_message_id == 3
+    assert bench.shown("reconnecting")[-1]["reason"] == "contradiction"
+    (say,) = of_type(Say, bench.resume(received=2))
+    assert [message.text for message in say.messages] == ["three"]
+
+
+def test_a_server_that_does_not_heed_the_contradiction_is_not_joined_again_and_again() -> None:
+    bench = _mute()
+    for _ in range(20):
+        bench.advance(0.5)
+        bench.receive(bench.answer(bench.newest(Say).timestamp, received=0))
+        if bench.state() is State.REJOINING:
+            bench.resume(received=0)
+    assert len(bench.shown("reconnecting")) == 1
+
+
+@pytest.mark.parametrize("held", ["nothing", "the beginning of a line", "a question"])
+@pytest.mark.parametrize("back", ["in", "departed"])
+def test_a_room_goes_on_with_what_a_client_says_next_when_the_rest_never_comes(
+    back: str, held: str
+) -> None:
+    bench = RoomBench()
+    anna, boris = bench.join("Anna"), bench.join("Boris")
+    member = bench.room.members[anna.session_id]
+    questions = 20 if held == "a question" else 0  # more than are answered at once
+    for _ in range(questions):
+        anna.say("", kind=MessageKind.WHO)
+    if held == "the beginning of a line":
+        anna.send(Say(anna.session_id, anna.timestamp(), (_part(1),)))
+    assert bool(member.held) == (held != "nothing")
+    if back == "departed":
+        anna.leave()
+    welcome = anna.resume(next_message_id=31)
+    assert welcome.received == member.received == member.appended == 30
+    assert not member.held
+    assert member.bytes_counted == member.bytes_held()
+    bench.advance(5.0)
+    say = Say(anna.session_id, anna.timestamp(), (replace(_part(31), more=False),))
+    assert boris.shown(anna.send(say)) == ["part 31"]
+
+
+def _part(message_id: int) -> Message:
+    return Message(message_id, MessageKind.CHAT, f"part {message_id}", "", True)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["the line came", "the line was lost"])
+def test_a_forged_echo_does_not_leave_a_client_mute(lost: bool) -> None:
+    network, anna, boris = _evening()
+    session = _session(boris)
+    if lost:
+        network.partitions.append(Partition(boris.number, network.now, network.now + 1.0))
+    network.say(boris, "is it heard?")
+    message_id = session._outbox.sent_max
+    echo = Event(EventKind.CHAT, 5000, "Mallory", "", "false", session._member, message_id)
+    slice_ = _line(session, network.room.log.epoch)
+    _forge(network, boris, replace(slice_, latest=slice_.first, events=(echo,)))
+    assert session.pending_count == 0
+    network.run(SILENCE_SECONDS + 8.0)
+    boris.said.remove("is it heard?")  # who believes a forged echo does not say it again
+    boris.shown.last_seq = 0
+    network.say(boris, "do you hear me?")
+    network.run(2 * SILENCE_SECONDS)
+    assert _texts(anna)[-1] == _texts(boris)[-1] == "do you hear me?"
+    assert session.pending_count == 0
+    network.heal()
+
+
 # --- a WELCOME that contradicts --------------------------------------------------------------
 
 
@@ -487,7 +627,7 @@ class HostileServer(RuleBasedStateMachine):
 
     @rule()
     def lets_it_in(self) -> None:
-        if self.bench.session._join_at != float("inf"):
+        if self.bench.session._joining.is_running:
             self.bench.challenge()
             self.bench.receive(self.bench.resume_packet(joined=0))
 
@@ -508,7 +648,9 @@ class HostileServer(RuleBasedStateMachine):
             event = Event(EventKind.CHAT, 1, "Boris", "", "x", 8)
             first = log.acknowledged + 1
             latest = max(log.latest, first + count - 1)
-            packet = Events(log.epoch, session._newest_echo, 1, latest, first, (event,) * count)
+            packet = Events(
+                log.epoch, session._liveness.newest_echo, 1, latest, first, (event,) * count
+            )
             self.bench.take(packet)
 
     @rule(text=st.sampled_from(["", "hello", "x" * 2000]), kind=st.sampled_from(MessageKind))
@@ -542,7 +684,7 @@ class HostileServer(RuleBasedStateMachine):
         assert len(session._gated or []) <= 2 * GATED_MAX
         assert len(session._own_lines) <= SEEN_LINES
         assert len(session.members) <= NAMES_MAX
-        assert len(session._links) < 1000
+        assert len(session._own_link._links) < 1000
         assert len(session._roster._changes or []) <= CHANGES_MAX
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from catalogue import CATALOGUES, LANGUAGES, plural_form
 from chat_events import ChatEvent
-from lines import Command, event_line, parse_line, printable, said_line
+from lines import NOTICES, Command, event_line, parse_line, printable, said_line
 from lines import sentence as sentence_in
 from names import RULES
 
@@ -329,6 +329,17 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
         "! Никого по имени Zoe здесь нет: ничего не отправлено",
     ),
     (
+        {"event": "notice", "reason": "not_delivered", "name": "Zoe"},
+        "! Private messages of yours to Zoe were not delivered",
+        "! Zoe не получит ваших личных сообщений: они не доставлены",
+    ),
+    (
+        {"event": "notice", "reason": "not_delivered_yet", "name": "Zoe"},
+        "! Zoe lost the connection before reading your private messages: they wait for Zoe's"
+        " return",
+        "! Zoe без связи и ваших личных сообщений ещё не видит: они ждут, пока Zoe не вернётся",
+    ),
+    (
         {"event": "notice", "reason": "name_in_use", "name": "Zoe"},
         "! The name Zoe is in use",
         "! Имя Zoe занято",
@@ -387,6 +398,31 @@ def test_every_event_has_a_line_in_both_languages(
 ) -> None:
     assert event_line(event, "en") == english
     assert event_line(event, "ru") == russian
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", CATALOGUES["en"].keys() - NOTICES.keys())
+def test_a_notice_whose_code_is_the_key_of_another_sentence_is_shown_as_any_other(
+    code: str, language: str
+) -> None:
+    general = "cannot be a name" if language == "en" else "не может быть именем"
+    line = event_line({"event": "notice", "time": 1.5, "reason": code, "name": "Zoe"}, language)
+    assert line is not None
+    assert line == f"! {code} Zoe" or (code == "unusable_name" and general in line)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", [code for code, fields in NOTICES.items() if fields])
+def test_a_notice_without_what_its_sentence_needs_is_shown_as_any_other(
+    code: str, language: str
+) -> None:
+    event: ChatEvent = {"event": "notice", "time": 1.5, "reason": code, "name": "Zoe"}
+    assert event_line(event, language) == f"! {code} Zoe"
+
+
+def test_every_notice_with_a_sentence_has_it_in_both_languages() -> None:
+    for language in LANGUAGES:
+        assert NOTICES.keys() <= CATALOGUES[language].keys()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

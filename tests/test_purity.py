@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PURE = [
-    *("answers", "chat_events", "cookies", "delivery", "member", "names", "outbox"),
+    *("acknowledging", "answers", "chat_events", "cookies", "delivery", "joining", "liveness"),
+    *("member", "names", "outbox", "own_link"),
     *("floor", "hosts", "memory", "protocol", "register", "relay", "room", "roster"),
     *("scribe", "session", "settings"),
 ]

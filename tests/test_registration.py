@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from cookies import COOKIE_LIFE_SECONDS
+from joining import BUSY_RETRY_SECONDS, JOIN_RETRY_SECONDS
 from protocol import (
     HEADER_BYTES,
     NO_COOKIE,
@@ -26,7 +27,7 @@ from protocol import (
 )
 from relay import CATCH_UP_SECONDS
 from room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS, RoomSettings
-from session import BUSY_RETRY_SECONDS, JOIN_RETRY_SECONDS, State
+from session import State
 from tests.machines import START, RoomBench, SessionBench, of_type, reseal, to_address
 
 # --- the cookie round trip -------------------------------------------------------------------

@@ -18,9 +18,7 @@ from protocol import (
     RefusedReason,
     Say,
 )
-from session import (
-    State,
-)
+from session import State
 from tests.machines import SessionBench, of_type
 
 # --- coming back -----------------------------------------------------------------------------
@@ -259,6 +257,62 @@ def test_a_refusal_of_an_earlier_name_says_nothing_about_the_next() -> None:
     bench.receive(refusal)
     assert bench.newest(Join).name == "Anna-2"
     assert bench.session.counters["stale"] == 1
+
+
+def _refused(bench: SessionBench, reason: RefusedReason) -> str | None:
+    """The name that the session asks for at once when it is refused; None if it waits."""
+    join = bench.newest(Join)
+    sent = bench.receive(Refused(join.client_id, join.timestamp, reason, "no"))
+    return next((join.name for join in of_type(Join, sent)), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("Anna!", ["Anna", "guest", None, None]),
+        ("Anna", ["guest", None]),
+        ("!", ["guest", None]),
+        ("guest", [None]),
+    ],
+)
+def test_who_comes_back_to_a_server_that_refuses_the_name_asks_for_the_nearest(
+    given: str, names: list[str | None]
+) -> None:
+    """A room of 0.2.0 took `Anna!`; after its update it does not."""
+    bench = SessionBench(given)
+    bench.enter()
+    bench.lose_the_link()
+    bench.challenge()
+    assert [_refused(bench, RefusedReason.UNUSABLE_NAME) for _ in names] == names
+    assert len(bench.shown("refused")) == 1
+    join = bench.newest(Join)
+    bench.receive(bench.resume_packet(session_id=99))
+    assert bench.shown("resumed")[-1]["name"] == bench.session.name == join.name
+
+
+def test_who_was_renamed_to_what_cannot_be_a_name_comes_back_under_the_given_one() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.append(Event(EventKind.RENAME, 5000, "Anna", "", "two words", bench.MEMBER))
+    bench.receive(bench.slice(2))
+    bench.lose_the_link()
+    bench.challenge()
+    assert bench.newest(Join).name == "two words"
+    assert _refused(bench, RefusedReason.UNUSABLE_NAME) == "Anna"
+    taken = [_refused(bench, RefusedReason.NAME_IN_USE) for _ in range(2)]
+    assert taken == ["Anna-2", "Anna-3"], "a number is behind a name that can be one"
+    bench.receive(bench.resume_packet(session_id=99))
+    assert bench.shown("resumed")[-1]["name"] == "Anna-3"
+
+
+def test_names_that_were_refused_once_are_tried_again_the_next_time() -> None:
+    bench = SessionBench("Anna!")
+    bench.enter()
+    for names in (["Anna", "guest"], ["Anna!", "Anna", "guest"]):
+        bench.lose_the_link()
+        bench.challenge()
+        assert [_refused(bench, RefusedReason.UNUSABLE_NAME) for _ in names] == names
+        bench.receive(bench.resume_packet(session_id=len(names), name="Boris"))
 
 
 def test_a_full_room_does_not_end_the_attempts_to_come_back() -> None:

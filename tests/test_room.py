@@ -475,7 +475,7 @@ def test_a_say_that_was_challenged_is_taken_after_the_move() -> None:
     anna.address = ("192.0.2.99", 9)
     anna.say("hello")
     assert bench.texts() == []
-    anna.resume()
+    anna.resume(next_message_id=1)
     anna.say("hello", first=1)
     assert bench.texts() == ["hello"]
 

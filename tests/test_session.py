@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from joining import REJOIN_RETRY_MAX_SECONDS
+from liveness import ASK_RETRY_MAX_SECONDS, HEARTBEAT_SLOTS, SILENCE_SECONDS, STALL_SECONDS
 from protocol import (
     ByeReason,
     Challenge,
@@ -21,15 +23,7 @@ from protocol import (
     Say,
     Status,
 )
-from session import (
-    ASK_RETRY_MAX_SECONDS,
-    HEARTBEAT_SLOTS,
-    LEAVE_TRIES,
-    REJOIN_RETRY_MAX_SECONDS,
-    SILENCE_SECONDS,
-    STALL_SECONDS,
-    State,
-)
+from session import LEAVE_TRIES, State
 from tests.machines import SessionBench, of_type
 
 # --- heartbeats ------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from chat_events import ChatEvent
 from cookies import Cookies
 from delivery import Delivery, Lost, OrderedReceiver
 from floor import Floor
+from liveness import Liveness
 from member import Place
 from outbox import Outbox
 from protocol import EventKind, Message, MessageKind
@@ -633,7 +634,7 @@ def _never_believes_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _asks_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ChatSession, "_heartbeat_at", lambda session: session._status_at + 0.1)
+    monkeypatch.setattr(Liveness, "heartbeat_at", lambda liveness: liveness.said_at + 0.1)
 
 
 def _never_repairs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,7 +319,7 @@ def test_a_callback_may_call_the_client(server: UdpServer) -> None:
 def test_a_callback_that_takes_long_keeps_no_other_thread_busy(
     server: UdpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("session.SILENCE_SECONDS", 0.2)  # so that the writer has something to tell
+    monkeypatch.setattr("liveness.SILENCE_SECONDS", 0.2)  # so that the writer has something to tell
     inside, go_on = threading.Event(), threading.Event()
 
     def on_event(event: ChatEvent) -> None:
@@ -747,6 +747,26 @@ def test_start_raises_the_fault_that_a_thread_met_while_joining(
     with pytest.raises(JoinFailed, match="ZeroDivisionError: a fault of ours") as failure:
         UdpClient(server.address, "fail", join_timeout_seconds=WAIT_SECONDS).start()
     assert failure.value.reason == "internal_error"
+
+
+@pytest.fixture
+def busy_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[UdpServer]:
+    """A server that takes no more joins for a long while."""
+    monkeypatch.setattr("room.JOINS_PER_SECOND", 0.001)
+    monkeypatch.setattr("room.JOIN_BURST", 1.0)
+    with UdpServer("127.0.0.1", 0, RoomSettings(members_max=1)) as server:
+        with UdpClient(server.address, "Anna"):
+            pass
+        yield server
+
+
+def test_start_raises_that_the_server_was_busy_all_the_time(busy_server: UdpServer) -> None:
+    record = Recorder()
+    client = UdpClient(busy_server.address, "Boris", record, 1.5, heard_timeout_seconds=1.5)
+    with pytest.raises(JoinFailed, match="too many are joining at this moment") as failure:
+        client.start()
+    assert failure.value.reason == "busy"
+    assert record.events == [], "what start raises is enough"
 
 
 # --- a server that takes its time ------------------------------------------------------------
