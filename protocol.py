@@ -4,203 +4,104 @@ A datagram is a header (magic, version, type, CRC-32) and a body of fixed fields
 byte order, followed by texts in UTF-8. `decode` turns bytes into one of the packet classes
 below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. What a
 packet's `encode` made, `decode` reads back; padding is written as zeros and not looked at.
-docs/protocol.md is the normative description.
+What packets are made of is in wire.py. docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from struct import Struct
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
+
+from wire import (
+    CODE_BYTES_MAX as CODE_BYTES_MAX,
+)
+from wire import (
+    COOKIE_BYTES as COOKIE_BYTES,
+)
+from wire import (
+    COUNT_MAX as COUNT_MAX,
+)
+from wire import (
+    DATAGRAM_BYTES_MAX as DATAGRAM_BYTES_MAX,
+)
+from wire import (
+    DEFAULT_PORT as DEFAULT_PORT,
+)
+from wire import (
+    DISCOVER_BYTES as DISCOVER_BYTES,
+)
+from wire import (
+    IN_FLIGHT_MAX as IN_FLIGHT_MAX,
+)
+from wire import (
+    MAGIC as MAGIC,
+)
+from wire import (
+    NAME_BYTES_MAX as NAME_BYTES_MAX,
+)
+from wire import (
+    NO_COOKIE as NO_COOKIE,
+)
+from wire import (
+    REASON_BYTES_MAX as REASON_BYTES_MAX,
+)
+from wire import (
+    ROOM_NAME_BYTES_MAX as ROOM_NAME_BYTES_MAX,
+)
+from wire import (
+    RUN_MAX as RUN_MAX,
+)
+from wire import (
+    TEXT_BYTES_MAX as TEXT_BYTES_MAX,
+)
+from wire import (
+    VERSION as VERSION,
+)
+from wire import (
+    Address as Address,
+)
+from wire import (
+    ByeReason as ByeReason,
+)
+from wire import (
+    ChatError as ChatError,
+)
+from wire import (
+    Event as Event,
+)
+from wire import (
+    EventKind as EventKind,
+)
+from wire import (
+    MalformedDatagram as MalformedDatagram,
+)
+from wire import (
+    Message as Message,
+)
+from wire import (
+    MessageKind as MessageKind,
+)
+from wire import (
+    PacketType as PacketType,
+)
+from wire import Parser, bounded, number_of
+from wire import (
+    RefusedReason as RefusedReason,
+)
+from wire import (
+    UnsupportedVersion as UnsupportedVersion,
+)
+from wire import (
+    encode_event as encode_event,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
-
-MAGIC = b"UC"
-VERSION = 1
-
-DEFAULT_PORT = 9091
-"""The port of the coursework's chat."""
-
-DATAGRAM_BYTES_MAX = 1200
-"""Below IPv6's minimum MTU (1280) less headers, so never fragmented (RFC 9000 §14)."""
-
-TEXT_BYTES_MAX = 900
-"""UTF-8 bytes of one event's text: with two longest names it still fits any datagram."""
-
-NAME_BYTES_MAX = 64
-ROOM_NAME_BYTES_MAX = 64
-REASON_BYTES_MAX = 255
-
-CODE_BYTES_MAX = 64
-"""UTF-8 bytes of what says why in an event: the reason of a LEAVE, the code of a NOTICE."""
-
-COOKIE_BYTES = 16
-"""128 bits of a keyed hash: not to be guessed within the seconds a cookie lives."""
-
-NO_COOKIE = bytes(COOKIE_BYTES)
-
-DISCOVER_BYTES = 128
-"""Every DISCOVER is padded to this, so that no OFFER is larger than what asked for it."""
-
-COUNT_MAX = 255
-"""Events in an EVENTS, messages in a SAY: the count is one byte."""
-
-RUN_MAX = 32
-"""Parts of one long line that are kept together in the log (28 kB of text)."""
-
-IN_FLIGHT_MAX = 64
-"""Messages of one client that the server has not yet echoed. At least RUN_MAX, so that a
-whole run fits; small enough that what the server may have to hold for a member stays small."""
-
-Address: TypeAlias = tuple[Any, ...]
-"""What `recvfrom` calls an address: (host, port) or (host, port, flow, scope). Opaque here."""
-
-
-# --- numbers on the wire: append only, never renumber ---------------------------------------
-
-
-class PacketType(IntEnum):
-    DISCOVER = 1
-    OFFER = 2
-    JOIN = 3
-    CHALLENGE = 4
-    WELCOME = 5
-    REFUSED = 6
-    SAY = 7
-    EVENTS = 8
-    STATUS = 9
-    LEAVE = 10
-    BYE = 11
-
-
-class EventKind(IntEnum):
-    """What happened. The first five are in the room's log, the others in a member's inbox."""
-
-    CHAT = 1
-    ACTION = 2
-    JOIN = 3
-    LEAVE = 4  # text: why ("left", "timeout")
-    RENAME = 5  # name: the old one, text: the new one
-    PRIVATE = 6  # to: the recipient
-    NOTICE = 7  # text: a code such as "no_such_member", to: the name it is about
-    ROSTER = 8  # text: "SEQ REMAINING" and then a name a line; see docs/protocol.md
-    SEEN = 9  # text: "SEQ HAVE TOTAL" and then the names of those who have it not, a line each
-    STATS = 10  # text: "REMAINING" and then a member a line; see docs/protocol.md
-
-
-class MessageKind(IntEnum):
-    """What a client asks the room to append."""
-
-    CHAT = 1
-    ACTION = 2
-    PRIVATE = 3
-    RENAME = 4
-    WHO = 5
-    SEEN = 6  # text: sequence numbers of lines of mine, separated by spaces
-    STATS = 7
-
-
-class RefusedReason(IntEnum):
-    VERSION = 1
-    NAME_IN_USE = 2
-    UNUSABLE_NAME = 3
-    ROOM_FULL = 4
-    ADDRESS_FULL = 5  # as many members as may be are in from this address
-    BUSY = 6  # no more joins at this moment: try again
-
-
-class ByeReason(IntEnum):
-    LEFT = 1
-    TIMEOUT = 2
-    UNKNOWN_SESSION = 3
-    SHUTTING_DOWN = 4
-
-
-# --- errors ----------------------------------------------------------------------------------
-
-
-class ChatError(Exception):
-    """Base of everything this project raises on purpose."""
-
-
-class MalformedDatagram(ChatError):
-    """These bytes are not a packet. `reason` is short and the same for the same mistake."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class UnsupportedVersion(MalformedDatagram):
-    """A packet of this protocol in a version that is not spoken here."""
-
-    def __init__(self, version: int) -> None:
-        super().__init__("unsupported version")
-        self.version = version
-
-
-# --- reading bytes ---------------------------------------------------------------------------
-
-
-class _Parser:
-    """Reads fields from a body; every short read and every bad text is MalformedDatagram."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes, at: int) -> None:
-        self._data = data
-        self._at = at
-
-    def fields(self, layout: Struct) -> tuple[Any, ...]:
-        start, self._at = self._at, self._at + layout.size
-        if self._at > len(self._data):
-            raise MalformedDatagram("truncated")
-        return layout.unpack_from(self._data, start)
-
-    def text(self, length: int, bytes_max: int) -> str:
-        start, self._at = self._at, self._at + length
-        if length > bytes_max:
-            raise MalformedDatagram("text too long")
-        if self._at > len(self._data):
-            raise MalformedDatagram("truncated")
-        try:
-            return self._data[start : self._at].decode("utf-8", "strict")
-        except UnicodeDecodeError:
-            raise MalformedDatagram("invalid utf-8") from None
-
-    def padding(self) -> None:
-        """Skips the zeros that fill the datagram."""
-        if len(self._data) != DATAGRAM_BYTES_MAX or any(self._data[self._at :]):
-            raise MalformedDatagram("bad padding")
-        self._at = len(self._data)
-
-    def finish(self) -> None:
-        if self._at != len(self._data):
-            raise MalformedDatagram("trailing bytes")
-
-
-_Number = TypeVar("_Number", bound=IntEnum)
-
-
-def _number(kind: type[_Number], value: int) -> _Number:
-    # The enum's own table of values: calling the class costs four times as much, once per line.
-    number = kind._value2member_map_.get(value)
-    if number is None:
-        raise MalformedDatagram(f"unknown {kind.__name__}")
-    return cast(_Number, number)
-
-
-def _bounded(text: bytes, bytes_max: int) -> bytes:
-    assert len(text) <= bytes_max, "the sender checks what it sends"
-    return text
-
 
 # --- the header ------------------------------------------------------------------------------
 #
@@ -245,178 +146,6 @@ def sender_and_timestamp(datagram: bytes) -> tuple[int, int] | None:
     return sender, timestamp
 
 
-# --- events and messages: what packets carry -------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One entry of a log. Its sequence number is its place in the slice that carries it.
-
-    ::
-
-      kind:1 | name bytes:1 | to bytes:1 | text bytes:2 | Unix ms:8 | member:4 | message id:4
-      name … | to … | text …
-    """
-
-    kind: EventKind
-    time_ms: int
-    name: str = ""
-    to: str = ""
-    text: str = ""
-    member: int = 0
-    """Number of the member who caused it, 0 for the room itself. Not the secret client id."""
-    message_id: int = 0
-    """Which message of that member this is, 0 if none: so a sender knows its own echo."""
-
-    LAYOUT: ClassVar[Struct] = Struct("!BBBHQII")
-
-    def encode(self) -> bytes:
-        return encode_event(
-            self.kind,
-            self.time_ms,
-            self.name,
-            self.to,
-            self.text,
-            self.member,
-            self.message_id,
-        )
-
-    @classmethod
-    def parse(cls, parser: _Parser, inbox: bool | None = None) -> Event:
-        """Reads an event of a member's inbox or of the room's log; None: of either."""
-        kind, name_bytes, to_bytes, text_bytes, time_ms, member, message_id = parser.fields(
-            cls.LAYOUT
-        )
-        shape = _SHAPES.get(kind)
-        if shape is None:
-            raise MalformedDatagram("unknown EventKind")
-        if inbox is not None and shape.inbox is not inbox:
-            raise MalformedDatagram("event in the wrong log")
-        name = parser.text(name_bytes, NAME_BYTES_MAX) if name_bytes else ""
-        to = parser.text(to_bytes, NAME_BYTES_MAX) if to_bytes else ""
-        text = parser.text(text_bytes, TEXT_BYTES_MAX) if text_bytes else ""
-        if (
-            name_bytes not in shape.name_bytes
-            or to_bytes not in shape.to_bytes
-            or text_bytes not in shape.text_bytes
-            or (shape.from_member and not member)
-            or (shape.form is not None and not shape.form.fullmatch(text.encode()))
-        ):
-            raise MalformedDatagram("impossible event")
-        return cls(shape.kind, time_ms, name, to, text, member, message_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What every event of one kind is like: how many bytes its texts may have, and more.
-
-    A reader relies on it: a name that is too long could not be said again in a JOIN, a number of
-    900 digits could not be shown, and a roster has no place in the room's log.
-    """
-
-    kind: EventKind
-    inbox: bool
-    name_bytes: range
-    to_bytes: range
-    text_bytes: range
-    from_member: bool = True
-    """Caused by a member, so that its number is not 0."""
-    form: re.Pattern[bytes] | None = None
-    """What the text as a whole looks like."""
-
-
-_NONE = range(1)
-_NAME = range(1, NAME_BYTES_MAX + 1)
-_ANY = range(TEXT_BYTES_MAX + 1)
-_CODE = range(1, CODE_BYTES_MAX + 1)
-_NAMES = rb"(?:\n[^\n]{1,%d})*" % NAME_BYTES_MAX
-_NUMBER = rb"[0-9]{1,20}"
-
-_SHAPES: dict[int, _Shape] = {
-    shape.kind: shape
-    for shape in (
-        _Shape(EventKind.CHAT, False, _NAME, _NONE, _ANY),
-        _Shape(EventKind.ACTION, False, _NAME, _NONE, _ANY),
-        _Shape(EventKind.JOIN, False, _NAME, _NONE, _NONE),
-        _Shape(EventKind.LEAVE, False, _NAME, _NONE, _CODE),
-        _Shape(EventKind.RENAME, False, _NAME, _NONE, _NAME),
-        _Shape(EventKind.PRIVATE, True, _NAME, _NAME, _ANY),
-        _Shape(EventKind.NOTICE, True, _NONE, range(NAME_BYTES_MAX + 1), _CODE, False),
-        _Shape(
-            EventKind.ROSTER,
-            True,
-            _NONE,
-            _NONE,
-            _ANY,
-            False,
-            re.compile(rb"%b %b%b" % (_NUMBER, _NUMBER, _NAMES)),
-        ),
-        _Shape(
-            EventKind.SEEN,
-            True,
-            _NONE,
-            _NONE,
-            _ANY,
-            False,
-            re.compile(rb"%b %b %b%b" % (_NUMBER, _NUMBER, _NUMBER, _NAMES)),
-        ),
-        _Shape(
-            EventKind.STATS, True, _NONE, _NONE, _ANY, False, re.compile(rb"%b(?:\n.*)*" % _NUMBER)
-        ),
-    )
-}
-
-
-def encode_event(
-    kind: EventKind,
-    time_ms: int,
-    name: str,
-    to: str,
-    text: str,
-    member: int,
-    message_id: int,
-) -> bytes:
-    """The bytes of an `Event` that nobody needs as an object: a server makes one for each line."""
-    name_bytes = _bounded(name.encode(), NAME_BYTES_MAX)
-    to_bytes = _bounded(to.encode(), NAME_BYTES_MAX)
-    text_bytes = _bounded(text.encode(), TEXT_BYTES_MAX)
-    lengths = len(name_bytes), len(to_bytes), len(text_bytes)
-    head = Event.LAYOUT.pack(kind, *lengths, time_ms, member, message_id)
-    return b"%b%b%b%b" % (head, name_bytes, to_bytes, text_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One thing a client asks for. Ids count from 1 per client and leave no gap.
-
-    ::
-
-      message id:4 | kind:1 | more:1 | to bytes:1 | text bytes:2 | to … | text …
-    """
-
-    message_id: int
-    kind: MessageKind
-    text: str
-    to: str = ""
-    more: bool = False
-    """The next message continues this one's line: the room appends them side by side."""
-
-    LAYOUT: ClassVar[Struct] = Struct("!IB?BH")
-
-    def encode(self) -> bytes:
-        to = _bounded(self.to.encode(), NAME_BYTES_MAX)
-        text = _bounded(self.text.encode(), TEXT_BYTES_MAX)
-        head = self.LAYOUT.pack(self.message_id, self.kind, self.more, len(to), len(text))
-        return b"%b%b%b" % (head, to, text)
-
-    @classmethod
-    def parse(cls, parser: _Parser) -> Message:
-        message_id, kind, more, to_bytes, text_bytes = parser.fields(cls.LAYOUT)
-        to = parser.text(to_bytes, NAME_BYTES_MAX) if to_bytes else ""
-        text = parser.text(text_bytes, TEXT_BYTES_MAX)
-        return cls(message_id, _number(MessageKind, kind), text, to, more)
-
-
 # --- the packets -----------------------------------------------------------------------------
 
 
@@ -436,14 +165,14 @@ class _Plain:
         fields = [getattr(self, name) for name in self.__slots__]
         fixed_count = len(fields) - len(self.TEXT_BYTES)
         texts = [
-            _bounded(text.encode(), bytes_max)
+            bounded(text.encode(), bytes_max)
             for text, bytes_max in zip(fields[fixed_count:], self.TEXT_BYTES, strict=True)
         ]
         head = self.LAYOUT.pack(*fields[:fixed_count], *map(len, texts))
         return _seal(self.TYPE, head + b"".join(texts))
 
     @classmethod
-    def parse(cls, parser: _Parser) -> Self:
+    def parse(cls, parser: Parser) -> Self:
         fields = parser.fields(cls.LAYOUT)
         if not cls.TEXT_BYTES:
             return cls(*fields)
@@ -559,7 +288,7 @@ class Welcome(_Plain):
     TEXT_BYTES = (NAME_BYTES_MAX, ROOM_NAME_BYTES_MAX)
 
     @classmethod
-    def parse(cls, parser: _Parser) -> Welcome:
+    def parse(cls, parser: Parser) -> Welcome:
         packet = super(Welcome, cls).parse(parser)
         if (
             not 1 <= packet.oldest <= packet.latest + 1
@@ -611,7 +340,7 @@ class Say:
         return _seal(PacketType.SAY, head + b"".join(m.encode() for m in self.messages))
 
     @classmethod
-    def parse(cls, parser: _Parser) -> Say:
+    def parse(cls, parser: Parser) -> Say:
         session_id, timestamp, count = parser.fields(cls.LAYOUT)
         if count == 0:
             raise MalformedDatagram("empty say")
@@ -696,7 +425,7 @@ class Events:
         )
 
     @classmethod
-    def parse(cls, parser: _Parser) -> Events:
+    def parse(cls, parser: Parser) -> Events:
         flags, count, ack_delay_ms, epoch, timestamp, oldest, latest, first = parser.fields(
             cls.LAYOUT
         )
@@ -874,7 +603,7 @@ def decode(datagram: bytes) -> Packet:
 
 def decode_body(packet_type: int, datagram: bytes) -> Packet:
     """The same for a datagram whose header is known to be good."""
-    parser = _Parser(datagram, HEADER_BYTES)
+    parser = Parser(datagram, HEADER_BYTES)
     packet = _PACKETS[packet_type].parse(parser)
     parser.finish()
     return packet
@@ -913,7 +642,7 @@ def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Me
             raise MalformedDatagram("invalid utf-8") from None
         received += 1
         count_max -= 1
-        messages.append(Message(message_id, _number(MessageKind, kind), text, to, more))
+        messages.append(Message(message_id, number_of(MessageKind, kind), text, to, more))
     if at != end:
         raise MalformedDatagram("truncated" if at > end else "trailing bytes")
     return messages

@@ -35,11 +35,11 @@ from protocol import (
     Say,
     Status,
     Welcome,
-    _Parser,
     decode,
 )
 from room import ChatRoom, RoomSettings
 from session import ChatSession, State
+from wire import Parser
 
 START = 1000.0
 """What the benches' clocks show at first."""
@@ -189,7 +189,7 @@ def reseal(datagram: bytes) -> bytes:
 
 
 def parse_event(encoded: bytes) -> Event:
-    return Event.parse(_Parser(encoded, 0))
+    return Event.parse(Parser(encoded, 0))
 
 
 class Peer:

@@ -33,12 +33,12 @@ from protocol import (
     MessageKind,
     RefusedReason,
     Status,
-    _Parser,
     decode,
 )
 from register import REMEMBERED_MAX
 from room import ChatRoom, RoomSettings
 from session import GATED_MAX, ChatSession, State
+from wire import Parser
 
 SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200
@@ -401,7 +401,7 @@ class SimulatedNetwork:
         log = self._log
         truth = self.truth[log.epoch]
         for seq in range(len(truth) + 1, log.latest + 1):
-            event = Event.parse(_Parser(log.recorded[seq - 1], 0))
+            event = Event.parse(Parser(log.recorded[seq - 1], 0))
             truth[seq] = event
             self._check_once(log.epoch, event)
             if event.kind in (EventKind.CHAT, EventKind.ACTION) and "#" in event.text:
@@ -413,7 +413,7 @@ class SimulatedNetwork:
             inbox = member.inbox.log
             entries = self._inbox_truth.setdefault(inbox.epoch, {})
             for seq in range(max(len(entries) + 1, inbox.oldest), inbox.latest + 1):
-                event = Event.parse(_Parser(inbox.slice(seq, seq, 10_000)[0], 0))
+                event = Event.parse(Parser(inbox.slice(seq, seq, 10_000)[0], 0))
                 for missed in range(len(entries) + 1, seq):
                     entries[missed] = event  # trimmed within one step: cannot be looked at
                 entries[seq] = event
