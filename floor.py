@@ -151,7 +151,8 @@ class Floor:
 
     def take(self, member: Member, messages: Sequence[Message], now: float) -> None:
         """Takes in new messages of a member, in their order."""
-        if not member.held and not self._hosts and self._write_plain(member, messages, now):
+        at_once = not member.held and not self._has_queue(member)
+        if at_once and self._write_plain(member, messages, now):
             return
         for message in messages:
             member.hold(message)
@@ -163,7 +164,7 @@ class Floor:
     def go_on(self, member: Member, now: float) -> None:
         """Writes what a member that waits for nothing may say; the rest waits."""
         tried = _Tried.WRITTEN
-        while tried is _Tried.WRITTEN and not self._hosts:
+        while tried is _Tried.WRITTEN and not self._has_queue(member):
             tried = self._try(member, now)
         if tried is not _Tried.NOTHING and _run_length(member.held):
             self._counters["held back"] += 1
@@ -319,6 +320,11 @@ class Floor:
 
     # --- waiting -----------------------------------------------------------------------------
 
+    def _has_queue(self, member: Member) -> bool:
+        """Whether others wait for what a member needs, too: tokens of the room or of its address.
+        Else short lines would take them again and again before a long one has enough."""
+        return bool(self._hosts) or member.host.waits
+
     def _queue(self, member: Member, now: float) -> None:
         """Has a member wait for its turn."""
         host = member.host
@@ -344,14 +350,15 @@ class Floor:
         heapq.heappush(self._later, (at, member.waits, member.session_id))
 
     def _wait_for(self, inbox: Inbox, member: Member, now: float) -> None:
-        if member.waits_since <= member.said_at:
-            member.waits_since = now  # else it is still the message that waited before
         inbox.waiting[member.session_id] = member
         member.waits_for = inbox
         if inbox is member.inbox:  # it has only itself to wait for
             member.waits = next(self._numbers)
-        else:
-            self._wait_until(member, member.waits_since + PRIVATE_WAIT_SECONDS)
+            return
+        if member.waits_since <= member.said_at:
+            member.waits_since = now  # else it is still the message that waited before
+        # Never in the past: a timer that is late says that this process slept.
+        self._wait_until(member, max(member.waits_since + PRIVATE_WAIT_SECONDS, now))
 
     def _on_member_due(self, member: Member, now: float) -> None:
         """A member has tokens again, or has waited long enough for an inbox."""

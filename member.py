@@ -292,6 +292,7 @@ class Member:
         """Forgets what was received but not appended: the client still has it."""
         self.held.clear()
         self.held_bytes = 0
+        self.waits_since = float("-inf")
         self.received = self.appended
 
 

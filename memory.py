@@ -18,9 +18,11 @@ from settings import RoomSettings
 ADDRESS_SHARE = 8
 """One address may have so large a part of the budget: an eighth."""
 
-MEMBER_BYTES_MIN = 16 * 1024
-"""What a member may have, unread and unsaid each, even where the budget is used up: a dozen of
-the longest messages."""
+UNREAD_BYTES_MIN = 16 * 1024
+"""What may wait in a member's inbox even where the budget is used up: a dozen long messages."""
+
+HELD_BYTES_MIN = 32 * 1024
+"""What a member may have held even then: the parts of the longest run."""
 
 
 class Memory:
@@ -45,11 +47,16 @@ class Memory:
             member.host.bytes_held += change
             self.used_bytes += change
 
-    def allows(self, member: Member, has_bytes: int) -> bool:
-        """Whether a member that has so much of one thing may have more of it."""
-        if has_bytes < MEMBER_BYTES_MIN:
-            return True
-        return not self.is_full and not self.is_full_for(member.host)
+    def allows_to_hold(self, member: Member) -> bool:
+        """Whether more of what a member says may be held."""
+        return member.held_bytes < HELD_BYTES_MIN or self._has_room(member.host)
+
+    def allows_unread(self, member: Member) -> bool:
+        """Whether more may wait in a member's inbox."""
+        return member.inbox.log.bytes_held < UNREAD_BYTES_MIN or self._has_room(member.host)
+
+    def _has_room(self, host: Host) -> bool:
+        return not self.is_full and not self.is_full_for(host)
 
     def is_full_for(self, host: Host) -> bool:
         """Whether one address has its part."""

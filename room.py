@@ -219,8 +219,7 @@ class ChatRoom:
         while self._floor.next_timeout() <= now or self._rosters_due(now):
             self._floor.handle_timeout(now)
             self._write_answers(now)
-        if self.memory.is_full:
-            self._forget_the_departed(None)
+        self._forget_the_departed()
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
@@ -277,18 +276,14 @@ class ChatRoom:
         host = self._host_with_a_place(join, address, now)
         if host is None:
             return
-        if self.memory.is_full_for(host):
+        # An address pays for each try: what follows may look at all who are gone.
+        if host.joins.take(1, now):
             self._forget_the_departed(host)
-        if (
-            self.memory.is_full
-            or self.memory.is_full_for(host)
-            or not host.joins.has(1, now)
-            or not self._joins.take(1, now)
-        ):
-            self._refuse(join, address, RefusedReason.BUSY, BUSY_TEXT)
-            return
-        host.joins.take(1, now)
-        self._enter(join, address, host, now)
+            full = self.memory.is_full or self.memory.is_full_for(host)
+            if not full and self._joins.take(1, now):
+                self._enter(join, address, host, now)
+                return
+        self._refuse(join, address, RefusedReason.BUSY, BUSY_TEXT)
 
     def _host_with_a_place(self, join: Join, address: Address, now: float) -> Host | None:
         """The host of a proven address, if one more member may be there; else says no."""
@@ -485,9 +480,12 @@ class ChatRoom:
     def _handle_say(self, datagram: bytes, timestamp: int, member: Member, now: float) -> None:
         # What cannot be taken is not even read; the client sends it again.
         count_max = HELD_MAX - len(member.held)
-        if not self.memory.allows(member, member.held_bytes):
+        if not self.memory.allows_to_hold(member):
             self.counters["no memory"] += 1
             count_max = 0
+            if not member.waits:  # a long line whose rest cannot be taken: its beginning goes, too
+                member.drop_held()
+                self.memory.settle(member)
         messages = read_new_messages(datagram, member.received, count_max) if count_max else []
         self._count_traffic(member, len(datagram), timestamp)
         # A late or replayed SAY is no sign of life, but its messages count: each is taken once.
@@ -518,15 +516,17 @@ class ChatRoom:
             for member, _ in questions:
                 self._floor.answered(member, now)
 
-    def _forget_the_departed(self, host: Host | None) -> None:
-        """Those who are in, or want to be, come before what waits for those who may not come
-        back: of one address where its part is used up, of all where everything is."""
+    def _forget_the_departed(self, host: Host | None = None) -> None:
+        """Makes room, if there is none in all or at one address. Those who are in, or come, are
+        before what waits for those who may not come back."""
         memory = self.memory
+        if not memory.is_full and (host is None or not memory.is_full_for(host)):
+            return
         for member in self.register.departed_with_unread():
-            if host is None or member.host is host:
+            if memory.is_full or member.host is host:
                 self._forget_unread(member)
-            if not (memory.is_full if host is None else memory.is_full_for(host)):
-                break
+            if not memory.is_full and (host is None or not memory.is_full_for(host)):
+                return
 
     def _answer_the_held(self) -> None:
         """Where no echo is to come soon: says at least what has arrived."""

@@ -160,8 +160,7 @@ class Scribe:
     # --- inboxes -----------------------------------------------------------------------------
 
     def _has_room(self, member: Member) -> bool:
-        inbox = member.inbox
-        return not inbox.is_full and self._memory.allows(member, inbox.log.bytes_held)
+        return not member.inbox.is_full and self._memory.allows_unread(member)
 
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         seq = member.inbox.append(event, now, sender)
