@@ -88,12 +88,22 @@ class Scribe:
         """Tells a member that a private message was not delivered."""
         self._write_notice(member, "not_delivered", message.to, message.message_id, now)
 
-    def tell_undelivered(self, member: Member, code: str, now: float) -> None:
-        """Tells those whose private messages a member has not read, by a notice of this code."""
-        for client_id in member.inbox.senders():
+    def tell_undelivered(self, member: Member, now: float) -> None:
+        """Tells those whose private messages a member has not read that it never will."""
+        self._tell(member.inbox.senders(), "not_delivered", member, now)
+
+    def tell_delayed(self, member: Member, now: float) -> None:
+        """Tells them that these wait for its return: once for each, however often it comes and
+        goes."""
+        inbox = member.inbox
+        self._tell(inbox.senders(inbox.told_seq), "not_delivered_yet", member, now)
+        inbox.told_seq = inbox.log.latest
+
+    def _tell(self, client_ids: Sequence[int], code: str, about: Member, now: float) -> None:
+        for client_id in client_ids:
             sender = self._register.by_client.get(client_id)
             if sender is not None:
-                self._write_notice(sender, code, member.name, 0, now)
+                self._write_notice(sender, code, about.name, 0, now)
 
     def _write_private(self, member: Member, message: Message, now: float) -> None:
         recipient = self._register.called(message.to)
