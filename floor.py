@@ -357,8 +357,7 @@ class Floor:
             return
         if member.waits_since <= member.said_at:
             member.waits_since = now  # else it is still the message that waited before
-        # Never in the past: a timer that is late says that this process slept.
-        self._wait_until(member, max(member.waits_since + PRIVATE_WAIT_SECONDS, now))
+        self._wait_until(member, member.waits_since + PRIVATE_WAIT_SECONDS)
 
     def _on_member_due(self, member: Member, now: float) -> None:
         """A member has tokens again, or has waited long enough for an inbox."""

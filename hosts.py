@@ -63,7 +63,7 @@ class Host:
     def is_as_new(self, now: float) -> bool:
         """Whether forgetting this host would change nothing."""
         buckets = (self.messages, self.joins, self.questions)
-        unused = not self.member_count and not self.bytes_held
+        unused = not self.member_count and not self.bytes_held and self.turn_at <= now
         return unused and all(bucket.has(bucket.burst, now) for bucket in buckets)
 
 

@@ -76,12 +76,16 @@ class Inbox(Place):
     that are not, so that they can be told should these never arrive.
     """
 
-    __slots__ = ("_senders", "waiting")
+    __slots__ = ("_senders", "sent_until", "told_seq", "waiting")
 
     def __init__(self, epoch: int, now: float) -> None:
         super().__init__(EventLog(epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0, now)
         self._senders: dict[int, int] = {}
         """By sequence number: the client id of the sender."""
+        self.sent_until = 0
+        """The newest event that was sent at least once."""
+        self.told_seq = 0
+        """Who sent what is up to here was told that it is not delivered yet."""
         self.waiting: dict[int, Member] = {}
         """By session id: who waits until there is room for a private message."""
 
@@ -90,6 +94,15 @@ class Inbox(Place):
         """Whether what can wait has to wait."""
         log = self.log
         return log.entry_count >= INBOX_FULL_ENTRIES or log.bytes_held >= INBOX_FULL_BYTES
+
+    @property
+    def has_room_again(self) -> bool:
+        """Whether those who waited may go on: at half of that, for each of them looks again, so
+        that a room of a thousand would stand still if they did at each acknowledgement."""
+        log = self.log
+        return (
+            log.entry_count <= INBOX_FULL_ENTRIES // 2 and log.bytes_held <= INBOX_FULL_BYTES // 2
+        )
 
     def append(self, encoded: bytes, now: float, sender: int = 0) -> int:
         """Adds an event and returns its sequence number; `sender` is a client id, if one is to
@@ -113,9 +126,9 @@ class Inbox(Place):
             found.append(senders.pop(seq))
         return list(dict.fromkeys(found))
 
-    def senders(self) -> list[int]:
-        """The client ids of those whose private messages are not read, each once."""
-        return list(dict.fromkeys(self._senders.values()))
+    def senders(self, after: int = 0) -> list[int]:
+        """The client ids of those whose private messages after `after` are not read, each once."""
+        return list(dict.fromkeys(c for seq, c in self._senders.items() if seq > after))
 
     def clear(self) -> None:
         """Forgets what is not read; whoever comes back for it is told that it is lost."""

@@ -122,10 +122,16 @@ class Relay:
                 inbox.repaired_at = now
                 self._grown_inboxes[member.session_id] = inbox.next_seq
 
-    def inbox_grew(self, member: Member, seq: int, now: float) -> None:
-        """Sends what was appended to a member's inbox from `seq` on."""
-        self._grown_inboxes.setdefault(member.session_id, seq)
+    def inbox_grew(self, member: Member, now: float) -> None:
+        """Sends what was appended to a member's inbox."""
+        self._grown_inboxes.setdefault(member.session_id, member.inbox.sent_until + 1)
         self._timers.schedule(member, now + ACK_DELAY_MIN_SECONDS + member.rtt.rto)
+
+    def inbox_acknowledged(self, member: Member) -> None:
+        """Sends what did not go out when the inbox grew: the rest was too much at once. So an
+        inbox goes out as fast as it is acknowledged, not as slowly as its gaps are reported."""
+        if member.inbox.sent_until < member.inbox.log.latest:
+            self._grown_inboxes.setdefault(member.session_id, member.inbox.sent_until + 1)
 
     def repair_gap(self, member: Member, place: Place, gap_end: int, now: float) -> None:
         """Sends what a member reports as missing, unless that may still be on its way."""
@@ -297,6 +303,8 @@ class Relay:
             self._send_events(member, datagram)
             member.traffic.repaired += repair
             datagrams_max -= 1
+        if place is member.inbox:
+            member.inbox.sent_until = max(member.inbox.sent_until, after - 1)
 
     def _send_events(self, member: Member, datagram: bytes) -> None:
         member.traffic.sent_alone += 1

@@ -461,7 +461,7 @@ class ChatRoom:
         else:
             bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
             self._relay.send(bye, member.address)
-            self._scribe.tell_undelivered(member, "not_delivered_yet", self._now)
+            self._scribe.tell_delayed(member, self._now)
             self.memory.settle(member)
         self._floor.inbox_has_room(
             member.inbox, self._now
@@ -471,7 +471,7 @@ class ChatRoom:
 
     def _forget_unread(self, member: Member) -> None:
         """Lets go of what waits for somebody who has gone, and tells who sent it."""
-        self._scribe.tell_undelivered(member, "not_delivered", self._now)
+        self._scribe.tell_undelivered(member, self._now)
         member.inbox.clear()
         self.memory.settle(member)
 
@@ -564,7 +564,8 @@ class ChatRoom:
         inbox = member.inbox
         if inbox.acknowledge(ack):
             self.memory.settle(member)
-            if inbox.waiting and not inbox.is_full:
+            self._relay.inbox_acknowledged(member)
+            if inbox.waiting and inbox.has_room_again:
                 self._floor.inbox_has_room(inbox, self._now)
 
     # --- timers ------------------------------------------------------------------------------

@@ -88,9 +88,16 @@ class Scribe:
         """Tells a member that a private message was not delivered."""
         self._write_notice(member, "not_delivered", message.to, message.message_id, now)
 
-    def tell_undelivered(self, member: Member, code: str, now: float) -> None:
-        """Tells those whose private messages a member has not read, by a notice of this code."""
-        self._tell(member.inbox.senders(), code, member, now)
+    def tell_undelivered(self, member: Member, now: float) -> None:
+        """Tells those whose private messages a member has not read that it never will."""
+        self._tell(member.inbox.senders(), "not_delivered", member, now)
+
+    def tell_delayed(self, member: Member, now: float) -> None:
+        """Tells them that these wait for its return: once for each, however often it comes and
+        goes."""
+        inbox = member.inbox
+        self._tell(inbox.senders(inbox.told_seq), "not_delivered_yet", member, now)
+        inbox.told_seq = inbox.log.latest
 
     def _write_private(self, member: Member, message: Message, now: float) -> None:
         recipient = self._register.called(message.to)
@@ -163,9 +170,9 @@ class Scribe:
         return not member.inbox.is_full and self._memory.allows_unread(member)
 
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
-        seq = member.inbox.append(event, now, sender)
+        member.inbox.append(event, now, sender)
         self._memory.settle(member)
-        self._relay.inbox_grew(member, seq, now)
+        self._relay.inbox_grew(member, now)
         self._tell(member.inbox.take_pushed_out(), "not_delivered", member, now)
 
     def _tell(self, client_ids: Iterable[int], code: str, about: Member, now: float) -> None:

@@ -87,7 +87,7 @@ GOOD = Measured(
 # --- judging ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=str)
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
 def test_nothing_is_said_of_an_attack_that_breaks_nothing(attack: Attack) -> None:
     assert broken_promises(attack, GOOD) == []
 
