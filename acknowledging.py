@@ -38,6 +38,7 @@ class Acknowledging:
         self.gap_at = NEVER
         self._delay_seconds = 0.0
         self._gap_tries = 0
+        self._is_reported = False
         self._rtt = rtt
         self._random = randomness
         self._jitter = jitter
@@ -56,19 +57,21 @@ class Acknowledging:
         self.ack_at = NEVER
 
     def progressed(self) -> None:
-        """Something new has come: a gap that is left is worth a report soon."""
+        """Something new has come: a gap that is left is another one, not yet reported."""
         self._gap_tries = 0
+        self._is_reported = False
 
     def find_gap(self, now: float) -> None:
-        """There is a gap: plans to report it, if that is not planned."""
-        if self.gap_at == NEVER:
+        """There is a gap: plans to report it, unless it was reported."""
+        if not self._is_reported:
             grace = min(max(self._rtt.srtt / 4, GRACE_MIN_SECONDS), GRACE_MAX_SECONDS)
-            self.gap_at = now + grace
+            self.gap_at = min(self.gap_at, now + grace)
 
     def find_no_gap(self) -> None:
         """There is nothing to report."""
         self.gap_at = NEVER
         self._gap_tries = 0
+        self._is_reported = False
 
     def reported(self, now: float, *, joining: bool) -> None:
         """The gap has been reported: plans to do so again. Who is still joining is in a hurry."""
@@ -77,10 +80,12 @@ class Acknowledging:
             wait = JOIN_RETRY_SECONDS
         self.gap_at = now + wait * self._jitter()
         self._gap_tries += 1
+        self._is_reported = True
 
     def stop(self) -> None:
         """Plans nothing: there is no session."""
         self.ack_at = self.gap_at = NEVER
+        self._is_reported = False
 
     def next_timeout(self) -> float:
         return min(self.ack_at, self.gap_at)
