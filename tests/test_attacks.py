@@ -410,7 +410,7 @@ def test_ctrl_c_ends_all_programs_of_a_run() -> None:
             assert tool.wait(WAIT_SECONDS) == 1
         finally:
             tool.kill()
-    assert not any(map(is_running, pids))
+    eventually(lambda: not any(map(is_running, pids)))
 
 
 def descendants(pid: int) -> list[int]:
