@@ -1,4 +1,4 @@
-"""Who has the floor: which member's next message goes into a log, and when.
+"""The floor: which member's next message goes into a log, and when.
 
 A message may be appended when its client, its address and the room have tokens for it. Clients
 and addresses keep their buckets however often they leave and come back. The room's bucket is

@@ -22,7 +22,7 @@ class OwnLink:
         self._links: list[Link] = []
 
     def begin(self) -> None:
-        """A session begins: both ends count anew."""
+        """A session begins: both ends count from zero."""
         self.sent_count = self.received_count = self.server_sent_count = 0
 
     def count_sent(self) -> int:

@@ -1,4 +1,4 @@
-"""Who is in the room, who was, and under which names.
+"""The members of a room, those who have left, and their names.
 
 The dict of members is the server's list of clients: a JOIN with a good cookie enters it, and a
 LEAVE or silence ends it. Of those who have gone, the register keeps what must outlive a session:

@@ -383,7 +383,7 @@ class ChatSession:
             self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
             self._roster.drop_chunks()
         if new_inbox:
-            # This server does not know us (any more): it counts our messages anew.
+            # This server does not know us (any more): it counts our messages from the start.
             for message_id in self._outbox.overtaken():
                 self._confirm(message_id, None)
         astray = log_astray or inbox_astray
