@@ -4,7 +4,7 @@ A datagram is a header (magic, version, type, CRC-32) and a body of fixed fields
 byte order, followed by texts in UTF-8. `decode` turns bytes into one of the packet classes
 below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. What a
 packet's `encode` made, `decode` reads back; padding is written as zeros and not looked at.
-What packets are made of is in wire.py. docs/protocol.md is the normative description.
+What packets are made of is in wire_parts.py. docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
@@ -17,91 +17,72 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
-from wire import (
-    CODE_BYTES_MAX as CODE_BYTES_MAX,
-)
-from wire import (
-    COOKIE_BYTES as COOKIE_BYTES,
-)
-from wire import (
-    COUNT_MAX as COUNT_MAX,
-)
-from wire import (
-    DATAGRAM_BYTES_MAX as DATAGRAM_BYTES_MAX,
-)
-from wire import (
-    DEFAULT_PORT as DEFAULT_PORT,
-)
-from wire import (
-    DISCOVER_BYTES as DISCOVER_BYTES,
-)
-from wire import (
-    IN_FLIGHT_MAX as IN_FLIGHT_MAX,
-)
-from wire import (
-    MAGIC as MAGIC,
-)
-from wire import (
-    NAME_BYTES_MAX as NAME_BYTES_MAX,
-)
-from wire import (
-    NO_COOKIE as NO_COOKIE,
-)
-from wire import (
-    REASON_BYTES_MAX as REASON_BYTES_MAX,
-)
-from wire import (
-    ROOM_NAME_BYTES_MAX as ROOM_NAME_BYTES_MAX,
-)
-from wire import (
-    RUN_MAX as RUN_MAX,
-)
-from wire import (
-    TEXT_BYTES_MAX as TEXT_BYTES_MAX,
-)
-from wire import (
-    VERSION as VERSION,
-)
-from wire import (
-    Address as Address,
-)
-from wire import (
-    ByeReason as ByeReason,
-)
-from wire import (
-    ChatError as ChatError,
-)
-from wire import (
-    Event as Event,
-)
-from wire import (
-    EventKind as EventKind,
-)
-from wire import (
-    MalformedDatagram as MalformedDatagram,
-)
-from wire import (
-    Message as Message,
-)
-from wire import (
-    MessageKind as MessageKind,
-)
-from wire import (
-    PacketType as PacketType,
-)
-from wire import Parser, bounded, number_of
-from wire import (
-    RefusedReason as RefusedReason,
-)
-from wire import (
-    UnsupportedVersion as UnsupportedVersion,
-)
-from wire import (
-    encode_event as encode_event,
+from wire_parts import (
+    CODE_BYTES_MAX,
+    COOKIE_BYTES,
+    COUNT_MAX,
+    DATAGRAM_BYTES_MAX,
+    DEFAULT_PORT,
+    DISCOVER_BYTES,
+    IN_FLIGHT_MAX,
+    MAGIC,
+    NAME_BYTES_MAX,
+    NO_COOKIE,
+    REASON_BYTES_MAX,
+    ROOM_NAME_BYTES_MAX,
+    RUN_MAX,
+    TEXT_BYTES_MAX,
+    VERSION,
+    Address,
+    ByeReason,
+    ChatError,
+    Event,
+    EventKind,
+    MalformedDatagram,
+    Message,
+    MessageKind,
+    PacketType,
+    Parser,
+    RefusedReason,
+    UnsupportedVersion,
+    bounded,
+    encode_event,
+    number_of,
 )
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
+
+# Who needs packets finds what they are made of here, too.
+__all__ = [
+    "CODE_BYTES_MAX",
+    "COOKIE_BYTES",
+    "COUNT_MAX",
+    "DATAGRAM_BYTES_MAX",
+    "DEFAULT_PORT",
+    "DISCOVER_BYTES",
+    "IN_FLIGHT_MAX",
+    "MAGIC",
+    "NAME_BYTES_MAX",
+    "NO_COOKIE",
+    "REASON_BYTES_MAX",
+    "ROOM_NAME_BYTES_MAX",
+    "RUN_MAX",
+    "TEXT_BYTES_MAX",
+    "VERSION",
+    "Address",
+    "ByeReason",
+    "ChatError",
+    "Event",
+    "EventKind",
+    "MalformedDatagram",
+    "Message",
+    "MessageKind",
+    "PacketType",
+    "RefusedReason",
+    "UnsupportedVersion",
+    "encode_event",
+]
 
 # --- the header ------------------------------------------------------------------------------
 #

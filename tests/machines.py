@@ -39,7 +39,7 @@ from protocol import (
 )
 from room import ChatRoom, RoomSettings
 from session import ChatSession, State
-from wire import Parser
+from wire_parts import Parser
 
 START = 1000.0
 """What the benches' clocks show at first."""

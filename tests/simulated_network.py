@@ -38,7 +38,7 @@ from protocol import (
 from register import REMEMBERED_MAX
 from room import ChatRoom, RoomSettings
 from session import GATED_MAX, ChatSession, State
-from wire import Parser
+from wire_parts import Parser
 
 SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200

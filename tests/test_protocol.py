@@ -49,6 +49,7 @@ from protocol import (
     Welcome,
     decode,
     encode_events,
+    read_new_messages,
     sender_and_timestamp,
 )
 
@@ -779,3 +780,56 @@ def test_sender_and_timestamp_are_where_every_version_has_them(name: str) -> Non
 def test_a_datagram_without_room_for_them_has_no_sender_and_timestamp() -> None:
     for length in range(24):
         assert sender_and_timestamp(golden("join")[:length]) is None
+
+
+# --- the new messages of a SAY ---------------------------------------------------------------
+
+
+def _say(*messages: Message) -> bytes:
+    return Say(7, 9, messages).encode()
+
+
+def test_of_a_say_only_what_follows_the_received_is_read_in_order_and_as_much_as_is_wanted() -> (
+    None
+):
+    messages = tuple(Message(n, MessageKind.CHAT, f"line {n}") for n in range(3, 9))
+    assert read_new_messages(_say(*messages), 4, 64) == list(messages[2:])
+    assert read_new_messages(_say(*messages), 4, 2) == list(messages[2:4])
+    assert read_new_messages(_say(*messages), 8, 64) == []
+    assert read_new_messages(_say(*messages), 1, 64) == [], "what is missing is not passed over"
+    private = Message(1, MessageKind.PRIVATE, "psst", "Анна", more=True)
+    assert read_new_messages(_say(private), 0, 64) == [private]
+
+
+def test_no_text_of_what_was_received_before_is_decoded() -> None:
+    datagram = _say(Message(1, MessageKind.CHAT, "x"), Message(2, MessageKind.CHAT, "y"))
+    assert read_new_messages(datagram.replace(b"x", b"\xff"), 1, 64) == [
+        Message(2, MessageKind.CHAT, "y")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datagram", "reason"),
+    [
+        (_say(Message(1, MessageKind.CHAT, "x"))[:24], "truncated"),
+        (_say(Message(1, MessageKind.CHAT, "x"))[:28], "truncated"),
+        (_say(Message(1, MessageKind.CHAT, "xy"))[:-1], "truncated"),
+        (_say(Message(1, MessageKind.CHAT, "x")) + b"z", "trailing bytes"),
+        (_say(Message(1, MessageKind.CHAT, "x"))[:24] + b"\0", "empty say"),
+        (_say(Message(1, MessageKind.CHAT, "x")).replace(b"x", b"\xff"), "invalid utf-8"),
+        (_say(Message(1, MessageKind.PRIVATE, "", "x")).replace(b"x", b"\xff"), "invalid utf-8"),
+        (
+            _say()[:24] + b"\1" + Message.LAYOUT.pack(1, 1, False, 0, 901) + b"x" * 901,
+            "text too long",
+        ),
+        (
+            _say()[:24] + b"\1" + Message.LAYOUT.pack(1, 1, False, 65, 0) + b"x" * 65,
+            "text too long",
+        ),
+        (_say()[:24] + b"\1" + Message.LAYOUT.pack(1, 99, False, 0, 0), "unknown MessageKind"),
+    ],
+)
+def test_a_say_that_is_none_is_refused_whatever_of_it_is_new(datagram: bytes, reason: str) -> None:
+    with pytest.raises(MalformedDatagram) as raised:
+        read_new_messages(datagram, 0, 64)
+    assert raised.value.reason == reason

@@ -12,7 +12,7 @@ PURE = [
     *("acknowledging", "answers", "chat_events", "cookies", "delivery", "joining", "liveness"),
     *("member", "names", "outbox", "own_link"),
     *("floor", "hosts", "memory", "protocol", "register", "relay", "room", "roster"),
-    *("scribe", "session", "settings", "wire"),
+    *("scribe", "session", "settings", "wire_parts"),
 ]
 IMPURE = {
     *("asyncio", "datetime", "os", "secrets", "select", "selectors"),
