@@ -88,7 +88,7 @@ JOIN_BURST = 1000.0
 
 BUSY_TEXT = "too many are joining at this moment: try again"
 
-ROSTERS_MAX = 64
+ROSTERS_MAX = 16
 """Newcomers who are sent the names of all in one wake-up."""
 
 
