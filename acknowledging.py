@@ -74,7 +74,7 @@ class Acknowledging:
         self._is_reported = False
 
     def reported(self, now: float, *, joining: bool) -> None:
-        """The gap has been reported: plans to do so again. Who is still joining is in a hurry."""
+        """The gap has been reported: plans to do so again. A client that is joining asks sooner."""
         wait = min(self._rtt.backed_off(self._gap_tries), GAP_RETRY_MAX_SECONDS)
         if joining:
             wait = JOIN_RETRY_SECONDS

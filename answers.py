@@ -85,7 +85,7 @@ class Survey:
         return roster_texts((member.name for member in self._members), self._latest)
 
     def seen(self, seq: int, asker: Member) -> str:
-        """Who has one line: ``SEQ HAVE TOTAL``, then a line for each who has it not (yet).
+        """The readers of one line: ``SEQ HAVE TOTAL``, then each name that lacks it, a line each.
 
         Of those who were in when it was said and still are, the asker left out; of very many who
         have it not, as many names as fit.

@@ -254,7 +254,7 @@ class Conversation:
 
     def _save(self, path: str, overwrite: bool) -> None:
         if self.as_json:
-            # Who drives us by --json passes on what others wrote: it is not to choose files.
+            # A program behind --json passes on what others wrote: that must not choose files.
             text = sentence(self.language, "files_refused", text="/save")
             self.show({"event": "notice", "reason": "files_refused", "text": text})
             return

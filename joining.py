@@ -34,7 +34,7 @@ BUSY_RETRY_SECONDS = 0.5
 
 
 LAST_NAME = "guest"
-"""Who comes back asks for this where no name of its own may be used any more."""
+"""A returning client asks for this name where the server takes none of its own."""
 
 
 class Attempt(Enum):

@@ -85,7 +85,7 @@ class Inbox(Place):
         self.sent_until = 0
         """The newest event that was sent at least once."""
         self.told_seq = 0
-        """Who sent what is up to here was told that it is not delivered yet."""
+        """Senders of messages up to here were told that these are not delivered yet."""
         self.waiting: dict[int, Member] = {}
         """By session id: who waits until there is room for a private message."""
 

@@ -53,7 +53,7 @@ from wire_parts import (
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
 
-# Who needs packets finds what they are made of here, too.
+# A user of packets finds what they are made of here, too.
 __all__ = [
     "CODE_BYTES_MAX",
     "COOKIE_BYTES",

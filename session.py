@@ -358,7 +358,7 @@ class ChatSession:
             else:
                 self._gated = []  # until the roster is here: "joined" says who is in
             log = OrderedReceiver(welcome.epoch, welcome.start)
-            # Who was in before is told what was said since; it is history to a newcomer only.
+            # A returning client missed this; it is history to a newcomer only.
             self._history_before = 0 if was_in else welcome.joined
             self._roster.restart()
             self._own_lines.clear()  # their numbers mean other events there

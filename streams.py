@@ -65,6 +65,7 @@ class LineFile:
         self._path = path
         self._on_failure = on_failure
         self._lock = threading.Lock()
+        # No `with`: `__exit__` closes it.
         self._file: TextIO | None = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
 
     def __enter__(self) -> LineFile:
@@ -112,7 +113,7 @@ def letting_go_of_output(is_urgent: Callable[[], bool]) -> Iterator[None]:
 
     A thread that waits in a write to a full pipe, or to a terminal that stands still, goes on
     then. On the main thread, where SIGTERM has a handler that raises nothing while this lasts.
-    On Windows nothing is let go of: there a full pipe cannot be seen.
+    On Windows the output stays: a full pipe cannot be seen there.
     """
     streams = _descriptors() if os.name == "posix" else []
     if not streams:

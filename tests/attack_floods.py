@@ -55,7 +55,7 @@ CATCH_UP_SECONDS = 0.05
 
 ENTERING_SECONDS = 6.0
 ASK_AGAIN_SECONDS = 0.1
-"""Who has said all asks so often whether it has arrived."""
+"""How often a speaker who is done asks whether all has arrived."""
 
 SAY_MESSAGES = 64
 """Messages in one SAY: what a server takes of a client before it has answered."""
@@ -391,7 +391,7 @@ def server_packets(chance: random.Random) -> list[bytes]:
 
 
 def discovers(chance: random.Random) -> list[bytes]:
-    """Who has a room?"""
+    """DISCOVER, as a client that looks for rooms sends it."""
     return [Discover(_random_id(chance), n + 1).encode() for n in range(DISCOVER_KEEP)]
 
 
@@ -441,6 +441,7 @@ class Attack:
 
 
 def _talk(**what: object) -> Callable[[Company, float], Flood]:
+    # Each has its own type: Talk checks the names.
     return partial(Talkers, talk=Talk(**what))  # type: ignore[arg-type]
 
 

@@ -175,7 +175,7 @@ class Company:
                 sock.bind((host, 0))
                 sock.connect(server)
                 self._poll.register(sock, select.EPOLLIN)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no socket stays open
             self.close()
             raise
 

@@ -66,7 +66,7 @@ class Witness:
             self.socket.setblocking(False)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             self.socket.bind((host, 0))
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no socket stays open
             self.socket.close()
             raise
         self.joined = False

@@ -296,7 +296,7 @@ def start_server(attack: Attack, discovery_port: int) -> tuple[Child, int]:
     try:
         line = server.read_line()
         return server, int(line.rpartition(":")[2])
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no process stays behind
         server.__exit__()
         raise
 
@@ -340,6 +340,7 @@ def with_effort(attack: Attack, effort: Effort) -> Attack:
         "after_seconds": effort.after_seconds,
         "bystanders": effort.bystanders,
     }
+    # Each has its own type: `replace` checks the names.
     return replace(attack, **{k: v for k, v in chosen.items() if v is not None})  # type: ignore
 
 

@@ -105,6 +105,7 @@ class Target(ABC):
     def take(self, given: Input) -> None:
         """Feeds it in and judges."""
 
+    # Most targets need neither of these two, so they are empty, not abstract.
     def wait(self, given: Input) -> None:  # noqa: B027
         """What an input that is left out leaves behind: time passes, where there is a clock."""
 
