@@ -4,6 +4,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
+PYZ := udp-chat.pyz
 
 .PHONY: test lint coverage check pyz clean
 
@@ -23,17 +24,20 @@ lint: $(INSTALLED)
 coverage: $(INSTALLED)
 	$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report --fail-under=95
-	$(PYTHON) -m coverage report --fail-under=100 --include=protocol.py,wire_parts.py,names.py,delivery.py
+	$(PYTHON) -m coverage report --fail-under=100 --include='udp_chat/protocol/*'
 
 check: lint test
 	$(MAKE) coverage
 
 # One file that runs as client or, as `udp-chat.pyz server`, as server, wherever Python is.
 pyz:
-	python3 make_pyz.py udp-chat.pyz
+	rm -rf build/pyz && mkdir -p build/pyz
+	cp -R udp_chat build/pyz/
+	find build/pyz -name __pycache__ -type d -prune -exec rm -rf {} +
+	python3 -m zipapp build/pyz -o $(PYZ) -p '/usr/bin/env python3' -c -m udp_chat.app.one_file:main
 
 clean:
-	rm -rf udp-chat.pyz $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(PYZ) $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is newer than pyproject.toml where what that asks for is installed.

@@ -28,16 +28,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from catalogue import LANGUAGES, locale_language
-from compare import page, report
-from compare.experiment import Effort, Experiment, Result, amount
-from compare.report import Outcome, Report
-from compare.wire import Wire, WireUnavailable, missing
+from compare.experiments.experiment import Effort, Experiment, Result, amount
+from compare.report import page, report
+from compare.report.report import Outcome, Report
+from compare.wire.network import Wire, WireUnavailable, missing
+from udp_chat.app.catalogue import LANGUAGES, locale_language
 
 MODULES = (
     # What is sent, then how it fares on a bad link, then what becomes of those who vanish.
-    *("boundaries", "datagram_size", "set_up", "order", "loss", "cost"),
-    *("slow_receiver", "dead_peer", "server_death", "address_change", "fan_out"),
+    *("compare.experiments.boundaries", "compare.experiments.datagram_size"),
+    *("compare.experiments.set_up", "compare.experiments.order", "compare.experiments.loss"),
+    *("compare.experiments.cost", "compare.experiments.slow_receiver"),
+    *("compare.experiments.dead_peer", "compare.experiments.server_death"),
+    *("compare.experiments.address_change", "benchmarks.fan_out"),
 )
 
 FOLDER = Path("comparison")
@@ -52,7 +55,7 @@ def experiments() -> dict[str, Experiment]:
     found: dict[str, Experiment] = {}
     for name in MODULES:
         with contextlib.suppress(ModuleNotFoundError):
-            experiment: Experiment = importlib.import_module(f"compare.{name}").EXPERIMENT
+            experiment: Experiment = importlib.import_module(name).EXPERIMENT
             found[experiment.name] = experiment
     return found
 
@@ -240,7 +243,7 @@ def write(
     (folder / "results.csv").write_text(report.spreadsheet(found, known), encoding="utf-8")
     drawn: dict[str, list[page.Picture]] = {}
     try:
-        from compare import plots
+        from compare.report import plots
     except ImportError:
         yield "no plots: they need matplotlib (pip install '.[compare]')"
     else:

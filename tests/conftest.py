@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from udp_server import UdpServer
+from udp_chat.server.udp_server import UdpServer
 
 GRACE_SECONDS = 20.0
 """What has been told to end may need a moment on a busy machine."""

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from session import State
-from tests.simulated_network import Faults, SimulatedNetwork, User
+from tests.simulated.simulated_network import Faults, SimulatedNetwork, User
+from udp_chat.client.session import State
 
 MEMBERS = 8
 LINES_PER_SECOND = 10

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from chat_events import ChatEvent
-from member import Member
-from protocol import (
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.client.session import ChatSession, State
+from udp_chat.protocol.packets import (
     HEADER_BYTES,
     NO_COOKIE,
     Address,
@@ -37,9 +37,10 @@ from protocol import (
     Welcome,
     decode,
 )
-from room import ChatRoom, RoomSettings
-from session import ChatSession, State
-from wire_parts import Parser
+from udp_chat.protocol.wire import Parser
+from udp_chat.server.member import Member
+from udp_chat.server.room import ChatRoom
+from udp_chat.server.settings import RoomSettings
 
 START = 1000.0
 """What the benches' clocks show at first."""

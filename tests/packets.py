@@ -10,7 +10,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from protocol import (
+from tests.machines import reseal
+from tests.protocol.test_packets import GOLDEN
+from udp_chat.protocol.packets import (
     CODE_BYTES_MAX,
     HEADER_BYTES,
     MAGIC,
@@ -40,8 +42,6 @@ from protocol import (
     Status,
     Welcome,
 )
-from tests.machines import reseal
-from tests.test_protocol import GOLDEN
 
 GOLDEN_DATAGRAMS = {name: bytes.fromhex(text) for name, (_, text) in GOLDEN.items()}
 EXAMPLES = 60

@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
-from protocol import MessageKind
-from room import RoomSettings
-from session import State
-from tests.simulated_network import SERVER, Faults, Partition, SimulatedNetwork, User
+from tests.simulated.simulated_network import SERVER, Faults, Partition, SimulatedNetwork, User
+from udp_chat.client.session import State
+from udp_chat.protocol.packets import MessageKind
+from udp_chat.server.settings import RoomSettings
 
 TALK_SECONDS = 40.0
 

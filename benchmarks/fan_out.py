@@ -1,0 +1,560 @@
+"""Fan-out.
+
+Question: how many lines a second can one server bring to N members, and what does it cost?
+
+Method: a server on one core, all members in one process on another (benchmarks/load.py), over
+loopback; lines of 64 bytes from four members. *Saturation*: each sender keeps 64 lines on their
+way. *Steady*: 500 lines a second, so each is alone at its wake-up. Servers take turns within a
+round, and ratios are taken within rounds. Delivered is delivered: some members look at each line,
+whether it is the next of its sender and whether all saw one order. Beside the three chats, Redis
+(pub/sub) and NATS where they are installed: written in C and Go to do just this.
+
+Expect: a system call for each line and member costs plain UDP and the TCP chat about the same;
+TCP's stream gathers only what the kernel did not take at once. This chat gathers what waits:
+lines share a datagram, datagrams share a train. TCP's server needs a thread and its memory for
+each member.
+
+Command: python3 -m compare fan-out
+As a benchmark, with more loads and its own table: python3 -m benchmarks.fan_out
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compare.experiments.experiment import (
+    Effort,
+    Experiment,
+    Figure,
+    Plot,
+    Result,
+    Tell,
+    Words,
+    amount,
+)
+from compare.experiments.participants import PROJECT, ExperimentFailed
+
+SATURATION, STEADY, CALM, IDLE = "saturation", "500", "50", "idle"
+
+LOADS = (IDLE, SATURATION, CALM, STEADY)
+
+DELIVERIES_MAX = 60_000
+"""A second, of a steady load. What the slowest server can take: above, its queue is measured."""
+
+OPEN_FILES = 20_000
+START_SECONDS = 20.0
+RUN_SECONDS_MAX = 300.0
+
+Measured = dict[str, Any]
+"""What benchmarks/load.py printed: by load, by quantity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server to load. `argv` takes the port."""
+
+    name: str
+    title: str
+    crowd: str
+    argv: tuple[str, ...]
+    program: str = ""
+    """What has to be installed for it."""
+    members_max: int = 10_000
+
+    def command(self, port: int) -> list[str]:
+        words = [word.replace("PORT", str(port)) for word in self.argv]
+        return words if self.program else [sys.executable, *words]
+
+
+_CHAT = ("udp_server.py", "--host", "127.0.0.1", "--port", "PORT", "--no-discovery")
+_UNLIMITED = ("--rate", "0", "--per-address", "0", "--max-members", "10000")
+
+CHAT = Contender("chat", "udp-chat", "chat", (*_CHAT, *_UNLIMITED))
+PLAIN = Contender(
+    "plain",
+    "plain UDP",
+    "plain",
+    ("-m", "compare.chats.plain_udp", "serve", "--port", "PORT", "--max-members", "10000"),
+)
+TCP = Contender(
+    "tcp",
+    "TCP",
+    "tcp",
+    ("-m", "compare.chats.tcp_server", "--port", "PORT", "--rate", "0", "--max-members", "1900"),
+    members_max=1900,
+)
+REDIS = Contender(
+    "redis",
+    "Redis",
+    "redis",
+    (
+        *("redis-server", "--bind", "127.0.0.1", "--port", "PORT", "--save", ""),
+        *("--maxclients", "15000", "--client-output-buffer-limit", "pubsub 0 0 0"),
+    ),
+    program="redis-server",
+)
+NATS = Contender(
+    "nats", "NATS", "nats", ("nats-server", "-a", "127.0.0.1", "-p", "PORT"), program="nats-server"
+)
+# The same server, with complete clients as senders: what they do when it cannot keep up.
+SESSIONS = Contender("sessions", "udp-chat, full senders", "chat-sessions", CHAT.argv)
+
+CONTENDERS = (CHAT, PLAIN, TCP, REDIS, NATS)
+
+
+def missing() -> str | None:
+    """What the benchmark needs and is not here; None if it can run."""
+    return None if sys.platform == "linux" else f"epoll and /proc, which {sys.platform} has not"
+
+
+def installed() -> list[Contender]:
+    return [c for c in CONTENDERS if not c.program or shutil.which(c.program)]
+
+
+@contextlib.contextmanager
+def _serving(contender: Contender, core: int | None) -> Iterator[tuple[int, int]]:
+    """Its port and process id, as long as it serves."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        subprocess.Popen(
+            _on_core(core, contender.command(port)),
+            cwd=directory if contender.program else PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        try:
+            _wait_until_it_serves(contender, process, port)
+            yield port, process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_until_it_serves(
+    contender: Contender, process: subprocess.Popen[bytes], port: int
+) -> None:
+    is_udp = contender.crowd not in ("tcp", "redis", "nats")
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        if is_udp:
+            ports = Path("/proc/net/udp").read_text()
+            if f":{port:04X} " in ports:
+                return
+        else:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"{contender.title} does not serve: {' '.join(contender.command(port))}")
+
+
+def _on_core(core: int | None, command: Sequence[str]) -> list[str]:
+    if core is None:
+        return list(command)
+    pin = (
+        f"import os,sys; os.sched_setaffinity(0, {{{core}}}); os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    return [sys.executable, "-c", pin, *command]
+
+
+def _cores() -> tuple[int | None, int | None]:
+    """For the server and for the load; none where there is only one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+def run_load(contender: Contender, members: int, loads: Sequence[str], seconds: float) -> Measured:
+    """Starts a server, loads it, ends it. Raises RuntimeError with what went wrong."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(OPEN_FILES, hard) if hard != resource.RLIM_INFINITY else OPEN_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    server_core, load_core = _cores()
+    with _serving(contender, server_core) as (port, pid):
+        command = [sys.executable, "-m", "benchmarks.load", contender.crowd, str(port), str(pid)]
+        command += ["--members", str(members), "--seconds", str(seconds)]
+        command += ["--loads", ",".join(loads)]
+        try:
+            finished = subprocess.run(
+                _on_core(load_core, command),
+                cwd=PROJECT,
+                capture_output=True,
+                text=True,
+                timeout=RUN_SECONDS_MAX,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"{contender.title}, {members} members: {error}") from None
+    if finished.returncode:
+        raise RuntimeError(f"{contender.title}, {members} members: {finished.stderr[-500:]}")
+    measured: Measured = json.loads(finished.stdout)
+    return measured
+
+
+# --- the experiment --------------------------------------------------------------------------
+
+QUANTITIES = {
+    "deliveries": "deliveries_per_second",
+    "cpu": "cpu_us_per_delivery",
+    "delivered": "delivered",
+    "repeated": "repeated",
+    "one_order": "one_order",
+    "memory": "memory_mb",
+    "threads": "threads",
+}
+
+
+def measure(effort: Effort, tell: Tell) -> Result:
+    lacking = missing()
+    if lacking:
+        raise ExperimentFailed(f"the benchmark needs {lacking}")
+    counts = effort.choose((10, 100, 1000), (100,))
+    rounds = effort.choose(3, 1)
+    seconds = effort.choose(1.0, 0.5)
+    contenders = effort.choose(installed(), [CHAT, PLAIN, TCP])
+    runs: dict[tuple[str, int], list[Measured]] = {}
+    for number in range(rounds):
+        for members in counts:
+            for contender in contenders:
+                tell(f"{contender.title}, {members} members, round {number + 1}")
+                measured = run_load(contender, members, [SATURATION], seconds)
+                runs.setdefault((contender.name, members), []).append(measured[SATURATION])
+    figures = [figure for (name, n), kept in runs.items() for figure in analyse(name, n, kept)]
+    settings = {
+        "line_bytes": 64,
+        "senders": 4,
+        "window_lines": 64,
+        "seconds": seconds,
+        "rounds": rounds,
+        "cores": 2 if _cores()[0] is not None else 1,
+    }
+    remarks = (
+        "Senders and members are one process. What plain UDP loses is given up after 0.2 s without"
+        " any delivery, which do not count as time. The servers hold back no fast speaker"
+        " (--rate 0).",
+    )
+    return Result(tuple(figures), settings=settings, remarks=remarks)
+
+
+def analyse(name: str, members: int, runs: Sequence[Measured]) -> list[Figure]:
+    """The figures of one server at one number of members, a value for each run."""
+    figures = []
+    for quantity, key in QUANTITIES.items():
+        scale = {"deliveries": 1e-3, "delivered": 100.0, "one_order": 100.0}.get(quantity, 1.0)
+        values = tuple(run[key] * scale for run in runs)
+        figures.append(Figure(name, quantity, members, values))
+    return figures
+
+
+def _compare(result: Result) -> tuple[float, float, float, str]:
+    """Members, this chat's and the best other's thousands of deliveries, and who that is."""
+    members = result.conditions("deliveries")[-1]
+    assert isinstance(members, float | int)
+    others = {
+        name: result.median(name, "deliveries", members)
+        for name in ("tcp", "plain")
+        if name in result.transports("deliveries")
+    }
+    best = max(others, key=lambda name: others[name])
+    return members, result.median("chat", "deliveries", members), others[best], best
+
+
+def _explain_en(result: Result) -> list[str]:
+    members, chat, other, best = _compare(result)
+    title = {"tcp": "the TCP chat", "plain": "plain UDP"}[best]
+    threads = result.median("tcp", "threads", members)
+    verb = "more than" if chat > other else "not more than"
+    return [
+        f"To {members:.0f} members this chat brings {amount(chat)} thousand deliveries a second,"
+        f" {verb} the next of the three, {title}, with {amount(other)} thousand.",
+        "The kernel asks a price for each call, whatever is in it: plain UDP and the TCP chat pay"
+        " it for each line and each member, as TCP's stream gathers only what could not go out at"
+        " once; this chat puts a dozen lines into a datagram and several datagrams into one call.",
+        f"The TCP server has {amount(threads)} threads for that, this one has one; where a single"
+        " line has to go out at once nothing can be gathered, and all pay the full price.",
+    ]
+
+
+def _explain_ru(result: Result) -> list[str]:
+    members, chat, other, best = _compare(result)
+    title = {"tcp": "чат на TCP", "plain": "простой UDP"}[best]
+    threads = result.median("tcp", "threads", members)
+    verb = "больше, чем" if chat > other else "не больше, чем"
+    return [
+        f"При {members:.0f} участниках этот чат доставляет {amount(chat, language='ru')} тыс. строк"
+        f" в секунду — {verb} следующий из трёх, {title}: {amount(other, language='ru')} тыс.",
+        "Ядро берёт плату за каждый вызов, что бы в нём ни было: простой UDP и чат на TCP платят"
+        " за каждую строку и каждого участника — поток TCP собирает лишь то, что не ушло сразу, —"
+        " а этот чат кладёт в датаграмму дюжину строк, а в один вызов — несколько датаграмм.",
+        f"Серверу TCP нужно для этого потоков: {amount(threads, language='ru')}, этому хватает"
+        " одного; если же одна строка должна уйти сразу, собирать нечего, и полную цену платят"
+        " все.",
+    ]
+
+
+EXPERIMENT = Experiment(
+    name="fan-out",
+    needs_wire=False,
+    measure=measure,
+    plots=(
+        Plot("deliveries", "bars", "members", logarithmic=True),
+        Plot("cpu", "bars", "members", logarithmic=True),
+    ),
+    words={
+        "en": Words(
+            title="Fan-out",
+            question="How many lines a second can one server bring to N members?",
+            names={
+                "deliveries": "thousand deliveries a second",
+                "cpu": "server CPU per delivery, µs",
+                "delivered": "delivered, %",
+                "repeated": "lines twice or late, of those looked at",
+                "one_order": "runs in which all saw one order, %",
+                "memory": "server memory, MB",
+                "threads": "server threads",
+                "members": "members",
+                "redis": "Redis",
+                "nats": "NATS",
+            },
+            explain=_explain_en,
+        ),
+        "ru": Words(
+            title="Рассылка всем",
+            question="Сколько строк в секунду один сервер доставит N участникам?",
+            names={
+                "deliveries": "тысяч доставок в секунду",
+                "cpu": "процессор сервера на доставку, мкс",
+                "delivered": "доставлено, %",
+                "repeated": "строк дважды или не в свой черёд, у наблюдаемых",
+                "one_order": "замеров, в которых у всех один порядок, %",
+                "memory": "память сервера, МБ",
+                "threads": "потоков сервера",
+                "members": "участников",
+                "redis": "Redis",
+                "nats": "NATS",
+            },
+            explain=_explain_ru,
+        ),
+    },
+)
+
+
+# --- the benchmark ---------------------------------------------------------------------------
+
+
+def benchmark(
+    counts: Sequence[int],
+    seconds: float,
+    rounds: int,
+    contenders: Sequence[Contender],
+    tell: Tell,
+    loads: Sequence[str] = (),
+) -> dict[str, dict[int, list[Measured]]]:
+    """What was measured, by server and number of members, a list of rounds.
+
+    Without `loads`, those of LOADS that all servers can take.
+    """
+    kept: dict[str, dict[int, list[Measured]]] = {}
+    for number in range(rounds):
+        for members in counts:
+            chosen = loads or [
+                load
+                for load in LOADS
+                if not load.isdigit() or members * int(load) <= DELIVERIES_MAX
+            ]
+            for contender in contenders:
+                if members > contender.members_max:
+                    continue
+                tell(f"round {number + 1} of {rounds}: {contender.title}, {members} members")
+                measured = run_load(contender, members, chosen, seconds)
+                kept.setdefault(contender.name, {}).setdefault(members, []).append(measured)
+            if CHAT in contenders and SATURATION in chosen:
+                tell(f"round {number + 1} of {rounds}: overload, {members} members")
+                kept.setdefault(SESSIONS.name, {}).setdefault(members, []).append(
+                    _overload(members, seconds)
+                )
+    return kept
+
+
+def _overload(members: int, seconds: float) -> Measured:
+    """Complete clients at saturation, then pushing twice of what that was."""
+    measured = run_load(SESSIONS, members, [SATURATION], seconds)
+    pace = 2 * measured[SATURATION]["deliveries_per_second"] / members
+    pushed = run_load(SESSIONS, members, [f"{pace:.1f}"], seconds)
+    (overload,) = (value for key, value in pushed.items() if not key.startswith("join"))
+    return {**measured, "overload": overload}
+
+
+COLUMNS = (
+    ("k deliveries/s", "deliveries_per_second", 1e-3),
+    ("delivered %", "delivered", 100.0),
+    ("CPU µs/delivery", "cpu_us_per_delivery", 1.0),
+    ("p50 ms", "p50_ms", 1.0),
+    ("p99 ms", "p99_ms", 1.0),
+    ("server core %", "server_cpu_share", 100.0),
+    ("load core %", "load_cpu_share", 100.0),
+    ("RSS MB", "memory_mb", 1.0),
+    ("threads", "threads", 1.0),
+)
+
+
+def table(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
+    """Lines of text: for each load and number of members a row for each server."""
+    titles = {c.name: c.title for c in (*CONTENDERS, SESSIONS)}
+    counts = list(dict.fromkeys(n for by_count in kept.values() for n in by_count))
+    runs_of_all = [run for by_count in kept.values() for runs in by_count.values() for run in runs]
+    loads = dict.fromkeys(key for run in runs_of_all for key in run if not key.startswith("join"))
+    for load in loads:
+        for members in counts:
+            rows = [
+                (titles[name], [run[load] for run in by_count[members] if load in run])
+                for name, by_count in kept.items()
+            ]
+            rows = [(title, runs) for title, runs in rows if runs]
+            if not rows:
+                continue
+            what = f"{load} lines a second" if load.isdigit() else load
+            yield ""
+            yield f"{what}, {members} members: median (min-max) of {len(rows[0][1])}"
+            yield f"{'':24}" + "".join(f"{title:>22}" for title, _, _ in COLUMNS)
+            for title, runs in rows:
+                cells = (
+                    _cell([r[key] * scale for r in runs if key in r]) for _, key, scale in COLUMNS
+                )
+                yield f"{title:24}" + "".join(f"{cell:>22}" for cell in cells) + _broken(runs)
+    yield ""
+    yield from ratios(kept)
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{amount(middle)} ({amount(low)}-{amount(high)})".replace("\u202f", "")
+
+
+def _broken(runs: Sequence[Measured]) -> str:
+    """Which part of the promise did not hold for the members that looked at each line."""
+    words = []
+    if any(run.get("missing") for run in runs):
+        words.append("gaps")
+    if any(run.get("repeated") for run in runs):
+        words.append("repeats or late")
+    if not all(run.get("one_order", True) for run in runs):
+        words.append("several orders")
+    return "  ! " + ", ".join(words) if words else ""
+
+
+def ratios(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
+    """This chat against others, pair by pair within the rounds."""
+    chat = kept.get("chat", {})
+    for load, key, what in (
+        (SATURATION, "deliveries_per_second", "deliveries/s"),
+        (STEADY, "cpu_us_per_delivery", "server CPU per delivery"),
+        (CALM, "p50_ms", "p50 latency"),
+    ):
+        for members in chat:
+            for other in ("redis", "nats", "tcp", "plain"):
+                pairs = zip(chat[members], kept.get(other, {}).get(members, []), strict=False)
+                values = [a[load][key] / b[load][key] for a, b in pairs if load in a and load in b]
+                if values:
+                    where = f"{what}, {load}, {members} members"
+                    yield f"udp-chat / {other:6} {where:52} {_cell(values)}"
+    for members, runs in kept.get(SESSIONS.name, {}).items():
+        key = "deliveries_per_second"
+        values = [run["overload"][key] / run[SATURATION][key] for run in runs]
+        yield f"overload / saturation, {members} members: goodput {_cell(values)}"
+    for members, runs in chat.items():
+        joins, cpu = (
+            _cell([run[key] for run in runs]) for key in ("join_seconds", "join_cpu_seconds")
+        )
+        yield f"udp-chat: {members} members have joined after {joins} s; server CPU {cpu} s"
+        idle = [run[IDLE]["server_cpu_share"] / members * 1e5 for run in runs if IDLE in run]
+        if idle:
+            yield f"udp-chat: {members} idle members, % of a core per thousand: {_cell(idle)}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `python3 -m benchmarks.fan_out`; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m benchmarks.fan_out",
+        description="How fast can one server bring lines to N members? This chat, plain UDP, the"
+        " TCP chat, and Redis and NATS where they are installed, in turns on this machine.",
+        epilog="Leave the machine alone meanwhile: what else runs is measured too.",
+    )
+    parser.add_argument("--members", default="10,100,1000", help="(default: %(default)s)")
+    parser.add_argument(
+        "--loads",
+        default="",
+        help="idle, saturation or lines a second, by commas (default: all that every server takes)",
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="(default: %(default)g)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="R", help="(default: %(default)s)")
+    names = [contender.name for contender in CONTENDERS]
+    parser.add_argument("--servers", default=",".join(names), help="(default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write all that was measured")
+    arguments = parser.parse_args(argv)
+    lacking = missing()
+    if lacking:
+        print(f"the benchmark needs {lacking}", file=sys.stderr)
+        return 1
+    try:
+        counts = [int(word) for word in arguments.members.split(",")]
+        assert all(0 < count <= 10_000 for count in counts)
+    except (ValueError, AssertionError):
+        parser.error("--members takes numbers from 1 to 10000, separated by commas")
+    wanted = arguments.servers.split(",")
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        parser.error(f"there is no server {unknown[0]!r}: {', '.join(names)}")
+    loads = [load for load in arguments.loads.split(",") if load]
+    for load in loads:
+        if load not in (IDLE, SATURATION) and not load.isdigit():
+            parser.error(f"there is no load {load!r}: idle, saturation or lines a second")
+    contenders = [c for c in installed() if c.name in wanted]
+    for name in wanted:
+        if name not in {c.name for c in contenders}:
+            print(f"{name} is not installed: left out", file=sys.stderr)
+    try:
+        kept = benchmark(
+            counts,
+            arguments.seconds,
+            arguments.repeat,
+            contenders,
+            lambda text: print(text, file=sys.stderr, flush=True),
+            loads,
+        )
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    for row in table(kept):
+        print(row)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The room's hot path, without a socket: what a SAY and a STATUS cost in Python.
+
+  python3 -m benchmarks.hot_path [--members N]
+
+A room with N members in one process, all of whom have joined by real packets. Timed is
+`receive_datagram` with `datagrams_to_send` for a SAY of one line and of twelve, and
+`receive_datagram` for a STATUS and for what is refused: a full SAY of a session that is unknown,
+and packets that only servers send. It is the processor's time of this process, the best of five
+rounds, for what disturbs a round only makes it longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from udp_chat.client.session import ChatSession
+from udp_chat.protocol.packets import (
+    Address,
+    Event,
+    EventKind,
+    Events,
+    Message,
+    MessageKind,
+    Say,
+    Status,
+)
+from udp_chat.server.room import ChatRoom
+from udp_chat.server.settings import RoomSettings
+
+SERVER: Address = ("192.0.2.1", 9091)
+ROUNDS = 5
+DATAGRAMS = 500
+"""Of a round."""
+
+JOIN_STEPS = 8
+STEP_SECONDS = 0.1
+
+
+class Bench:
+    """A room full of members, in virtual time."""
+
+    def __init__(self, members: int) -> None:
+        self.now = 1000.0
+        settings = RoomSettings(members_max=members, message_rate=0)
+        self.room = ChatRoom(settings, random.Random(1), self.now)
+        for number in range(members):
+            self._join(number)
+        (self.speaker, *_) = self.room.members.values()
+        self._message_id = 0
+        self._timestamp = int(self.now * 1e6)
+
+    def _join(self, number: int) -> None:
+        session = ChatSession(SERVER, f"m{number:05d}", random.Random(number))
+        address = (f"10.0.{number // 250}.{number % 250}", 40_000)
+        session.start(self.now)
+        for _ in range(JOIN_STEPS):
+            for datagram in session.datagrams_to_send():
+                self.room.receive_datagram(datagram, address, self.now)
+            self.room.handle_timeout(self.now)
+            for datagram, addresses in self.room.datagrams_to_send():
+                if address in addresses:
+                    session.receive_datagram(datagram, SERVER, self.now)
+            self.now += STEP_SECONDS / JOIN_STEPS
+            session.handle_timeout(self.now)
+        session.take_events()
+
+    def say(self, lines: int) -> bytes:
+        """A SAY of the speaker with so many new lines of 64 bytes."""
+        self._timestamp += 1
+        first = self._message_id + 1
+        self._message_id += lines
+        messages = (Message(n, MessageKind.CHAT, "x" * 64) for n in range(first, first + lines))
+        return Say(self.speaker.session_id, self._timestamp, tuple(messages)).encode()
+
+    def status(self) -> bytes:
+        """An acknowledgement of everything, by the speaker."""
+        self._timestamp += 1
+        latest, member = self.room.log.latest, self.speaker
+        ack = member.inbox.log.latest
+        echo = int(self.now * 1e6)
+        status = Status(member.session_id, self._timestamp, echo, latest, latest, ack, ack)
+        return status.encode()
+
+    def stray_say(self) -> bytes:
+        """A full SAY of a session that there is not."""
+        self._timestamp += 1
+        messages = tuple(Message(n, MessageKind.CHAT, "x" * 8) for n in range(1, 70))
+        return Say(self._timestamp, self._timestamp, messages).encode()
+
+    def broadcast(self) -> bytes:
+        """A full datagram that only servers send."""
+        self._timestamp += 1
+        event = Event(EventKind.CHAT, 0, "Anna", "", "x" * 8, 1, 1)
+        events = Events(1, self._timestamp, 1, 40, 1, (event,) * 34)
+        return events.encode()
+
+    def receive(self, datagram: bytes) -> None:
+        self.room.receive_datagram(datagram, self.speaker.address, self.now)
+
+    def receive_and_send(self, datagram: bytes) -> None:
+        self.receive(datagram)
+        self.room.datagrams_to_send()
+
+
+def best_microseconds(make: Callable[[], bytes], work: Callable[[bytes], None]) -> float:
+    """For one datagram; what makes it is not timed."""
+    rounds = []
+    for _ in range(ROUNDS):
+        datagrams = [make() for _ in range(DATAGRAMS)]
+        begun = time.process_time()
+        for datagram in datagrams:
+            work(datagram)
+        rounds.append((time.process_time() - begun) / DATAGRAMS * 1e6)
+    return min(rounds)
+
+
+def measure(members: int) -> dict[str, float]:
+    """Microseconds, by what was done."""
+    bench = Bench(members)
+    return {
+        "SAY of 1 line": best_microseconds(lambda: bench.say(1), bench.receive_and_send),
+        "SAY of 12 lines": best_microseconds(lambda: bench.say(12), bench.receive_and_send),
+        "STATUS": best_microseconds(bench.status, bench.receive),
+        "SAY of a stranger": best_microseconds(bench.stray_say, bench.receive),
+        "EVENTS": best_microseconds(bench.broadcast, bench.receive),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `python3 -m benchmarks.hot_path`; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m benchmarks.hot_path",
+        description="What a SAY, a STATUS and what is refused cost the room in Python, without any"
+        " socket.",
+    )
+    parser.add_argument("--members", type=int, default=100, help="(default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    for what, microseconds in measure(arguments.members).items():
+        print(f"{what:17} {microseconds:6.1f} µs, {arguments.members} members")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

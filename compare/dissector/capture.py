@@ -1,0 +1,259 @@
+"""A conversation as a capture file, to be read by Wireshark with compare/dissector/udp_chat.lua.
+
+`conversation` has the chat's own state machines talk on a network made of nothing: virtual time,
+fixed seeds, no socket. It tells of a room that is found, of people who come in, talk and leave,
+of datagrams that are lost and repaired, and of a name that is taken. What a sniffer beside the
+server would have seen of it is the sample capture. The same code makes the same file:
+
+  python3 -m compare.dissector.capture compare/dissector/udp_chat.pcap
+
+`pcap` writes any datagrams as a capture file. Real networks are captured by dumpcap or tcpdump.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import deque
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+if not __package__:  # run as a file: `python3 compare/dissector/capture.py`
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+
+from udp_chat.client.session import ChatSession
+from udp_chat.discovery.beacon import answer
+from udp_chat.discovery.groups import DISCOVERY_PORT, GROUP_IPV4, GROUP_IPV6
+from udp_chat.protocol.packets import DEFAULT_PORT, Discover, MessageKind, Offer
+from udp_chat.server.room import ChatRoom
+from udp_chat.server.settings import RoomSettings
+
+SERVER = ("192.0.2.1", DEFAULT_PORT)
+"""Of TEST-NET-1 (RFC 5737), like all addresses here: nobody's."""
+
+SERVER_IPV6 = "fe80::1"
+
+UNIX_TIME = 1_700_000_000.0
+"""When the conversation begins, on every clock in it."""
+
+TICK_SECONDS = 0.001
+"""How often the machines are looked after."""
+
+DELAY_SECONDS = 0.002
+"""From a client to the server or back: a Wi-Fi."""
+
+
+# --- capture files ---------------------------------------------------------------------------
+
+
+class Captured(NamedTuple):
+    """A datagram as a sniffer sees it."""
+
+    at: float
+    """Unix time in seconds."""
+    source: tuple[str, int]
+    target: tuple[str, int]
+    datagram: bytes
+    kept_bytes: int | None = None
+    """How much of the datagram the capture has, None for all of it (as `tcpdump --snapshot-length`
+    cuts packets off)."""
+
+
+# A capture file is a header, then for each packet another one and its bytes. See
+# draft-ietf-opsawg-pcap; the magic number tells the byte order, and that times are in µs.
+#
+#  magic:4 | major:2 | minor:2 | zone:4 | accuracy:4 | bytes kept of a packet:4 | link type:4
+#  seconds:4 | µs:4 | bytes kept:4 | bytes on the wire:4
+
+_FILE = Struct("<IHHiIII")
+_RECORD = Struct("<IIII")
+_MAGIC = 0xA1B2C3D4
+_SNAPSHOT_BYTES = 65535
+_LINKTYPE_RAW = 101  # packets begin with an IPv4 or IPv6 header: there is no link
+
+_IPV4 = Struct("!BBHHHBBH4s4s")  # RFC 791 §3.1
+_IPV6 = Struct("!IHBB16s16s")  # RFC 8200 §3
+_UDP = Struct("!HHHH")  # RFC 768
+_PROTOCOL_UDP = 17
+_HOPS = 64
+
+
+def pcap(datagrams: Iterable[Captured]) -> bytes:
+    """A capture file with these datagrams, in their order."""
+    parts = [_FILE.pack(_MAGIC, 2, 4, 0, 0, _SNAPSHOT_BYTES, _LINKTYPE_RAW)]
+    for captured in datagrams:
+        packet = _ip_packet(captured)
+        kept = len(packet)
+        if captured.kept_bytes is not None:
+            kept += captured.kept_bytes - len(captured.datagram)
+        seconds, microseconds = divmod(round(captured.at * 1e6), 1_000_000)
+        parts += [_RECORD.pack(seconds, microseconds, kept, len(packet)), packet[:kept]]
+    return b"".join(parts)
+
+
+def _ip_packet(captured: Captured) -> bytes:
+    source, target = ip_address(captured.source[0]), ip_address(captured.target[0])
+    assert source.version == target.version
+    size = _UDP.size + len(captured.datagram)
+    # The checksum is taken over addresses, protocol and size too, which IP has.
+    pseudo = source.packed + target.packed + Struct("!II").pack(size, _PROTOCOL_UDP)
+    ports = captured.source[1], captured.target[1]
+    checksum = _checksum(pseudo + _UDP.pack(*ports, size, 0) + captured.datagram)
+    # A sum of 0 is sent as its other form: 0 stands for "there is none".
+    payload = _UDP.pack(*ports, size, checksum or 0xFFFF) + captured.datagram
+    if source.version == 6:
+        head = 6 << 28, size, _PROTOCOL_UDP, _HOPS
+        return _IPV6.pack(*head, source.packed, target.packed) + payload
+    head4 = 0x45, 0, _IPV4.size + size, 0, 0, _HOPS, _PROTOCOL_UDP
+    checksum = _checksum(_IPV4.pack(*head4, 0, source.packed, target.packed))
+    return _IPV4.pack(*head4, checksum, source.packed, target.packed) + payload
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet's: the ones' complement sum of all 16-bit words (RFC 1071)."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return 0xFFFF - total
+
+
+# --- the conversation ------------------------------------------------------------------------
+
+
+class _Network:
+    """A room, its clients and a sniffer beside the server, in virtual time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.room = ChatRoom(RoomSettings(room="Класс"), random.Random(1), 0.0, UNIX_TIME)
+        self.clients: dict[tuple[str, int], ChatSession] = {}
+        self.captured: list[Captured] = []
+        self._losses: set[tuple[str, int]] = set()
+        self._under_way: deque[tuple[float, bytes, tuple[str, int], tuple[str, int]]] = deque()
+
+    def client(self, name: str, number: int) -> ChatSession:
+        """A client that has just been started."""
+        session = ChatSession(SERVER, name, random.Random(number))
+        self.clients[f"192.0.2.{number}", 50000 + number] = session
+        session.start(self.now)
+        return session
+
+    def capture(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+        self.captured.append(Captured(UNIX_TIME + self.now, source, target, datagram))
+
+    def lose_next(self, client: ChatSession) -> None:
+        """The next datagram to this client is lost, after the sniffer has seen it."""
+        self._losses |= {address for address, known in self.clients.items() if known is client}
+
+    def run(self, seconds: float) -> None:
+        """Lets so much time pass, in which everyone does what they have to."""
+        for _ in range(round(seconds / TICK_SECONDS)):
+            self._step()
+            self.now = round(self.now + TICK_SECONDS, 6)
+
+    def _step(self) -> None:
+        while self._under_way and self._under_way[0][0] <= self.now:
+            _, datagram, source, target = self._under_way.popleft()
+            if target == SERVER:
+                self.capture(datagram, source, target)
+                self.room.receive_datagram(datagram, source, self.now)
+            else:
+                self.clients[target].receive_datagram(datagram, source, self.now)
+        self.room.handle_timeout(self.now)
+        for datagram, addresses in self.room.datagrams_to_send():
+            for address in addresses:
+                self.capture(datagram, SERVER, address)
+                if address in self._losses:
+                    self._losses.remove(address)
+                else:
+                    self._send(datagram, SERVER, address)
+        for address, session in self.clients.items():
+            session.handle_timeout(self.now)
+            for datagram in session.datagrams_to_send():
+                self._send(datagram, address, SERVER)
+
+    def _send(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+        self._under_way.append((self.now + DELAY_SECONDS, datagram, source, target))
+
+
+def _find_the_room(network: _Network, nonce: int) -> None:
+    """One question over IPv4 and over IPv6, and the answer to each."""
+    room = network.room
+
+    def offer(nonce: int) -> Offer:
+        return Offer(nonce, room.log.epoch, len(room.members), SERVER[1], room.settings.room)
+
+    question = Discover(nonce, timestamp=round(network.now * 1e6)).encode()
+    reply = answer(question, offer)
+    assert reply is not None
+    for asker, group, server in [
+        ("192.0.2.11", GROUP_IPV4, SERVER[0]),
+        ("fe80::11", GROUP_IPV6, SERVER_IPV6),
+    ]:
+        network.capture(question, (asker, 50000), (group, DISCOVERY_PORT))
+        network.capture(reply, (server, DISCOVERY_PORT), (asker, 50000))
+
+
+def conversation() -> list[Captured]:
+    """The datagrams of the sample capture: every packet type, a loss and its repair."""
+    network = _Network()
+    network.run(1.0)
+    _find_the_room(network, nonce=random.Random(0).getrandbits(64))
+
+    anna = network.client("Anna", 11)
+    network.run(0.5)
+    boris = network.client("Борис", 12)
+    network.run(0.5)
+    anna.say("Hello!", network.now)
+    anna.say("Привет, Борис 👋", network.now)
+    network.run(0.5)
+    boris.say("waves back", network.now, MessageKind.ACTION)
+    boris.say("just between us", network.now, MessageKind.PRIVATE, "Anna")
+    network.run(0.5)
+
+    # The line after the lost one shows Boris that he misses something, and he says so.
+    network.lose_next(boris)
+    anna.say("This is lost on its way to Борис.", network.now)
+    network.run(0.02)
+    anna.say("Did you get that?", network.now)
+    network.run(0.5)
+
+    anna.say("A long line goes in parts. " * 50, network.now)
+    network.run(0.5)
+
+    # Nothing follows this one. The server repairs it when no acknowledgement comes.
+    network.lose_next(boris)
+    anna.say("This is lost, too.", network.now)
+    network.run(1.0)
+
+    # Anna shows that she lives, so the name is hers.
+    network.client("ANNA", 13)
+    network.run(1.0)
+    boris.say("Boris", network.now, MessageKind.RENAME)
+    anna.ask_seen(network.now)
+    anna.ask_stats(network.now)
+    network.run(6.0)  # longer than a heartbeat
+
+    anna.leave(network.now)
+    network.run(0.5)
+    network.room.close(network.now)
+    network.run(0.1)
+    return network.captured
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="capture", description="writes the sample capture")
+    parser.add_argument("file", metavar="FILE", type=Path, help="where to: a .pcap")
+    file: Path = parser.parse_args(argv).file
+    file.write_bytes(pcap(conversation()))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

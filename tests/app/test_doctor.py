@@ -1,0 +1,642 @@
+"""The doctor: what it concludes, and what it says to a person in trouble.
+
+Its pure pieces; against servers of this process over the loopback; and between network
+namespaces, where a firewall, a wrong address and a network without a room are real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import string
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+import pytest
+
+from tests.discovery.test_discovery import (
+    LOOPBACK,
+    Network,
+    bound_chat,
+    free_port,
+    offered,
+    why_no_network,
+)
+from tests.processes import WAIT_SECONDS, eventually
+from udp_chat.app.doctor import (
+    CATALOGUES,
+    LONG_PROBE_COUNT,
+    PROBE_COUNT,
+    Echo,
+    Outcome,
+    Probing,
+    inodes_of_port,
+    likely_cause,
+    long_probe,
+    main_checks,
+    neighbour_answers,
+    nothing_found,
+    percentile,
+    port_holders,
+    port_is_taken,
+    short_probe,
+)
+from udp_chat.discovery.interfaces import Interface
+from udp_chat.discovery.search import Way, find_rooms
+from udp_chat.protocol.packets import (
+    DATAGRAM_BYTES_MAX,
+    Bye,
+    ByeReason,
+    Offer,
+    Say,
+    Status,
+    decode,
+)
+from udp_chat.server.udp_server import UdpServer
+
+LANGUAGES = ("en", "ru")
+
+# --- the pure part ---------------------------------------------------------------------------
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_both_languages_have_the_same_sentences_with_the_same_places_to_fill() -> None:
+    english, russian = CATALOGUES["en"], CATALOGUES["ru"]
+    assert english.keys() == russian.keys()
+    for key in english:
+        assert placeholders(english[key]) == placeholders(russian[key]), key
+        assert english[key] != russian[key] or english[key].isascii() is False, key
+
+
+def test_every_russian_sentence_is_russian() -> None:
+    for key, text in CATALOGUES["ru"].items():
+        # "way_…", "holder" and the like are parts of sentences; they have Russian words too.
+        assert re.search("[а-яё]", text), key
+        assert not re.search("[а-яё]", CATALOGUES["en"][key]), key
+
+
+def test_every_outcome_has_a_sentence() -> None:
+    outcomes = set(get_args(Outcome))
+    assert "silent" in outcomes
+    assert outcomes | {"silent_here"} <= CATALOGUES["en"].keys()
+
+
+def test_the_long_probe_is_as_long_as_a_datagram_may_be_and_the_answer_is_no_larger() -> None:
+    assert len(long_probe(1, 2)) == DATAGRAM_BYTES_MAX
+    assert isinstance(decode(long_probe(1, 2)), Say)
+    status = decode(short_probe(1, 2))
+    assert isinstance(status, Status)
+    assert (status.session_id, status.ask) == (1, False)
+    assert len(Bye(1, ByeReason.UNKNOWN_SESSION).encode()) < len(short_probe(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [(0.0, 1), (0.01, 1), (0.5, 10), (0.94, 19), (0.95, 19), (0.96, 20), (1, 20)],
+)
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(
+    part: float, expected: int
+) -> None:
+    assert percentile([float(n) for n in range(20, 0, -1)], part) == expected
+    assert percentile([3.0], part) == 3.0
+
+
+def test_sockets_of_a_port_are_found_in_the_table_of_linux() -> None:
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+    line = "  {}: {}:{:04X} 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 {} 2 0 0\n"
+    table = head + line.format(1, "0100007F", 9091, 111) + line.format(2, "00000000", 9092, 222)
+    table += line.format(3, "00000000" * 4, 9091, 333)
+    assert inodes_of_port(table, 9091) == {"111", "333"}
+    assert inodes_of_port(table, 9092) == {"222"}
+    assert inodes_of_port(table, 0x23) == set()
+    assert inodes_of_port(head + "\n", 9091) == set()
+
+
+def test_the_table_of_neighbours_tells_who_answers() -> None:
+    table = """IP address       HW type     Flags       HW address            Mask     Device
+10.0.0.1         0x1         0x2         02:00:00:00:00:01     *        eth0
+10.0.0.1         0x1         0x0         00:00:00:00:00:00     *        eth1
+10.0.0.2         0x1         0x0         00:00:00:00:00:00     *        eth0
+10.0.0.3         0x1         0x0         00:00:00:00:00:00     *        eth0
+10.0.0.3         0x1         0x6         02:00:00:00:00:03     *        eth1
+"""
+    hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "fe80::1"]
+    assert [neighbour_answers(table, host) for host in hosts] == [True, False, True, None, None]
+    assert neighbour_answers("", "10.0.0.1") is None
+
+
+def test_a_table_that_another_kernel_writes_otherwise_ends_no_check() -> None:
+    odd = (
+        "head\n  0: not-an-address rem 07 0:0 00:0 0 0 0 111\n  1: 0:2383 rem 07 0:0 00:0 0 0 0 222"
+    )
+    assert inodes_of_port(odd, 9091) == {"222"}
+    odd = "head\n10.0.0.1 0x1 up 52:54:00:12:34:56 * eth0\n10.0.0.2 0x1 0x2 52:54 * eth0"
+    assert neighbour_answers(odd, "10.0.0.1") is False
+    assert neighbour_answers(odd, "10.0.0.2") is True
+
+
+def probed(short: bool = True, error: OSError | None = None, refused: bool = False) -> Probing:
+    probing = Probing(refused=refused, error=error)
+    for session_id in (1, 2):
+        assert decode(probing.next_probe(session_id, short, 10.0))
+    return probing
+
+
+def test_a_bye_counts_once_for_the_probe_it_answers() -> None:
+    probing = probed()
+    probing.next_probe(4, False, 10.0)
+    seen = []
+    for session_id, now in ((2, 10.25), (2, 10.5), (3, 10.5), (4, 10.5), (1, 10.75)):
+        probing.receive(Bye(session_id, ByeReason.UNKNOWN_SESSION).encode(), now)
+        seen.append((probing.outcome, probing.complete))
+    assert seen == [("short_only", False)] * 3 + [("answered", False), ("answered", True)]
+    assert probing.rtts_seconds == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("datagram", [b"hello", Offer(1, 2, 3, 4, "chat").encode()])
+def test_an_answer_that_is_no_bye_is_another_programs(datagram: bytes) -> None:
+    probing = probed()
+    probing.receive(datagram, 10.25)
+    assert probing.outcome == "stranger"
+
+
+@pytest.mark.parametrize(
+    ("number", "on_linux", "elsewhere"),
+    [
+        (errno.EPERM, "forbidden", "forbidden"),
+        (errno.EACCES, "filtered", "forbidden"),
+        (errno.EHOSTUNREACH, "filtered", "no_neighbour"),
+        (errno.ENETUNREACH, "no_route", "no_route"),
+        (errno.EADDRNOTAVAIL, "no_route", "no_route"),
+    ],
+)
+def test_what_the_system_says_of_a_probe_tells_the_cause(
+    number: int, on_linux: str, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probing = probed(error=OSError(number, "no"))
+    monkeypatch.setattr("udp_chat.app.doctor.LINUX", True)
+    assert probing.outcome == on_linux
+    monkeypatch.setattr("udp_chat.app.doctor.LINUX", False)
+    assert probing.outcome == elsewhere
+
+
+def test_without_a_word_from_anywhere_the_cause_depends_on_whose_address_it_is() -> None:
+    assert probed().outcome == "silent"
+    assert probed(refused=True).outcome == "refused"
+    assert likely_cause("silent", own=True, neighbour=None) == "silent_here"
+    assert likely_cause("silent", own=False, neighbour=None) == "silent"
+    assert likely_cause("silent", own=False, neighbour=True) == "filtered"
+    assert likely_cause("silent", own=False, neighbour=False) == "no_neighbour"
+    assert likely_cause("refused", own=False, neighbour=False) == "refused"
+    assert likely_cause("answered", own=True, neighbour=None) == "answered"
+
+
+def test_why_no_room_is_found_depends_on_whether_anything_comes_back() -> None:
+    lan = Interface("eth0", 2, ipv4=(("192.0.2.1", "192.0.2.255"),))
+    unplugged = Interface("eth1", 3, running=False, ipv4=(("192.0.2.1", None),))
+    with bound_chat() as sock:
+        here = Echo(Way("multicast", LOOPBACK[0], sock, ()), 1, returned=True)
+        lost, heard = (Echo(Way("multicast", lan, sock, ()), 1, returned=r) for r in (False, True))
+    assert nothing_found([*LOOPBACK, unplugged], [here], None) == "no_network"
+    assert nothing_found([*LOOPBACK, lan], [here, lost], None) == "firewall_here"
+    assert nothing_found([*LOOPBACK, lan], [here, lost, heard], None) == "nothing_found"
+    assert nothing_found([*LOOPBACK, lan], [here, lost], OSError()) == "nothing_found"
+
+
+# --- this machine, over its loopback ---------------------------------------------------------
+
+
+Check: TypeAlias = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Runs the checks on this machine alone: (exit code, all that was printed).
+
+    What answers and rooms are waited for is long where they will come, which ends the wait, and
+    short where they will not.
+    """
+
+    def run(
+        language: str,
+        server: tuple[str, int] | None,
+        port: int = 0,
+        answer_seconds: float = 0.2,
+        find_seconds: float = 0.2,
+    ) -> tuple[int, str]:
+        monkeypatch.setattr("udp_chat.app.doctor.PROBE_SPACING_SECONDS", 0.002)
+        monkeypatch.setattr("udp_chat.app.doctor.ANSWER_SECONDS", answer_seconds)
+        monkeypatch.setattr(
+            "udp_chat.app.doctor.find_rooms", partial(find_rooms, find_seconds, 0.1)
+        )
+        code = main_checks(server, language, port or free_port(), LOOPBACK)
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def said(language: str, key: str, **values: object) -> str:
+    """A pattern for the sentence as it should be printed; what is not given may be anything."""
+    pattern = ""
+    for literal, name, _, _ in string.Formatter().parse(CATALOGUES[language][key]):
+        pattern += re.escape(literal)
+        if name:
+            pattern += re.escape(str(values[name])) if name in values else ".*"
+    return f"(?m)^{pattern}$"
+
+
+def assert_said(output: str, language: str, key: str, **values: object) -> None:
+    assert re.search(said(language, key, **values), output), (key, output)
+
+
+def assert_not_said(output: str, language: str, *keys: str) -> None:
+    for key in keys:
+        assert not re.search(said(language, key), output), (key, output)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_server_that_answers_is_well(check: Check, language: str) -> None:
+    with UdpServer("127.0.0.1", 0) as server:
+        code, output = check(language, server.address, answer_seconds=WAIT_SECONDS)
+        # One long probe that is answered is enough: the others may still be on their way.
+        counters, sent = server.room.counters, PROBE_COUNT + LONG_PROBE_COUNT
+        eventually(lambda: counters["unknown session"] == sent)
+        assert not server.room.members
+    address = f"127.0.0.1:{server.address[1]}"
+    assert code == 0
+    assert_said(output, language, "interface_loopback", name=LOOPBACK[0].name)
+    assert_said(output, language, "probes", server=address, sent=PROBE_COUNT)
+    assert_said(output, language, "long_arrives", size=1200)
+    assert_said(output, language, "answered", server=address)
+    assert_not_said(output, language, "probes_none", "long_lost", "refused", "silent_here")
+    assert ("0,0 %" if language == "ru" else "0.0 %") in output
+    if sys.platform == "linux":
+        holder = CATALOGUES[language]["holder"].partition("{pid}")[0].partition("}")[2]
+        assert f"{holder}{os.getpid()})" in output
+
+
+def test_what_is_said_to_a_person_is_exactly_this(check: Check) -> None:
+    """The words themselves, once in each language; the other tests look for their keys."""
+    with bound_chat() as sock:
+        port = sock.getsockname()[1]
+    _, english = check("en", ("127.0.0.1", port))
+    _, russian = check("ru", ("127.0.0.1", port))
+    assert f"127.0.0.1:{port} answered none of 50 probes." in english
+    assert f"but no server runs on its port {port}. Start one there: python3" in english
+    assert f"127.0.0.1:{port}: ни одного ответа на 50 проб." in russian
+    assert f"но на её порту {port} сервер не запущен. Запустите его там: python3" in russian
+    assert "comes back." in english
+    assert "возвращается." in russian
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_port_on_which_nothing_listens_is_told(check: Check, language: str) -> None:
+    with bound_chat() as sock:
+        port = sock.getsockname()[1]
+    code, output = check(language, ("127.0.0.1", port))
+    assert code == 1
+    assert_said(output, language, "chat_port_free", port=port)
+    assert_said(output, language, "probes_none", server=f"127.0.0.1:{port}", sent=PROBE_COUNT)
+    assert_said(output, language, "refused", host="127.0.0.1", port=port)
+    assert_not_said(output, language, "answered", "silent", "silent_here")
+
+
+Answer: TypeAlias = Callable[[bytes, int], bytes | None]
+
+
+@contextlib.contextmanager
+def answering(answer: Answer) -> Iterator[tuple[str, int]]:
+    """Something on a port that answers datagrams, given each and its number, in its own way."""
+    with bound_chat() as sock, bound_chat() as other:
+        address: tuple[str, int] = sock.getsockname()
+
+        def loop() -> None:
+            number = 0
+            while True:
+                datagram, asker = sock.recvfrom(2048)
+                if not datagram:
+                    return
+                reply = answer(datagram, number)
+                number += 1
+                if reply is not None:
+                    sock.sendto(reply, asker)
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        try:
+            yield address
+        finally:
+            other.sendto(b"", address)
+            thread.join()
+
+
+def bye(datagram: bytes) -> bytes:
+    packet = decode(datagram)
+    assert isinstance(packet, Say | Status)
+    return Bye(packet.session_id, ByeReason.UNKNOWN_SESSION).encode()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_silent_port_of_this_machine_is_told(check: Check, language: str) -> None:
+    with bound_chat() as silent:
+        port = silent.getsockname()[1]
+        code, output = check(language, ("127.0.0.1", port))
+    assert code == 1
+    assert_said(output, language, "probes_none")
+    assert_said(output, language, "silent_here", port=port)
+    assert_not_said(output, language, "silent", "refused", "filtered")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_program_that_is_not_this_chat_is_told(check: Check, language: str) -> None:
+    with answering(lambda datagram, number: b"who is there?") as address:
+        code, output = check(language, address)
+    assert code == 1
+    assert_said(output, language, "stranger", server=f"127.0.0.1:{address[1]}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_link_that_drops_long_datagrams_alone_is_told(check: Check, language: str) -> None:
+    def answer(datagram: bytes, number: int) -> bytes | None:
+        return bye(datagram) if len(datagram) < 999 else None
+
+    with answering(answer) as address:
+        code, output = check(language, address, answer_seconds=1.0)
+    assert code == 1
+    assert_said(output, language, "probes", answered=PROBE_COUNT)
+    assert_said(output, language, "long_lost", size=1200)
+    assert_said(output, language, "short_only")
+    assert_not_said(output, language, "answered", "long_arrives", "lossy")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_link_that_loses_much_is_told_and_still_is_a_link(check: Check, language: str) -> None:
+    with answering(lambda datagram, number: bye(datagram) if number % 5 else None) as address:
+        code, output = check(language, address, answer_seconds=1.0)
+    assert code == 0
+    loss = "20,0" if language == "ru" else "20.0"
+    assert_said(output, language, "probes", answered=PROBE_COUNT * 4 // 5, loss=loss)
+    assert_said(output, language, "lossy")
+    assert_said(output, language, "answered")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_host_that_cannot_exist_is_told(check: Check, language: str) -> None:
+    host = "x" * 64  # longer than a label may be: no name server is asked
+    code, output = check(language, (host, 9091))
+    assert code == 1
+    assert_said(output, language, "unknown_host", host=host)
+    assert_not_said(output, language, "probes_none")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_room_that_is_found_and_cannot_be_joined_is_told(check: Check, language: str) -> None:
+    port = free_port()
+    with offered(port, epoch=1, name="Кухня\x1b[2J") as chat_port:
+        code, output = check(language, None, port, find_seconds=WAIT_SECONDS)
+        _, with_server = check(language, ("127.0.0.1", 1), port, find_seconds=WAIT_SECONDS)
+    address = f"127.0.0.1:{chat_port}"
+    assert code == 1
+    assert_said(output, language, "room", room="Кухня[2J", address=address, count=2)
+    assert_said(output, language, "probes_none", server=address)
+    assert_said(output, language, "silent_here", port=chat_port)
+    assert_said(with_server, language, "other_rooms", rooms=address)
+    assert "\x1b" not in output
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_discovery_port_that_is_not_to_be_had_is_told(check: Check, language: str) -> None:
+    with bound_chat("0.0.0.0") as other:
+        port = other.getsockname()[1]
+        code, output = check(language, None, port)
+    assert code == 1
+    assert_said(output, language, "discovery_port_taken", port=port)
+    assert_said(output, language, "echo_deaf", port=port)
+    assert_said(output, language, "rooms_none")
+    assert_not_said(output, language, "echo_lost", "echo_returned")
+
+
+def test_who_holds_a_port_is_found_out() -> None:
+    with bound_chat() as sock:
+        port = sock.getsockname()[1]
+        if sys.platform == "linux":
+            ((process, command),) = port_holders(port)
+            assert process == os.getpid()
+            assert command
+            assert "/" not in command.split()[0]
+        else:
+            assert port_holders(port) == [(0, "")]
+    assert port_holders(port) == []
+
+
+def test_where_the_system_does_not_tell_a_port_is_still_known_to_be_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("udp_chat.app.doctor.PROC", tmp_path)
+    with bound_chat("0.0.0.0") as sock:
+        port = sock.getsockname()[1]
+        assert port_is_taken(port)
+        assert port_holders(port) == [(0, "")]
+    assert not port_is_taken(port)
+    assert port_holders(port) == []
+
+
+def test_a_socket_of_nobody_who_may_be_looked_at_is_still_a_holder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "udp").write_text("head\n 1: 0:2383 0:0 07 0:0 0:0 0 0 0 4711 2 0 0\n")
+    monkeypatch.setattr("udp_chat.app.doctor.PROC", tmp_path)
+    assert port_holders(9091) == [(0, "")]
+    assert port_holders(9092) == []
+
+
+# --- between hosts ---------------------------------------------------------------------------
+
+DOCTOR = """
+import functools, json, sys
+from udp_chat.app import doctor
+doctor.PROBE_SPACING_SECONDS = 0.005
+doctor.find_rooms = functools.partial(doctor.find_rooms, 1.0)
+server, language = json.loads(sys.argv[1])
+print("exit code", doctor.main_checks(server and tuple(server), language))
+"""
+
+SERVER = """
+import select, socket, time
+from udp_chat.discovery.discovery import Beacon
+from udp_chat.protocol.packets import Offer
+from udp_chat.server.udp_server import RoomSettings, UdpServer
+with UdpServer("", 9091, RoomSettings("Kitchen")) as server, socket.socket(type=2) as wildcard:
+    wildcard.bind(("", 0))
+    beacon = Beacon(wildcard, time.monotonic())
+    offer = lambda nonce: Offer(nonce, server.room.log.epoch, 0, 9091, "Kitchen")
+    print("ready", flush=True)
+    while True:
+        for sock in select.select(beacon.sockets(), [], [])[0]:
+            beacon.handle(sock, offer, time.monotonic())
+"""
+
+FIREWALL = """
+import socket, struct, sys
+def attribute(kind, data):
+    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+def number(value):
+    return struct.pack("!I", value)
+def message(kind, flags, family, attributes, sequence):
+    body = struct.pack("=BB", family, 0) + struct.pack("!H", 10) + attributes
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
+hook = attribute(1, number({"input": 1, "output": 3}[sys.argv[1]])) + attribute(2, number(0))
+table = attribute(1, b"udp-chat\\0")
+chain = table + attribute(3, sys.argv[1].encode() + b"\\0") + attribute(4 | 0x8000, hook)
+chain += attribute(5, number(0)) + attribute(7, b"filter\\0")
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
+    netlink.bind((0, 0))
+    netlink.settimeout(10)
+    batch = message(0x10, 1, 0, b"", 1) + message(0xA00, 0x405, 1, table, 2)
+    netlink.send(batch + message(0xA03, 0x405, 1, chain, 3) + message(0x11, 1, 0, b"", 4))
+    answers = b""
+    while len(answers) < 2 * 36:
+        answers += netlink.recv(65536)
+print(struct.unpack_from("=i", answers, 16)[0], struct.unpack_from("=i", answers, 36 + 16)[0])
+"""
+"""Drops all that comes in to a host, or goes out: an nf_tables chain whose policy is to drop,
+made without the command nft, which is seldom installed. It goes with the namespace."""
+
+
+@pytest.fixture(scope="module")
+def lan() -> Iterator[Network]:
+    """Anna, who asks, and others beside her on one bridge; Zoya is plugged in nowhere."""
+    missing = why_no_network()
+    if missing:
+        pytest.skip(missing)
+    hosts = ("anna", "boris", "walled", "mute", "deaf")
+    with Network() as network:
+        network.add_bridge("bridge")
+        network.add_host("zoya")
+        for number, host in enumerate(hosts, 1):
+            network.add_host(host)
+            network.plug(host, "eth0", "bridge", f"10.91.0.{number}")
+        yield network
+
+
+def ask_doctor(
+    lan: Network, language: str, host: str, server: tuple[str, int] | None
+) -> tuple[int, str]:
+    output = lan.run(host, DOCTOR, json.dumps([server, language]))
+    text, _, code = output.rpartition("exit code ")
+    return int(code), text
+
+
+def firewall(lan: Network, host: str, hook: str) -> None:
+    """All that comes in (`input`) or goes out (`output`) is dropped from now on."""
+    if lan.run(host, FIREWALL, hook).split() != ["0", "0"]:
+        pytest.skip("this kernel has no nf_tables")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_network_without_a_room_is_told(lan: Network, language: str) -> None:
+    code, output = ask_doctor(lan, language, "anna", None)
+    assert code == 1
+    assert_said(output, language, "interface", name="eth0", addresses="10.91.0.1, fe80::1")
+    for way, target in (
+        ("way_multicast", ""),
+        ("way_multicast6", ""),
+        ("way_broadcast", "10.91.0.255"),
+        ("way_broadcast", "255.255.255.255"),
+    ):
+        sentence = CATALOGUES[language][way].format(target=target)
+        assert_said(output, language, "echo_returned", way=sentence, name="eth0")
+    assert_said(output, language, "echo_note")
+    assert_said(output, language, "rooms_none")
+    assert_said(output, language, "nothing_found", port=9091, discovery_port=9092)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_machine_on_no_network_is_told(lan: Network, language: str) -> None:
+    code, output = ask_doctor(lan, language, "zoya", None)
+    assert code == 1
+    assert_said(output, language, "no_network")
+    assert_not_said(output, language, "interface_idle", "echo_note", "nothing_found")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("host", "key"),
+    [
+        ("10.91.0.77", "no_neighbour"),  # nobody has it
+        ("10.91.0.2", "refused"),  # Boris is there, but opened no room
+        ("10.99.0.1", "no_route"),
+        ("fe80::77%eth0", "silent"),  # IPv6 neighbours are in no table that can be read
+    ],
+)
+def test_why_an_address_does_not_answer_is_told(
+    lan: Network, language: str, host: str, key: str
+) -> None:
+    code, output = ask_doctor(lan, language, "anna", (host, 9091))
+    assert code == 1
+    assert_said(output, language, "probes_none")
+    assert_said(output, language, key, host=host)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_room_that_can_be_joined_is_found_and_well(lan: Network, language: str) -> None:
+    with lan.running("boris", SERVER):
+        code, output = ask_doctor(lan, language, "anna", None)
+        assert code == 0
+        assert_said(output, language, "room", room="Kitchen", address="10.91.0.2:9091", count=0)
+        assert_said(output, language, "answered", server="10.91.0.2:9091")
+        code, output = ask_doctor(lan, language, "anna", ("10.91.0.77", 9091))
+        assert code == 1
+        assert_said(output, language, "other_rooms", rooms="10.91.0.2:9091")
+        code, output = ask_doctor(lan, language, "boris", ("fe80::2%eth0", 9091))
+        assert code == 0
+        assert_said(output, language, "answered", server="[fe80::2%eth0]:9091")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_network_that_swallows_long_datagrams_is_told(lan: Network, language: str) -> None:
+    with lan.running("boris", SERVER):
+        lan.configure("boris", "link", "set", "eth0", "mtu", "1000")
+        code, output = ask_doctor(lan, language, "anna", ("10.91.0.2", 9091))
+        lan.configure("boris", "link", "set", "eth0", "mtu", "1500")
+    assert code == 1
+    assert_said(output, language, "probes", loss="0,0" if language == "ru" else "0.0")
+    assert_said(output, language, "short_only")
+
+
+def test_a_firewall_on_the_servers_machine_is_told(lan: Network) -> None:
+    firewall(lan, "walled", "input")
+    for language in LANGUAGES:
+        code, output = ask_doctor(lan, language, "anna", ("10.91.0.3", 9091))
+        assert code == 1
+        assert_said(output, language, "filtered", host="10.91.0.3", port=9091)
+
+
+def test_a_firewall_that_forbids_this_machine_to_send_is_told(lan: Network) -> None:
+    firewall(lan, "mute", "output")
+    for language in LANGUAGES:
+        code, output = ask_doctor(lan, language, "mute", ("10.91.0.2", 9091))
+        assert code == 1
+        assert_said(output, language, "echo_unsent", name="eth0")
+        assert_said(output, language, "forbidden", server="10.91.0.2:9091")
+
+
+def test_a_firewall_that_lets_nothing_in_is_told(lan: Network) -> None:
+    firewall(lan, "deaf", "input")
+    for language in LANGUAGES:
+        code, output = ask_doctor(lan, language, "deaf", None)
+        assert code == 1
+        assert_said(output, language, "echo_lost", name="eth0")
+        assert_said(output, language, "firewall_here")
+        assert_not_said(output, language, "echo_returned", "echo_note", "nothing_found")

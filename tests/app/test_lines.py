@@ -1,0 +1,496 @@
+"""What a person types and reads: commands, sentences in two languages, texts that are no tricks."""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udp_chat.app.catalogue import CATALOGUES, LANGUAGES, plural_form
+from udp_chat.app.catalogue import sentence as sentence_in
+from udp_chat.app.lines import NOTICES, Command, event_line, parse_line, said_line
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.names import RULES
+from udp_chat.protocol.printable import printable
+
+HOSTILE = "a\x1b[2J\x07b\x9b31mc\u202ed\u2066e\u200ef\r\ng\x00h\x7fi{text}j%s"
+HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"
+
+
+# --- what is typed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("hello", Command("say", "hello")),
+        ("  two leading spaces", Command("say", "  two leading spaces")),
+        ("trailing  ", Command("say", "trailing  ")),
+        (
+            " /quit with a space before it is said",
+            Command("say", " /quit with a space before it is said"),
+        ),
+        (" /quit", Command("say", " /quit")),
+        ("1/2", Command("say", "1/2")),
+        ("//", Command("say", "/")),
+        ("//quit", Command("say", "/quit")),
+        ("///", Command("say", "//")),
+        ("/quit", Command("quit")),
+        ("/quit now", Command("quit")),
+        ("/quit  ", Command("quit")),
+        ("выйти", Command("quit")),
+        ("  Выйти ", Command("quit")),
+        ("ВЫЙТИ", Command("quit")),
+        ("выйти из комнаты", Command("say", "выйти из комнаты")),
+        ("не выйти", Command("say", "не выйти")),
+        ("quit", Command("say", "quit")),
+        ("/who", Command("who")),
+        ("/help", Command("help")),
+        ("/me waves", Command("me", "waves")),
+        ("/me   waves twice ", Command("me", "waves twice")),
+        ("/me", Command("usage", "me")),
+        ("/me  ", Command("usage", "me")),
+        ("/nick Anna", Command("nick", "Anna")),
+        ("/nick two words", Command("nick", "two words")),
+        ("/nick", Command("usage", "nick")),
+        ("/msg Anna hello there", Command("msg", "hello there", "Anna")),
+        ("/msg  Anna   hello", Command("msg", "hello", "Anna")),
+        ("/msg Анна //x", Command("msg", "//x", "Анна")),
+        ("/msg Anna", Command("usage", "msg")),
+        ("/msg Anna  ", Command("usage", "msg")),
+        ("/msg", Command("usage", "msg")),
+        ("/seen", Command("seen")),
+        ("/stats of mine", Command("stats")),
+        ("/bell mentions", Command("bell", "mentions")),
+        ("/bell", Command("usage", "bell")),
+        ("/bell loud", Command("usage", "bell")),
+        ("/joins off", Command("joins", "off")),
+        ("/joins mentions", Command("usage", "joins")),
+        ("/history", Command("history", "")),
+        ("/history 7", Command("history", "7")),
+        ("/history -7", Command("usage", "history")),
+        ("/history all", Command("usage", "history")),
+        ("/save my notes.txt", Command("save", "my notes.txt")),
+        ("/save", Command("usage", "save")),
+        ("/save! my notes.txt", Command("save!", "my notes.txt")),
+        ("/save!", Command("usage", "save!")),
+        ("/history 123456789", Command("history", "123456789")),
+        ("/history 1234567890", Command("usage", "history")),
+        ("/history " + "9" * 5000, Command("usage", "history")),
+        ("/say hello", Command("say", "hello")),
+        ("/say   /quit ", Command("say", "  /quit ")),
+        ("/say выйти", Command("say", "выйти")),
+        ("/say", Command("usage", "say")),
+        ("/saying", Command("unknown", "saying")),
+        ("/ignore Boris", Command("ignore", "Boris")),
+        ("/ignore", Command("usage", "ignore")),
+        ("/", Command("unknown", "")),
+        ("/ quit", Command("unknown", "")),
+        ("/quitting", Command("unknown", "quitting")),
+        ("/QUIT", Command("unknown", "QUIT")),
+        ("/выйти", Command("unknown", "выйти")),
+    ],
+)
+def test_a_line_is_the_command_it_looks_like(line: str, command: Command) -> None:
+    assert parse_line(line) == command
+
+
+@pytest.mark.parametrize("line", ["", " ", "\t", "\r", "\u2003", "/say ", "/say   "])
+def test_an_empty_line_is_no_command(line: str) -> None:
+    assert parse_line(line) is None
+
+
+@given(st.text())
+def test_any_line_is_said_if_its_slash_is_doubled(text: str) -> None:
+    assert parse_line(f"//{text}") == Command("say", f"/{text}")
+
+
+@given(st.text())
+def test_any_line_is_said_behind_say_or_where_no_commands_are_read(text: str) -> None:
+    said = Command("say", text) if text.strip() else None
+    assert parse_line(f"/say {text}") == said
+    assert said_line(text) == said
+
+
+@given(st.text())
+def test_every_line_is_some_command(line: str) -> None:
+    command = parse_line(line)
+    assert (command is None) == (not line.removeprefix("/say ").strip())
+
+
+# --- what reaches the terminal ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("", ""),
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        ("\x1b]0;title\x07", "]0;title"),
+        ("\x9b31m\x85\x90C1", "31mC1"),
+        ("\x7f\x00\b\x0e", ""),
+        ("a\tb\nc\rd\u2028e\u2029f", "a b c d e f"),
+        ("\u202aone\u202e \u2066two\u2069", "one two"),
+        ("\u200e\u200f\u061c\ufeff\u00ad", ""),
+        ("\ud800\ue000", ""),
+        (HOSTILE, HARMLESS),
+    ],
+)
+def test_what_could_trick_a_terminal_is_taken_out(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Привет, ёж! № 1 — «да»",
+        "é \u0065\u0301 ñ",
+        "日本語 עברית العربية",
+        "👩\u200d🚀 ❤\ufe0f 👍🏽 🇷🇺",
+        "می\u200cخواهم",
+        "\U0001fadf",  # an emoji newer than some Pythons' tables
+    ],
+)
+def test_what_people_write_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+@given(st.text())
+def test_nothing_that_is_shown_controls_anything(text: str) -> None:
+    shown = printable(text)
+    assert printable(shown) == shown
+    bad = {c for c in shown if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")}
+    assert bad <= {"\u200c", "\u200d"}
+
+
+# --- two languages ---------------------------------------------------------------------------
+
+
+def placeholders(text: str) -> set[str]:
+    return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
+
+
+def test_both_catalogues_say_the_same_things() -> None:
+    assert set(CATALOGUES) == set(LANGUAGES)
+    english, russian = CATALOGUES["en"], CATALOGUES["ru"]
+    assert english.keys() == russian.keys()
+    for key in english:
+        assert placeholders(english[key]) == placeholders(russian[key]), key
+
+
+def test_every_rule_for_names_has_its_sentence() -> None:
+    ours = {key for key in CATALOGUES["en"] if key.startswith("unusable_name_")}
+    assert ours == {f"unusable_name_{rule}" for rule in RULES}
+
+
+def test_every_sentence_differs_between_the_languages_unless_it_has_no_words() -> None:
+    same = {key for key in CATALOGUES["en"] if CATALOGUES["en"][key] == CATALOGUES["ru"][key]}
+    for key in same:
+        text = CATALOGUES["en"][key]
+        for field in placeholders(text):
+            text = text.replace(f"{{{field}}}", "")
+        assert not any(character.isalpha() for character in text), key
+
+
+@pytest.mark.parametrize(
+    ("count", "form"),
+    [
+        (0, "many"),
+        (1, "one"),
+        (2, "few"),
+        (4, "few"),
+        (5, "many"),
+        (11, "many"),
+        (12, "many"),
+        (14, "many"),
+        (20, "many"),
+        (21, "one"),
+        (22, "few"),
+        (25, "many"),
+        (101, "one"),
+        (111, "many"),
+        (112, "many"),
+        (122, "few"),
+    ],
+)
+def test_russian_counts_in_three_forms(count: int, form: str) -> None:
+    assert plural_form("ru", count) == form
+
+
+@pytest.mark.parametrize(("count", "form"), [(0, "many"), (1, "one"), (2, "many"), (21, "many")])
+def test_english_counts_in_two_forms(count: int, form: str) -> None:
+    assert plural_form("en", count) == form
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "russian"),
+    [
+        (1, "1 line was not accepted", "Не принята 1 строка"),
+        (2, "2 lines were not accepted", "Не приняты 2 строки"),
+        (5, "5 lines were not accepted", "Не принято 5 строк"),
+        (21, "21 lines were not accepted", "Не принята 21 строка"),
+    ],
+)
+def test_counted_sentences_agree_with_their_number(count: int, english: str, russian: str) -> None:
+    assert sentence_in("en", "not_accepted", count=count).startswith(english)
+    assert sentence_in("ru", "not_accepted", count=count).startswith(russian)
+
+
+# --- what is read ----------------------------------------------------------------------------
+
+EVENTS: list[tuple[ChatEvent, str, str]] = [
+    (
+        {"event": "joined", "name": "Anna", "room": "Café", "members": ["Anna", "Boris"]},
+        "You are Anna in the room “Café”. Here now: Anna, Boris. /help lists the commands.",
+        "Вы — Anna в комнате «Café». Сейчас здесь: Anna, Boris. Команды: /help.",
+    ),
+    ({"event": "chat", "name": "Anna", "text": "hi", "seq": 1}, "Anna: hi", "Anna: hi"),
+    (
+        {"event": "chat", "name": "Anna", "text": "hi", "history": True},
+        "(earlier) Anna: hi",
+        "(ранее) Anna: hi",
+    ),
+    ({"event": "chat", "name": "Anna", "text": "{name}"}, "Anna: {name}", "Anna: {name}"),
+    ({"event": "action", "name": "Anna", "text": "waves"}, "* Anna waves", "* Anna waves"),
+    (
+        {"event": "private", "name": "Anna", "to": "Boris", "text": "psst"},
+        "[private] Anna → Boris: psst",
+        "[лично] Anna → Boris: psst",
+    ),
+    ({"event": "join", "name": "Anna"}, "* Anna joined", "* Anna теперь в чате"),
+    ({"event": "leave", "name": "Anna", "reason": "left"}, "* Anna left", "* Anna уходит"),
+    (
+        {"event": "leave", "name": "Anna", "reason": "timeout"},
+        "* Anna is gone (no sign of life)",
+        "* Anna больше не отвечает",
+    ),
+    ({"event": "leave", "name": "Anna", "reason": "new"}, "* Anna left", "* Anna уходит"),
+    (
+        {"event": "rename", "name": "Anna", "new_name": "Anya"},
+        "* Anna is now called Anya",
+        "* Anna теперь зовётся Anya",
+    ),
+    (
+        {"event": "lost", "count": 1},
+        "! 1 event is missing here: it is too old to be had",
+        "! Здесь не хватает 1 события: оно слишком старое",
+    ),
+    (
+        {"event": "lost", "count": 3},
+        "! 3 events are missing here: they are too old to be had",
+        "! Здесь не хватает 3 событий: они слишком старые",
+    ),
+    (
+        {"event": "lost", "count": None},
+        "! Something may be missing here: the server began anew",
+        "! Здесь, возможно, чего-то не хватает: сервер начал заново",
+    ),
+    (
+        {"event": "reconnecting", "reason": "silence"},
+        "! The server does not answer. Reconnecting; what you type is kept …",
+        "! Сервер не отвечает. Соединяюсь снова; набранное сохранится …",
+    ),
+    (
+        {"event": "reconnecting", "reason": "shutting_down"},
+        "! The server has stopped. Reconnecting when it is back; what you type is kept …",
+        "! Сервер остановлен. Соединюсь, когда он вернётся; набранное сохранится …",
+    ),
+    (
+        {"event": "resumed", "name": "Anna-2", "room": "Café"},
+        "! Back in the room “Café” as Anna-2",
+        "! Снова в комнате «Café» под именем Anna-2",
+    ),
+    (
+        {"event": "refused", "reason": "name_in_use", "text": "the name Anna is in use"},
+        "! The server refused: that name is in use",
+        "! Сервер отказал: это имя занято",
+    ),
+    (
+        {"event": "refused", "reason": "room_full", "text": "the room is full (1 members)"},
+        "! The server refused: the room is full",
+        "! Сервер отказал: в комнате нет места",
+    ),
+    (
+        {"event": "refused", "reason": "version", "text": ""},
+        "! The server refused: the server speaks another version of this chat",
+        "! Сервер отказал: сервер говорит на другой версии этого чата",
+    ),
+    (
+        {"event": "refused", "reason": "reason_9", "text": "not today"},
+        "! The server refused: not today",
+        "! Сервер отказал: not today",
+    ),
+    (
+        {"event": "notice", "reason": "no_such_member", "name": "Zoe"},
+        "! Nobody here is called Zoe: nothing was sent",
+        "! Никого по имени Zoe здесь нет: ничего не отправлено",
+    ),
+    (
+        {"event": "notice", "reason": "not_delivered", "name": "Zoe"},
+        "! Private messages of yours to Zoe were not delivered",
+        "! Zoe не получит ваших личных сообщений: они не доставлены",
+    ),
+    (
+        {"event": "notice", "reason": "not_delivered_yet", "name": "Zoe"},
+        "! Zoe lost the connection before reading your private messages: they wait for Zoe's"
+        " return",
+        "! Zoe без связи и ваших личных сообщений ещё не видит: они ждут, пока Zoe не вернётся",
+    ),
+    (
+        {"event": "notice", "reason": "name_in_use", "name": "Zoe"},
+        "! The name Zoe is in use",
+        "! Имя Zoe занято",
+    ),
+    (
+        {"event": "notice", "reason": "unusable_name_white_space", "name": "a b"},
+        "! a b cannot be a name: a name is one word, without spaces",
+        "! a b не может быть именем: имя — это одно слово, без пробелов",
+    ),
+    (
+        {"event": "notice", "reason": "unusable_name_of_the_future", "name": "a=b"},
+        "! a=b cannot be a name: one word of up to 32 letters and digits can",
+        "! a=b не может быть именем: нужно одно слово до 32 букв и цифр",
+    ),
+    (
+        {"event": "notice", "reason": "members", "members": ["Anna", "Boris"], "count": 2},
+        "Here now: Anna, Boris (2)",
+        "Сейчас здесь: Anna, Boris (2)",
+    ),
+    (
+        {"event": "notice", "reason": "of_the_future", "name": "x"},
+        "! of_the_future x",
+        "! of_the_future x",
+    ),
+    (
+        {"event": "notice", "reason": "seen", "text": "hi", "count": 2, "total": 2, "members": []},
+        "“hi”: 2 of 2 have it",
+        "«hi»: дошло до 2 из 2",
+    ),
+    (
+        {
+            "event": "notice",
+            "reason": "seen",
+            "text": "hi",
+            "count": 1,
+            "total": 2,
+            "members": ["Zoe"],
+        },
+        "“hi”: 1 of 2 have it; not yet: Zoe",
+        "«hi»: дошло до 1 из 2; ещё нет: Zoe",
+    ),
+    ({"event": "left"}, "You left.", "Вы вышли."),
+    (
+        {"event": "left", "reason": "internal_error", "text": "KeyError: 1"},
+        "! The client has ended by a fault of its own (KeyError: 1). What was not accepted is not"
+        " said. Start it again; with --log-level debug it tells where the fault is.",
+        "! Клиент завершился из-за собственной ошибки (KeyError: 1). Что не было принято, не"
+        " сказано. Запустите его снова; с --log-level debug он покажет, где ошибка.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "english", "russian"), EVENTS)
+def test_every_event_has_a_line_in_both_languages(
+    event: ChatEvent, english: str, russian: str
+) -> None:
+    assert event_line(event, "en") == english
+    assert event_line(event, "ru") == russian
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", sorted(CATALOGUES["en"].keys() - NOTICES.keys()))
+def test_a_notice_whose_code_is_the_key_of_another_sentence_is_shown_as_any_other(
+    code: str, language: str
+) -> None:
+    general = "cannot be a name" if language == "en" else "не может быть именем"
+    line = event_line({"event": "notice", "time": 1.5, "reason": code, "name": "Zoe"}, language)
+    assert line is not None
+    assert line == f"! {code} Zoe" or (code == "unusable_name" and general in line)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", [code for code, fields in NOTICES.items() if fields])
+def test_a_notice_without_what_its_sentence_needs_is_shown_as_any_other(
+    code: str, language: str
+) -> None:
+    event: ChatEvent = {"event": "notice", "time": 1.5, "reason": code, "name": "Zoe"}
+    assert event_line(event, language) == f"! {code} Zoe"
+
+
+def test_every_notice_with_a_sentence_has_it_in_both_languages() -> None:
+    for language in LANGUAGES:
+        assert NOTICES.keys() <= CATALOGUES[language].keys()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_the_server_accepted_is_not_shown_for_it_comes_back_in_its_place(
+    language: str,
+) -> None:
+    assert event_line({"event": "sent", "seq": 7}, language) is None
+
+
+LINK: dict[str, str | int] = {
+    "name": "Anna\x1b[31m",
+    "rtt_us": 1250,
+    "rtt_p95_us": 20_000,
+    "received": 110,
+    "duplicated": 10,
+    "lost": 25,
+    "reordered": 3,
+    "sent": 400,
+    "repaired": 7,
+    "received_bytes": 12_340,
+}
+OWN = {"down_received": 90, "down_lost": 5, "down_duplicates": 4, "retransmissions": 2}
+
+
+def test_the_links_are_a_table_with_what_i_alone_know_below() -> None:
+    boris = {**LINK, "name": "Борис", "lost": 0}
+    event: ChatEvent = {"event": "notice", "reason": "stats", "links": [{**LINK, **OWN}, boris]}
+    assert event_line(event, "en") == (
+        "name      rtt ms   p95  sent  lost  dup  late  got  repaired    kB\n"
+        "Anna[31m     1.2  20.0   125    25   10     3  400         7  12.3\n"
+        "Борис        1.2  20.0   100     0   10     3  400         7  12.3\n"
+        "to me: 90 datagrams came, 5 were lost on the way, 4 brought nothing new;"
+        " I sent 2 times again"
+    )
+    russian = event_line(event, "ru")
+    assert russian is not None
+    assert russian.startswith("имя ")
+    assert "пришло датаграмм 90" in russian
+
+
+def test_links_without_my_own_are_a_table_alone() -> None:
+    event: ChatEvent = {"event": "notice", "reason": "stats", "links": [LINK]}
+    table = event_line(event, "en")
+    assert table is not None
+    assert len(table.split("\n")) == 2
+    empty = event_line({"event": "notice", "reason": "stats"}, "en")
+    assert empty == "name  rtt ms  p95  sent  lost  dup  late  got  repaired  kB"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", [event for event, _, _ in EVENTS])
+def test_a_hostile_event_is_one_harmless_line(event: ChatEvent, language: str) -> None:
+    hostile = event.copy()
+    if "name" in hostile:
+        hostile["name"] = HOSTILE
+    if "new_name" in hostile:
+        hostile["new_name"] = HOSTILE
+    if "to" in hostile:
+        hostile["to"] = HOSTILE
+    if "room" in hostile:
+        hostile["room"] = HOSTILE
+    if "members" in hostile:
+        hostile["members"] = [HOSTILE, HOSTILE]
+    if "text" in hostile:
+        hostile["text"] = HOSTILE
+    if hostile.get("reason") in ("of_the_future", "reason_9"):
+        hostile["reason"] = HOSTILE
+    line = event_line(hostile, language)
+    assert line is not None
+    assert printable(line) == line

@@ -1,0 +1,80 @@
+"""What reaches a terminal, and what is kept in memory: looked at from outside.
+
+`Shown` shows events as the programs do and asserts that nothing of them moves a cursor. `cells`
+counts what an object keeps, whatever its tables are called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import json
+import types
+import unicodedata
+from collections import deque
+from functools import lru_cache
+
+from udp_chat.app.catalogue import LANGUAGES
+from udp_chat.app.conversation import Conversation
+from udp_chat.app.lines import event_line
+from udp_chat.client.chat_events import ChatEvent
+
+_JOINERS = "\u200c\u200d"
+
+
+@lru_cache(100_000)
+def _moves_cursor(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and character not in _JOINERS
+
+
+def check_line(line: str) -> None:
+    """Asserts that a line for a terminal has nothing in it that a terminal would obey."""
+    if line.isascii() and line.isprintable():
+        return
+    bad = [character for character in set(line) if _moves_cursor(character)]
+    assert not bad, f"{min(bad)!a} would reach a terminal in {line!a}"
+
+
+class Shown:
+    """Shows events as the programs do, each in the next language, and looks at what is printed."""
+
+    def __init__(self) -> None:
+        self._conversations = [Conversation(language, timestamps=True) for language in LANGUAGES]
+
+    def show(self, event: ChatEvent) -> None:
+        """As --json, and as a line with the time before it."""
+        json.dumps(event)
+        conversation = self._conversations[0]
+        self._conversations.reverse()
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            conversation.show(event)
+        shown = output.getvalue()
+        if event["event"] == "refused" and not shown:  # at the start, the command says it
+            shown += event_line(event, conversation.language) or ""
+        lines = shown.removesuffix("\n").split("\n")
+        assert len(lines) == 1 or event.get("reason") == "stats", f"{event} is several lines"
+        for line in lines:
+            check_line(line)
+
+
+_OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
+
+
+def cells(thing: object) -> int:
+    """How many entries all containers have that can be reached from an object: its memory, in
+    things. Whatever its tables are called, one without a bound shows here."""
+    seen = {id(thing)}
+    waiting = [thing]
+    count = 0
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, dict | list | set | deque):
+            count += len(current)
+        for other in gc.get_referents(current):
+            if id(other) not in seen and not isinstance(other, _OPAQUE):
+                seen.add(id(other))
+                waiting.append(other)
+    return count

@@ -1,0 +1,567 @@
+"""The event log, its ordered receiver, and the measures of a link, each with numbers for `now`."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from udp_chat.protocol.delivery import (
+    COPIES_MAX,
+    REORDER_MAX,
+    RTO_INITIAL_SECONDS,
+    RTO_MAX_SECONDS,
+    RTO_MIN_SECONDS,
+    RTT_SAMPLE_MAX_SECONDS,
+    Delivery,
+    EventLog,
+    LossEstimate,
+    Lost,
+    OrderedReceiver,
+    RttEstimator,
+    TokenBucket,
+)
+from udp_chat.protocol.packets import Event, EventKind
+
+EPOCH = 0xE1E2E3E4E5E6E7E8
+
+
+def log_of(*encoded: bytes, entries_max: int = 1000, bytes_max: int = 100_000) -> EventLog:
+    log = EventLog(EPOCH, entries_max, bytes_max)
+    for at, event in enumerate(encoded):
+        log.append(event, float(at))
+    return log
+
+
+def event(seq: int) -> Event:
+    """The event with this number; no two are equal."""
+    return Event(EventKind.CHAT, time_ms=seq)
+
+
+def events(first: int, last: int) -> list[Event]:
+    return [event(seq) for seq in range(first, last + 1)]
+
+
+def delivered(first: int, last: int) -> list[Delivery]:
+    return [(seq, event(seq)) for seq in range(first, last + 1)]
+
+
+# --- the event log ---------------------------------------------------------------------------
+
+
+def test_an_empty_log_begins_at_one() -> None:
+    log = log_of()
+    assert (log.oldest, log.latest, log.entry_count, log.bytes_held) == (1, 0, 0, 0)
+    assert log.epoch == EPOCH
+    assert log.slice(1, 10, 1000) == []
+
+
+def test_events_are_numbered_from_one_without_a_gap() -> None:
+    log = EventLog(EPOCH, 10, 1000)
+    assert [log.append(b"x", 0.0) for _ in range(3)] == [1, 2, 3]
+    assert (log.oldest, log.latest, log.entry_count, log.bytes_held) == (1, 3, 3, 3)
+
+
+def test_the_log_remembers_when_an_event_was_sent() -> None:
+    log = EventLog(EPOCH, 10, 1000)
+    log.append(b"a", 7.5)
+    log.append(b"b", 9.25)
+    assert (log.sent_at(1), log.sent_at(2)) == (7.5, 9.25)
+
+
+def test_the_log_lets_go_of_the_oldest_beyond_its_entries() -> None:
+    log = log_of(b"a", b"b", b"c", entries_max=3)
+    assert log.oldest == 1
+    log.append(b"d", 3.0)
+    assert (log.oldest, log.latest, log.entry_count, log.bytes_held) == (2, 4, 3, 3)
+    assert log.slice(2, 4, 1000) == [b"b", b"c", b"d"]
+
+
+def test_the_log_lets_go_of_the_oldest_beyond_its_bytes() -> None:
+    log = log_of(b"aaaa", b"bbb", b"ccc", bytes_max=10)
+    assert (log.oldest, log.bytes_held) == (1, 10)
+    log.append(b"d", 3.0)
+    assert (log.oldest, log.bytes_held) == (2, 7)
+    log.append(b"eeeeeeeee", 4.0)
+    assert (log.oldest, log.latest, log.bytes_held) == (4, 5, 10)
+
+
+def test_the_log_keeps_the_newest_event_however_large_it_is() -> None:
+    log = log_of(b"a", b"b" * 100, bytes_max=10)
+    assert (log.oldest, log.latest, log.bytes_held) == (2, 2, 100)
+    assert log.slice(2, 2, 1000) == [b"b" * 100]
+
+
+def test_the_log_forgets_up_to_and_including_a_number() -> None:
+    log = log_of(b"a", b"bb", b"ccc", b"dddd")
+    log.forget(2)
+    assert (log.oldest, log.latest, log.entry_count, log.bytes_held) == (3, 4, 2, 7)
+    log.forget(1)  # was forgotten already
+    assert (log.oldest, log.latest) == (3, 4)
+
+
+def test_a_log_that_forgot_everything_goes_on_counting() -> None:
+    log = log_of(b"a", b"b")
+    log.forget(99)
+    assert (log.oldest, log.latest, log.entry_count, log.bytes_held) == (3, 2, 0, 0)
+    assert log.append(b"c", 2.0) == 3
+    assert (log.oldest, log.latest) == (3, 3)
+
+
+def test_a_slice_ends_where_it_is_told_to() -> None:
+    log = log_of(b"a", b"b", b"c", b"d")
+    assert log.slice(2, 3, 1000) == [b"b", b"c"]
+    assert log.slice(3, 99, 1000) == [b"c", b"d"]
+    assert log.slice(5, 99, 1000) == []
+
+
+def test_a_slice_holds_as_many_bytes_as_it_may() -> None:
+    log = log_of(b"aaa", b"bbb", b"ccc")
+    assert log.slice(1, 3, 9) == [b"aaa", b"bbb", b"ccc"]
+    assert log.slice(1, 3, 8) == [b"aaa", b"bbb"]
+    assert log.slice(1, 3, 2) == []
+
+
+def test_a_slice_does_not_leave_out_an_event_for_a_smaller_one_behind_it() -> None:
+    log = log_of(b"aaa", b"bbb", b"c")
+    assert log.slice(1, 3, 5) == [b"aaa"]
+
+
+def test_a_slice_holds_at_most_255_events() -> None:
+    log = log_of(*[b""] * 300)
+    assert len(log.slice(1, 300, 1000)) == 255
+    assert len(log.slice(46, 300, 1000)) == 255
+    assert len(log.slice(47, 300, 1000)) == 254
+
+
+@given(
+    st.lists(st.binary(max_size=20) | st.integers(0, 40), max_size=40),
+    st.integers(1, 10),
+    st.integers(0, 60),
+)
+def test_a_log_holds_its_newest_events_within_its_bounds(
+    steps: list[bytes | int], entries_max: int, bytes_max: int
+) -> None:
+    """Against a list of everything that was ever appended."""
+    log = EventLog(EPOCH, entries_max, bytes_max)
+    appended: list[bytes] = []
+    for step in steps:
+        if isinstance(step, int):
+            log.forget(step)
+        else:
+            appended.append(step)
+            assert log.append(step, 0.0) == len(appended)
+        held = log.slice(log.oldest, log.latest, 10_000)
+        assert held == appended[log.oldest - 1 :]
+        assert log.entry_count == len(held) <= entries_max
+        assert log.bytes_held == sum(map(len, held))
+        assert log.bytes_held <= bytes_max or len(held) == 1
+
+
+# --- the ordered receiver --------------------------------------------------------------------
+
+
+def test_a_slice_in_order_is_delivered_at_once() -> None:
+    receiver = OrderedReceiver(EPOCH, start=5)
+    assert receiver.epoch == EPOCH
+    assert receiver.acknowledged == 4
+    assert receiver.receive(5, events(5, 7), oldest=1, latest=7) == delivered(5, 7)
+    assert receiver.acknowledged == 7
+
+
+def test_a_duplicate_event_is_delivered_once() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    receiver.receive(1, events(1, 3), oldest=1, latest=3)
+    assert receiver.receive(1, events(1, 3), oldest=1, latest=3) == []
+    assert receiver.receive(2, events(2, 4), oldest=1, latest=4) == delivered(4, 4)
+
+
+def test_what_is_beyond_a_gap_waits_until_the_gap_is_filled() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    assert receiver.receive(3, events(3, 4), oldest=1, latest=4) == []
+    assert (receiver.acknowledged, receiver.waiting_count) == (0, 2)
+    assert receiver.receive(1, events(1, 2), oldest=1, latest=4) == delivered(1, 4)
+    assert (receiver.acknowledged, receiver.waiting_count) == (4, 0)
+
+
+def test_what_was_before_the_start_is_not_delivered() -> None:
+    receiver = OrderedReceiver(EPOCH, start=5)
+    assert receiver.receive(1, events(1, 6), oldest=1, latest=6) == delivered(5, 6)
+
+
+def test_events_the_log_let_go_of_are_counted_as_lost() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    receiver.receive(1, events(1, 2), oldest=1, latest=2)
+    assert receiver.receive(6, events(6, 7), oldest=6, latest=7) == [Lost(3), *delivered(6, 7)]
+
+
+def test_what_waited_is_delivered_between_two_losses() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    receiver.receive(3, events(3, 4), oldest=1, latest=4)
+    deliveries = receiver.receive(8, [], oldest=8, latest=7)
+    assert deliveries == [Lost(2), *delivered(3, 4), Lost(3)]
+    assert receiver.acknowledged == 7
+
+
+def test_a_loss_is_told_once() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    assert receiver.receive(4, [], oldest=4, latest=3) == [Lost(3)]
+    assert receiver.receive(4, [], oldest=4, latest=3) == []
+
+
+def test_the_gap_ends_before_the_first_event_that_waits() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    assert receiver.gap_end == receiver.acknowledged == 0
+    receiver.receive(1, events(1, 2), oldest=1, latest=2)
+    assert receiver.gap_end == receiver.acknowledged == 2
+    receiver.receive(9, events(9, 9), oldest=1, latest=12)
+    assert (receiver.acknowledged, receiver.gap_end) == (2, 8)
+    receiver.receive(6, events(6, 6), oldest=1, latest=12)
+    assert (receiver.acknowledged, receiver.gap_end) == (2, 5)
+
+
+def test_the_gap_ends_at_the_latest_event_heard_of_if_none_waits() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    receiver.receive(8, [], oldest=1, latest=7)
+    assert (receiver.acknowledged, receiver.gap_end) == (0, 7)
+
+
+def test_an_old_slice_does_not_take_back_how_far_the_log_was() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    receiver.receive(8, [], oldest=1, latest=7)
+    receiver.receive(1, events(1, 2), oldest=1, latest=2)
+    assert (receiver.acknowledged, receiver.latest, receiver.gap_end) == (2, 7, 7)
+
+
+def test_only_so_many_events_wait_beyond_a_gap() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    last = REORDER_MAX + 50
+    assert receiver.receive(2, events(2, last), oldest=1, latest=last) == []
+    assert receiver.waiting_count == REORDER_MAX - 1
+    # What was too far ahead comes with its repair.
+    assert receiver.receive(1, events(1, 1), 1, last) == delivered(1, REORDER_MAX)
+    assert receiver.receive(last - 49, events(last - 49, last), 1, last) == delivered(
+        last - 49, last
+    )
+
+
+def test_a_word_on_where_the_log_ends_drops_what_is_held_beyond() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 2), 1, 2)
+    receiver.receive(5, events(5, 6), 1, 90)
+    receiver.correct(5)
+    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (5, 1, 4)
+    receiver.correct(2)
+    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (2, 0, 2)
+    receiver.correct(1)
+    assert (receiver.latest, receiver.acknowledged) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("start", "latest", "begins"),
+    [
+        pytest.param(8, 12, 11, id="behind what was delivered before the false gap"),
+        pytest.param(12, 12, 12, id="or where the server begins"),
+        pytest.param(8, 9, 10, id="a false event at the end of the log"),
+    ],
+)
+def test_a_receiver_that_was_led_astray_begins_behind_what_it_truly_has(
+    start: int, latest: int, begins: int
+) -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 10), 1, 10)
+    if latest > 10:
+        assert receiver.receive(991, (), 990, 990) == [Lost(979)]
+    again = receiver.restarted(start, latest)
+    assert (again.epoch, again.acknowledged, again.latest) == (EPOCH, begins - 1, begins - 1)
+
+
+def test_a_false_gap_behind_false_events_leaves_all_that_is_true() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(1, events(1, 15), 1, 15)  # the last five were forged
+    receiver.receive(991, (), 990, 990)
+    assert receiver.restarted(7, 10).acknowledged == 10
+
+
+def test_a_true_gap_of_long_ago_does_not_have_a_receiver_begin_there_again() -> None:
+    receiver = OrderedReceiver(EPOCH, 1)
+    receiver.receive(6, events(6, 9), 6, 9)
+    receiver.receive(10, events(10, 12), 6, 12)  # the last two were forged
+    assert receiver.restarted(7, 10).acknowledged == 10
+
+
+def test_a_long_slice_without_a_gap_is_not_bounded() -> None:
+    receiver = OrderedReceiver(EPOCH, start=1)
+    last = 2 * REORDER_MAX
+    assert receiver.receive(1, events(1, last), 1, last) == delivered(1, last)
+    assert receiver.waiting_count == 0
+
+
+class ModelReceiver:
+    """The same rules without regard for cost: a set of everything heard, and where we are."""
+
+    def __init__(self, start: int) -> None:
+        self.at = start - 1
+        self.heard: set[int] = set()
+        self.latest = self.at
+        self.oldest = 0
+
+    def receive(self, first: int, last: int, oldest: int, latest: int) -> list[Delivery]:
+        self.heard.update(range(first, last + 1))
+        self.latest = max(self.latest, latest)
+        self.oldest = max(self.oldest, oldest)
+        passed = []
+        while self.at + 1 in self.heard or self.at + 1 < self.oldest:
+            self.at += 1
+            passed.append(self.at)
+        deliveries: list[Delivery] = []
+        for was_heard, run in groupby(passed, self.heard.__contains__):
+            seqs = list(run)
+            deliveries += [(s, event(s)) for s in seqs] if was_heard else [Lost(len(seqs))]
+        return deliveries
+
+    @property
+    def gap_end(self) -> int:
+        return min((seq for seq in self.heard if seq > self.at), default=self.latest + 1) - 1
+
+
+@st.composite
+def slices_of_a_log(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
+    """(first, last, oldest, latest) of slices as a network may bring them, the last one empty.
+
+    Each was sent by a log as it then was, so `oldest <= first <= last + 1 <= latest + 1`; which
+    of them arrive, how often and in which order is anything.
+    """
+    slices = []
+    latest, oldest = 0, 1
+    for _ in range(draw(st.integers(1, 12))):
+        latest += draw(st.integers(0, 6))
+        oldest += draw(st.sampled_from([0, 0, 0, 1, 5]))
+        oldest = min(oldest, latest + 1)
+        first = draw(st.integers(oldest, latest + 1))
+        last = draw(st.integers(first - 1, latest))
+        slices.append((first, last, oldest, latest))
+    arrived = draw(st.lists(st.sampled_from(slices), max_size=30))
+    return [*arrived, (latest + 1, latest, oldest, latest)]
+
+
+@given(slices_of_a_log(), st.integers(1, 10))
+@example([(2, 2, 1, 4), (4, 4, 1, 4), (5, 4, 5, 4)], 1)  # lost, waited, lost, waited
+def test_every_event_is_delivered_once_in_order_or_counted_as_lost(
+    slices: list[tuple[int, int, int, int]], start: int
+) -> None:
+    receiver, model = OrderedReceiver(EPOCH, start), ModelReceiver(start)
+    for first, last, oldest, latest in slices:
+        deliveries = receiver.receive(first, events(first, last), oldest, latest)
+        assert deliveries == model.receive(first, last, oldest, latest)
+        assert receiver.acknowledged == model.at
+        assert receiver.gap_end == model.gap_end
+        assert receiver.waiting_count == sum(seq > model.at for seq in model.heard)
+
+
+@given(st.data(), st.integers(1, 40))
+def test_slices_in_any_order_and_number_deliver_the_whole_log(
+    data: st.DataObject, latest: int
+) -> None:
+    some_slice = st.tuples(st.integers(1, latest), st.integers(0, 10))
+    arriving = data.draw(st.lists(some_slice))
+    # Whatever those leave out is repaired in the end, in any order too.
+    arriving += data.draw(st.permutations([(seq, 0) for seq in range(1, latest + 1)]))
+    receiver = OrderedReceiver(EPOCH, start=1)
+    deliveries: list[Delivery] = []
+    for first, more in arriving:
+        deliveries += receiver.receive(first, events(first, min(first + more, latest)), 1, latest)
+    assert deliveries == delivered(1, latest)
+    assert receiver.gap_end == receiver.acknowledged == latest
+    assert receiver.waiting_count == 0
+
+
+# --- the round-trip time ---------------------------------------------------------------------
+
+
+def test_before_the_first_sample_the_timeout_is_the_initial_one() -> None:
+    rtt = RttEstimator()
+    assert rtt.rto == RTO_INITIAL_SECONDS == 0.25
+
+
+def test_the_timeout_follows_rfc_6298() -> None:
+    rtt = RttEstimator()
+    # §2.2: SRTT = R, RTTVAR = R/2, RTO = SRTT + 4 RTTVAR.
+    rtt.sample(0.1)
+    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1, 0.05, 0.3))
+    # §2.3: RTTVAR = 3/4 · 0.05 + 1/4 · |0.1 - 0.2|, and only then SRTT = 7/8 · 0.1 + 1/8 · 0.2.
+    rtt.sample(0.2)
+    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1125, 0.0625, 0.3625))
+    # RTTVAR = 3/4 · 0.0625 + 1/4 · 0.0125, SRTT = 7/8 · 0.1125 + 1/8 · 0.1.
+    rtt.sample(0.1)
+    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1109375, 0.05, 0.3109375))
+
+
+def test_the_timeout_has_a_floor() -> None:
+    rtt = RttEstimator()
+    rtt.sample(0.0002)
+    assert rtt.rto == RTO_MIN_SECONDS == 0.05
+
+
+def test_the_timeout_has_a_ceiling() -> None:
+    rtt = RttEstimator()
+    rtt.sample(1.5)
+    assert rtt.rto == RTO_MAX_SECONDS == 2.0
+
+
+@pytest.mark.parametrize(
+    "seconds", [-0.000001, RTT_SAMPLE_MAX_SECONDS + 0.001, float("inf"), float("nan")]
+)
+def test_an_impossible_sample_is_ignored(seconds: float) -> None:
+    rtt = RttEstimator()
+    rtt.sample(seconds)
+    assert rtt.rto == RTO_INITIAL_SECONDS
+    rtt.sample(0.1)
+    rtt.sample(seconds)
+    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1, 0.05, 0.3))
+
+
+def test_the_longest_possible_sample_counts() -> None:
+    rtt = RttEstimator()
+    rtt.sample(RTT_SAMPLE_MAX_SECONDS)
+    assert rtt.srtt == RTT_SAMPLE_MAX_SECONDS
+
+
+def test_a_sample_of_no_time_counts() -> None:
+    rtt = RttEstimator()
+    rtt.sample(0.0)
+    assert rtt.rto == RTO_MIN_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 0.3), (1, 0.6), (2, 1.2), (3, 2.0), (4, 2.0), (10**6, 2.0)]
+)
+def test_the_timeout_doubles_with_each_attempt_up_to_the_ceiling(
+    attempts: int, seconds: float
+) -> None:
+    rtt = RttEstimator()
+    rtt.sample(0.1)
+    assert rtt.backed_off(attempts) == pytest.approx(seconds)
+    assert rtt.rto == pytest.approx(0.3)
+
+
+# --- the loss of a link ----------------------------------------------------------------------
+
+
+def test_a_link_that_has_lost_nothing_gets_one_copy() -> None:
+    loss = LossEstimate()
+    for _ in range(100):
+        loss.update(False)
+    assert loss.ratio == 0.0
+    assert loss.copies(late_ratio=0.0) == 1
+
+
+def test_a_loss_weighs_one_in_32_and_fades() -> None:
+    loss = LossEstimate()
+    loss.update(True)
+    assert loss.ratio == 1 / 32
+    loss.update(False)
+    assert loss.ratio == pytest.approx(31 / 1024)
+
+
+def test_a_link_that_loses_everything_approaches_one() -> None:
+    loss = LossEstimate()
+    for _ in range(500):
+        loss.update(True)
+    assert 0.999 < loss.ratio <= 1.0
+    assert loss.copies(late_ratio=0.01) == COPIES_MAX
+
+
+@pytest.mark.parametrize(
+    ("ratio", "late_ratio", "copies"),
+    [
+        (0.01, 0.02, 1),
+        (0.25, 0.25, 1),  # one copy is late exactly as often as is allowed
+        (0.25, 0.2, 2),
+        (0.25, 0.0625, 2),  # 1/16: two are
+        (0.25, 0.06, 3),  # 1/64: three are
+    ],
+)
+def test_as_many_copies_are_sent_as_keep_what_is_late_within_its_ratio(
+    ratio: float, late_ratio: float, copies: int
+) -> None:
+    loss = LossEstimate()
+    loss.ratio = ratio
+    assert loss.copies(late_ratio) == copies
+
+
+# --- what is allowed -------------------------------------------------------------------------
+
+
+def test_a_burst_is_allowed_at_once_and_no_more() -> None:
+    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
+    assert [bucket.take(1, 100.0) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_tokens_come_back_at_the_rate() -> None:
+    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
+    assert bucket.take(5, 100.0)
+    assert not bucket.take(1, 100.25)
+    assert bucket.take(1, 100.5)
+    assert bucket.take(2, 101.5)
+    assert not bucket.take(1, 101.75)
+
+
+def test_a_refusal_takes_nothing() -> None:
+    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
+    assert not bucket.take(6, 100.0)
+    assert bucket.take(5, 100.0)
+
+
+def test_a_long_silence_saves_up_no_more_than_a_burst() -> None:
+    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
+    assert bucket.take(5, 100.0)
+    assert not bucket.take(6, 9999.0)
+    assert bucket.take(5, 9999.0)
+
+
+def test_rate_0_allows_everything_at_any_time() -> None:
+    bucket = TokenBucket(rate=0.0, burst=0.0, now=100.0)
+    assert all(bucket.take(1000, 100.0) for _ in range(100))
+    assert bucket.ready_at(1000) <= 100.0
+
+
+def test_what_is_there_already_is_ready_now() -> None:
+    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
+    for count in (1, 5):
+        assert bucket.ready_at(count) == pytest.approx(100.0, abs=1e-5)
+
+
+def test_a_token_that_is_missing_is_ready_when_the_rate_has_brought_it() -> None:
+    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
+    assert bucket.take(4, 100.0)
+    assert bucket.ready_at(3) == pytest.approx(101.0, abs=1e-5)
+
+
+@given(
+    st.floats(0.1, 1e4),
+    st.integers(1, 100),
+    st.floats(0, 1e6),
+    st.lists(st.tuples(st.integers(1, 100), st.floats(0, 10)), max_size=10),
+    st.integers(1, 100),
+)
+def test_ready_at_is_when_take_succeeds(
+    rate: float, burst: int, now: float, takes: list[tuple[int, float]], count: int
+) -> None:
+    count = min(count, burst)  # more than a burst is never ready
+
+    def used() -> tuple[TokenBucket, float]:
+        bucket, at = TokenBucket(rate, burst, now), now
+        for wanted, pause in takes:
+            at += pause
+            bucket.take(wanted, at)
+        return bucket, at
+
+    bucket, at = used()
+    ready_at = bucket.ready_at(count)
+    assert bucket.take(count, max(at, ready_at))
+    earlier = ready_at - 1e-5
+    if earlier > at:
+        assert not used()[0].take(count, earlier)

@@ -1,0 +1,275 @@
+"""One person's conversation: what they type is carried out, what happens is shown to them.
+
+Between a `UdpClient` (udp_client.py) and a `Terminal` (terminal.py), with the words of lines.py. It
+also remembers what was shown, for /history, /save and a transcript, and decides when to ring.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from udp_chat.app.catalogue import sentence
+from udp_chat.app.lines import VERBS, Command, event_parts
+from udp_chat.app.streams import LineFile, complain, discard_output
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.names import UnusableName, name_fold
+from udp_chat.protocol.printable import printable
+from udp_chat.terminal.screen import Part, Terminal, completions, paint
+
+if TYPE_CHECKING:
+    from udp_chat.client.udp_client import UdpClient
+
+REMEMBERED_LINES = 5000
+"""Lines of a conversation kept for /history and /save: an evening's, some 500 kB."""
+
+HISTORY_LINES = 20
+"""What /history shows when no number is given."""
+
+SEEN_FLUSH_SECONDS = 1.0
+"""How long "who has my lines?" waits for the newest of them to be accepted."""
+
+SAID = ("chat", "action", "private")
+NAMES = ("name", "new_name", "to")
+"""Fields of an event that are shown in a name's colour."""
+
+COME_AND_GONE = ("join", "leave")
+
+
+class Conversation:
+    """Shows events and carries out commands. `show` may be called from any thread."""
+
+    def __init__(
+        self,
+        language: str,
+        as_json: bool = False,
+        timestamps: bool = False,
+    ) -> None:
+        self.language = language
+        self.as_json = as_json
+        self.client: UdpClient | None = None
+        self.terminal: Terminal | None = None
+        """None: events and lines are printed as they are."""
+        self.joined = threading.Event()
+        self.leaving = False
+        self.interrupted = False
+        """Somebody has sent a signal, and waits for the end."""
+        self.failure = ""
+        """The fault of this program's own that has ended the client, if one has."""
+        self.transcript: LineFile | None = None
+        self._timestamps = timestamps
+        self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
+        self._bell = "mentions"
+        self._shows_joins = True
+        self._ignored: set[str] = set()
+        self._away = False
+        self._printing = threading.Lock()
+
+    # --- showing -----------------------------------------------------------------------------
+
+    def show(self, event: ChatEvent) -> None:
+        """Shows an event; the client's `on_event`."""
+        kind = event["event"]
+        try:
+            said_by_main = kind == "refused" and not self.joined.is_set()
+            if kind == "left" and "reason" in event:
+                said_by_main = True
+                self.failure = event.get("text", "")
+            if self.as_json:
+                self._print(json.dumps(event))
+            elif not said_by_main:
+                self._show_line(event)
+        finally:
+            if kind == "joined":
+                self.joined.set()
+            if kind in ("reconnecting", "resumed"):
+                self._away = kind == "reconnecting"
+            self.refresh()
+            if self.failure and self.joined.is_set():  # before that, `start` raises it
+                self._end()
+
+    def _show_line(self, event: ChatEvent) -> None:
+        parts = event_parts(event, self.language)
+        if self._is_hidden(event) or not parts:
+            return
+        at = event.get("time")
+        stamp = ""
+        if self._timestamps:
+            stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
+        self._show_parts([("", stamp), *parts])
+        if self.terminal is not None and not event.get("history") and self._rings(event):
+            self.terminal.bell()
+
+    def _is_hidden(self, event: ChatEvent) -> bool:
+        kind = event["event"]
+        if kind in COME_AND_GONE and not self._shows_joins:
+            return True
+        return kind in SAID and name_fold(event.get("name", "")) in self._ignored
+
+    def _rings(self, event: ChatEvent) -> bool:
+        mine = self.client.name if self.client is not None else ""
+        if event["event"] not in SAID or event.get("name") == mine or self._bell == "off":
+            return False
+        if self._bell == "on" or event["event"] == "private":
+            return True
+        return bool(mine) and name_fold(mine) in name_fold(event.get("text", ""))
+
+    def _show_parts(self, fields: Sequence[tuple[str, str]]) -> None:
+        text = "".join(text for _, text in fields)
+        self._lines.extend(text.split("\n"))
+        if self.transcript is not None:
+            self.transcript.write_line(text)
+        if self.terminal is None:
+            self._print(text)
+            return
+        parts: list[Part] = [
+            paint(text, text) if field in NAMES else text for field, text in fields
+        ]
+        shown = [parts] if "\n" not in text else [[line] for line in text.split("\n")]
+        try:
+            for line in shown:
+                self.terminal.show(*line, pending=self._pending())
+        except OSError:
+            self._end()
+
+    def _print(self, line: str) -> None:
+        with self._printing:
+            try:
+                print(line, flush=True)
+            except OSError:
+                # The reader of our output has gone (`… | head`): there is nobody to talk to.
+                discard_output()
+                self._end()
+
+    def _end(self) -> None:
+        """Has the main thread leave, which may be waiting for a line: from whichever thread."""
+        if not self.leaving:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def tell(self, key: str, **values: object) -> None:
+        """Says something about the program itself, where it disturbs no output."""
+        text = sentence(self.language, key, **values)
+        if self.terminal is not None:
+            for line in text.split("\n"):
+                self.terminal.show(line)
+        else:
+            complain(text)
+
+    def file_failed(self, name: str, reason: str) -> None:
+        """Says that a file takes no more; a `LineFile`'s `on_failure`."""
+        self.tell("file_failed", text=printable(name), reason=reason)
+
+    def refresh(self) -> None:
+        """Brings what is pending and the status up to date."""
+        terminal, client = self.terminal, self.client
+        if terminal is None or client is None or not self.joined.is_set():
+            return
+        members = sentence(self.language, "status_members", count=len(client.members))
+        parts = [sentence(self.language, "status", room=printable(client.room), members=members)]
+        if self._away:
+            parts.append(sentence(self.language, "status_away"))
+        waiting = self._pending()
+        if waiting:
+            parts.append(sentence(self.language, "status_waiting", count=len(waiting)))
+        try:
+            terminal.set_pending(waiting)
+            terminal.set_status(" · ".join(parts))
+        except OSError:
+            self._end()
+
+    def _pending(self) -> list[str]:
+        return [printable(text) for text in self.client.pending_lines] if self.client else []
+
+    def complete(self, left: str) -> list[str]:
+        """What Tab makes of the text left of the cursor."""
+        names = self.client.members if self.client is not None else []
+        return completions(left, names, [f"/{verb}" for verb in VERBS])
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def do(self, command: Command) -> None:
+        """Carries out a typed line other than quit; raises `PendingFull`."""
+        client, verb, text = self.client, command.verb, command.text
+        assert client is not None
+        if verb == "say":
+            client.say(text)
+        elif verb == "me":
+            client.act(text)
+        elif verb == "msg":
+            try:
+                client.whisper(command.to, text)
+            except UnusableName:
+                self.show({"event": "notice", "reason": "no_such_member", "name": command.to})
+        elif verb == "nick":
+            try:
+                client.rename(text)
+            except UnusableName as error:
+                reason = f"unusable_name_{error.rule}"
+                self.show({"event": "notice", "reason": reason, "name": text})
+        elif verb == "who":
+            members = client.members
+            who: ChatEvent = {"event": "notice", "reason": "members", "members": members}
+            who["count"] = len(members)
+            self.show(who)
+        elif verb == "seen":
+            client.flush(SEEN_FLUSH_SECONDS)  # what was just said is meant, too
+            client.ask_seen()
+        elif verb == "stats":
+            client.ask_stats()
+        else:
+            self._do_here(command)
+        self.refresh()
+
+    def _do_here(self, command: Command) -> None:
+        """Carries out what concerns this screen alone."""
+        verb, text = command.verb, command.text
+        if verb == "history":
+            count = int(text) if text else HISTORY_LINES
+            for line in list(self._lines)[-count:] if count else []:
+                if self.terminal is not None:
+                    self.terminal.show(line)
+                else:
+                    self.tell("history", line=line)
+        elif verb in ("save", "save!"):
+            self._save(text, overwrite=verb == "save!")
+        elif verb == "bell":
+            self._bell = text
+            self.tell("bell_set", text=text)
+        elif verb == "joins":
+            self._shows_joins = text == "on"
+            self.tell("joins_set", text=text)
+        elif verb == "ignore":
+            key = name_fold(text)
+            self._ignored ^= {key}
+            ignored = key in self._ignored
+            self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))
+        else:
+            self.tell(verb, text=printable(text))
+
+    def _save(self, path: str, overwrite: bool) -> None:
+        if self.as_json:
+            # A program behind --json passes on what others wrote: that must not choose files.
+            text = sentence(self.language, "files_refused", text="/save")
+            self.show({"event": "notice", "reason": "files_refused", "text": text})
+            return
+        lines = list(self._lines)
+        try:
+            file = Path(path).expanduser()
+            with file.open("w" if overwrite else "x", encoding="utf-8") as stream:
+                stream.writelines(f"{line}\n" for line in lines)
+            self.tell("saved", count=len(lines), text=printable(str(file.resolve())))
+        except FileExistsError:
+            self.tell("file_exists", text=printable(path))
+        except OSError as error:
+            self.file_failed(path, error.strerror or str(error))
+        except (RuntimeError, ValueError) as error:  # ~nobody; a NUL
+            no_home = isinstance(error, RuntimeError)
+            key = "no_such_home" if no_home else "no_such_path"
+            self.file_failed(path, sentence(self.language, key))

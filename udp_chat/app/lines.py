@@ -1,0 +1,170 @@
+"""What a person types and reads: a line becomes a command, an event becomes a line.
+
+Pure text, in English and Russian; where lines come from and go to is the client's affair. Text
+from the network passes `printable` before it meets a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from udp_chat.app.catalogue import CATALOGUES, sentence, sentence_parts
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.answers import Link
+from udp_chat.protocol.names import RULES
+from udp_chat.protocol.printable import printable
+
+EXIT_WORD = "выйти"
+"""As a whole line it leaves: the word of the coursework's chat."""
+
+ALONE = ("quit", "who", "help", "seen", "stats")
+"""Commands that stand alone."""
+
+CHOICES = {"bell": ("on", "mentions", "off"), "joins": ("on", "off")}
+"""Commands that take one of a few words."""
+
+HISTORY_DIGITS_MAX = 9
+"""More lines than are ever kept, and a number that Python reads: it refuses one of 5,000 digits."""
+
+NOTICES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("no_such_member", "name_in_use", "not_delivered", "not_delivered_yet"), ()),
+    **dict.fromkeys((f"unusable_name_{rule}" for rule in RULES), ()),
+    "files_refused": ("text",),
+    "members": ("members", "count"),
+    "nothing_said": (),
+    "seen": ("text", "count", "total", "members"),
+}
+"""Notices with a sentence of their own, and what that needs. A server may send any other code, also
+one that is the key of another sentence: that is shown as it is."""
+
+VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save", "save!", "say")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a typed line asks for: `verb` is say or one of VERBS, or an error (unknown, usage)
+    whose `text` is the word that was not understood."""
+
+    verb: str
+    text: str = ""
+    to: str = ""
+
+
+def parse_line(line: str) -> Command | None:
+    """The command in a typed line; None for an empty one.
+
+    For any `text` of one line, "/say " and the text says the text, whatever it looks like.
+    """
+    stripped = line.strip()
+    if not stripped:
+        return None
+    if stripped.casefold() == EXIT_WORD:
+        return Command("quit")
+    if line.startswith("//"):
+        return Command("say", line[1:])
+    if not line.startswith("/"):
+        return Command("say", line)
+    if line.startswith("/say "):
+        return said_line(line[len("/say ") :])
+    word, _, rest = stripped[1:].partition(" ")
+    rest = rest.strip()
+    if word in ALONE:
+        return Command(word)
+    if word in CHOICES:
+        return Command(word, rest) if rest in CHOICES[word] else Command("usage", word)
+    if word == "history":
+        number = rest.isdecimal() and len(rest) <= HISTORY_DIGITS_MAX
+        return Command(word, rest) if number or not rest else Command("usage", word)
+    if word in ("me", "nick", "save", "save!", "ignore", "say"):
+        return Command(word, rest) if rest else Command("usage", word)
+    if word == "msg":
+        to, _, text = rest.partition(" ")
+        text = text.strip()
+        return Command("msg", text, to) if text else Command("usage", word)
+    return Command("unknown", word)
+
+
+def said_line(line: str) -> Command | None:
+    """What a line asks for where it commands nothing: that it is said. None for an empty one."""
+    return Command("say", line) if line.strip() else None
+
+
+def event_line(event: ChatEvent, language: str) -> str | None:
+    """The line that shows an event to a person; None if it is not shown."""
+    parts = event_parts(event, language)
+    return "".join(text for _, text in parts) if parts else None
+
+
+def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
+    """The same as (field, text), so that names can have their colours; empty if not shown."""
+    kind = event["event"]
+    if kind == "sent":
+        return []  # the line itself comes back in its place
+    values: dict[str, object] = {
+        "name": printable(event.get("name", "")),
+        "new_name": printable(event.get("new_name", "")),
+        "text": printable(event.get("text", "")),
+        "to": printable(event.get("to", "")),
+        "room": printable(event.get("room", "")),
+        "members": printable(", ".join(event.get("members", ()))),
+        "count": event.get("count"),
+        "total": event.get("total"),
+        "reason": printable(event.get("reason", "")),
+    }
+    key = kind
+    if kind == "lost" and event.get("count") is None:
+        key = "lost_unknown"
+    elif kind == "notice" and event.get("reason") == "stats":
+        return [("", links_table(event.get("links", []), language))]
+    elif kind == "notice":
+        code = event.get("reason", "")
+        general = "unusable_name" if code.startswith("unusable_name") else "notice"
+        is_known = code in NOTICES and all(field in event for field in NOTICES[code])
+        key = code if is_known else general
+    elif kind == "refused":
+        why = f"refused_{event.get('reason')}"
+        if why in CATALOGUES[language]:
+            values["text"] = sentence(language, why)
+    elif f"{kind}_{event.get('reason')}" in CATALOGUES[language]:
+        key = f"{kind}_{event.get('reason')}"
+    if key == "seen" and values["members"]:
+        key = "seen_but"
+    parts = sentence_parts(language, key, **values)
+    if not event.get("history"):
+        return parts
+    before, after = sentence(language, "history", line="\0").split("\0")
+    return [("", before), *parts, ("", after)]
+
+
+def links_table(links: Sequence[Link], language: str) -> str:
+    """The answer to /stats: a table of all links, then what only this end knows of its own."""
+    rows = [sentence(language, "stats_head").split("|")]
+    for link in links:
+        n = {key: int(value) for key, value in link.items() if key != "name"}
+        sent = n["received"] - n["duplicated"] + n["lost"]
+        rows.append(
+            [
+                printable(str(link["name"])),
+                f"{n['rtt_us'] / 1000:.1f}",
+                f"{n['rtt_p95_us'] / 1000:.1f}",
+                f"{sent}",
+                f"{n['lost']}",
+                f"{n['duplicated']}",
+                f"{n['reordered']}",
+                f"{n['sent']}",
+                f"{n['repaired']}",
+                f"{n['received_bytes'] / 1000:.1f}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if number == 0 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    if links and "down_received" in links[0]:
+        lines.append(sentence(language, "stats_own", **links[0]))
+    return "\n".join(lines)

@@ -1,0 +1,267 @@
+"""What a client has to say, until its echo comes.
+
+Messages wait, are sent as the window allows, and are sent again until the server is known to have
+them (retransmission with back-off, RFC 6298 §5; copies on a link that loses). They are kept until
+they are known to be in a log. Pure: it hands out tuples of messages, each tuple for one SAY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, LossEstimate, RttEstimator
+from udp_chat.protocol.packets import (
+    COUNT_MAX,
+    IN_FLIGHT_MAX,
+    RUN_MAX,
+    TEXT_BYTES_MAX,
+    Answer,
+    ChatError,
+    Message,
+    MessageKind,
+    Say,
+)
+
+NEVER = float("inf")
+
+PENDING_MAX = 10_000
+"""Messages that wait: a person notices long before, a pipe is held back by the client."""
+
+LATE_RATIO = 0.015
+"""So few of the lines may wait for a retransmission timeout: on a link that loses, a SAY is sent
+twice or three times. It costs one datagram where the line costs one for each member."""
+
+DATAGRAMS_IN_FLIGHT_MAX = 4
+"""SAY datagrams that the server is not known to have: what a burst may be on any link."""
+
+LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
+"""What a person says; the rest are requests."""
+
+
+class PendingFull(ChatError):
+    """More messages wait to be accepted than this client keeps."""
+
+
+class _Pending:
+    """A message whose echo has not come."""
+
+    __slots__ = ("encoded_bytes", "message", "sent_at", "sent_count")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.encoded_bytes = len(message.encode())
+        self.sent_at = 0.0
+        self.sent_count = 0
+
+
+class Outbox:
+    """The messages of one client, numbered from 1 without a gap. `jitter` is a factor around 1."""
+
+    def __init__(self, rtt: RttEstimator, loss: LossEstimate, jitter: Callable[[], float]) -> None:
+        self.pending: dict[int, _Pending] = {}
+        self.received = 0
+        """The newest message that the server is known to have."""
+        self.sent_until = 0
+        """The newest message that was sent in this session, or need not be."""
+        self.sent_max = 0
+        """The newest message that was ever sent: no server can have a later one."""
+        self._rtt = rtt
+        self._loss = loss
+        self._jitter = jitter
+        self._next_id = 1
+        self._confirmed = 0
+        self._known = self._known_timestamp = 0
+        self._contradicted = 0
+        self._retry_at = NEVER
+        self._tries = 0
+        self._copies = 0
+        self._copy_at = NEVER
+
+    @property
+    def has_fresh(self) -> bool:
+        """Whether something was not sent yet, though the window may not allow it."""
+        return self._next_id - 1 > self.sent_until
+
+    @property
+    def first_id(self) -> int:
+        """The oldest message that may have to be sent."""
+        return next((i for i in self.pending if i > self._confirmed), self._next_id)
+
+    def add(self, text: str, kind: MessageKind, to: str) -> None:
+        """Has a text wait, in parts if it is longer than an event; raises `PendingFull`."""
+        parts_max = PENDING_MAX - len(self.pending)
+        # What cannot fit, however it is cut, is refused before it is: a character has a byte.
+        parts = split_text(text) if len(text) <= parts_max * TEXT_BYTES_MAX else None
+        if parts is None or len(parts) > parts_max:
+            raise PendingFull(f"{len(self.pending)} lines are waiting to be sent")
+        for number, part in enumerate(parts, 1):
+            more = number < len(parts) and number % RUN_MAX != 0
+            self._queue(Message(self._next_id, kind, part, to, more))
+
+    def ask(self, kind: MessageKind, text: str = "") -> None:
+        """Has a question of the client's own wait, unless the same one does already."""
+        if any(pending.message.kind is kind for pending in self.pending.values()):
+            return
+        self._queue(Message(self._next_id, kind, text))
+
+    def lines(self) -> list[Message]:
+        """What is said and not yet known to be in order, oldest first; no requests."""
+        messages = (pending.message for pending in self.pending.values())
+        return [message for message in messages if message.kind in LINES]
+
+    def overtaken(self) -> list[int]:
+        """Messages whose echo has not come although that of a later one has.
+
+        A server appends in order, so they are in a log: only their echo is still on its way in
+        the other log, or lost with the server that made it.
+        """
+        return [message_id for message_id in self.pending if message_id < self._confirmed]
+
+    def _queue(self, message: Message) -> None:
+        self.pending[message.message_id] = _Pending(message)
+        self._next_id = message.message_id + 1
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def next_timeout(self) -> float:
+        return min(self._retry_at, self._copy_at)
+
+    def stop(self) -> None:
+        """Sends nothing more until `resume`: there is no session to send it in."""
+        self._retry_at = self._copy_at = NEVER
+
+    def resume(self, received: int) -> None:
+        """A session begins. The server has messages up to this one: what is newer is sent."""
+        self.received = self.sent_until = min(received, self.sent_max)
+        self.stop()
+        self._tries = self._copies = 0
+
+    def fresh(self, now: float) -> list[tuple[Message, ...]]:
+        """What was not sent yet, as far as the window allows."""
+        until = min(self._next_id, next(iter(self.pending), 0) + IN_FLIGHT_MAX) - 1
+        if until <= self.sent_until:
+            return []
+        # Bytes are free, datagrams are not: what is unreceived is repeated if it fits.
+        chunks = self._chunks(range(self.received + 1, until + 1))[:DATAGRAMS_IN_FLIGHT_MAX]
+        until = chunks[-1][-1].message.message_id if chunks else 0
+        if until <= self.sent_until:
+            return []
+        if len(chunks) > 1:
+            chunks = self._chunks(range(self.sent_until + 1, until + 1))
+        self.sent_until = until
+        self.sent_max = max(self.sent_max, until)
+        if self._retry_at == NEVER:
+            self._retry_at = now + self._rtt.rto * self._jitter()
+        self._copies = self._loss.copies(LATE_RATIO) - 1
+        self._copy_at = now + COPY_SPACING_SECONDS if self._copies else NEVER
+        return self._sent(chunks, now)
+
+    def retry(self, now: float) -> list[tuple[Message, ...]]:
+        """At the retransmission timeout: what the server is not known to have."""
+        if self._retry_at > now:
+            return []
+        chunks = self._chunks(range(self.received + 1, self.sent_until + 1))
+        if not chunks:
+            self._retry_at = NEVER
+            return []
+        self._loss.update(True)
+        self._tries += 1
+        self._retry_at = now + self._rtt.backed_off(self._tries) * self._jitter()
+        return self._sent(chunks, now)
+
+    def copy(self, now: float) -> list[tuple[Message, ...]]:
+        """On a link that loses: the same again, before anything could be known to be lost."""
+        if self._copy_at > now:
+            return []
+        self._copies -= 1
+        self._copy_at = now + COPY_SPACING_SECONDS if self._copies else NEVER
+        chunks = self._chunks(range(self.received + 1, self.sent_until + 1))
+        return self._sent(chunks, now) if len(chunks) == 1 else []
+
+    def _chunks(self, message_ids: Iterable[int]) -> list[list[_Pending]]:
+        """Messages as runs that each fit one SAY."""
+        chunks: list[list[_Pending]] = []
+        room_bytes = 0
+        for message_id in message_ids:
+            pending = self.pending.get(message_id)
+            if pending is None:
+                continue
+            if pending.encoded_bytes > room_bytes or len(chunks[-1]) == COUNT_MAX:
+                chunks.append([])
+                room_bytes = Say.ROOM_BYTES
+            chunks[-1].append(pending)
+            room_bytes -= pending.encoded_bytes
+        return chunks
+
+    def _sent(self, chunks: list[list[_Pending]], now: float) -> list[tuple[Message, ...]]:
+        for chunk in chunks:
+            for pending in chunk:
+                if pending.sent_count == 0:
+                    pending.sent_at = now
+                pending.sent_count += 1
+        return [tuple(pending.message for pending in chunk) for chunk in chunks]
+
+    # --- what comes back ---------------------------------------------------------------------
+
+    def note_received(self, received: int, now: float) -> None:
+        """The server has everything up to this message."""
+        received = min(received, self.sent_until)
+        if received > self.received:
+            self.received = received
+            self._tries = 0
+            waiting = self.sent_until > received
+            self._retry_at = now + self._rtt.rto * self._jitter() if waiting else NEVER
+
+    def correct(self, answer: Answer, timestamp: int, now: float) -> bool:
+        """Takes the server's newest word on what it has; our newest datagram has this timestamp.
+
+        The server never has less than it has said before: a smaller number in answer to what was
+        sent later means that the larger one was forged, and what is still here is sent again.
+        False if it is not here any more: as the server waits for that, only a JOIN can help.
+        """
+        received = answer.received
+        known = max(self.received, self.first_id - 1)
+        if known != self._known:
+            self._known, self._known_timestamp = known, timestamp
+        elif received < known and answer.echo > self._known_timestamp:
+            if received < self.first_id - 1:
+                # A server of 0.2.0 is not helped by a JOIN either: it is tried once.
+                was_tried, self._contradicted = self._contradicted == known, known
+                return was_tried
+            self.received = received
+            self._retry_at = min(self._retry_at, now)
+        return True
+
+    def confirm(self, message_id: int, now: float) -> Message | None:
+        """The message is in a log; None if that was known, or if it was never sent."""
+        pending = self.pending.get(message_id)
+        if pending is None or pending.sent_count == 0:
+            return None
+        del self.pending[message_id]
+        self._confirmed = max(self._confirmed, message_id)
+        if pending.sent_count == 1 and message_id > self.received:
+            self._rtt.sample(now - pending.sent_at)
+        self.note_received(message_id, now)
+        return pending.message
+
+
+def split_text(text: str, bytes_max: int = TEXT_BYTES_MAX) -> list[str]:
+    """Parts of at most `bytes_max` UTF-8 bytes, cut after white space where there is any.
+
+    The parts joined are the text again. A word longer than a part is cut between characters. Each
+    byte is copied once: it takes as long as the text.
+    """
+    parts = []
+    data = text.encode("utf-8", "replace")
+    start = 0
+    while len(data) - start > bytes_max:
+        cut = start + bytes_max
+        while data[cut] & 0xC0 == 0x80:  # a continuation byte: not within a character
+            cut -= 1
+        space = max(data.rfind(b" ", start, cut), data.rfind(b"\t", start, cut))
+        if space > start:
+            cut = space + 1
+        parts.append(data[start:cut].decode())
+        start = cut
+    parts.append(data[start:].decode())
+    return parts

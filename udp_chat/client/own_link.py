@@ -1,0 +1,47 @@
+"""What a client counts of its own link, and how it reads the answer to /stats.
+
+Pure. The server's side of the same is `Traffic` in member.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from udp_chat.protocol.answers import STATS_MAX, Link, parse_stats
+
+
+class OwnLink:
+    """The datagrams of one session, as its client sees them."""
+
+    def __init__(self) -> None:
+        self.sent_count = 0
+        """STATUS and SAY: what the server is told, to find out what was lost."""
+        self.received_count = 0
+        self.server_sent_count = 0
+        """EVENTS that the server says it has sent."""
+        self._links: list[Link] = []
+
+    def begin(self) -> None:
+        """A session begins: both ends count from zero."""
+        self.sent_count = self.received_count = self.server_sent_count = 0
+
+    def count_sent(self) -> int:
+        """Counts a datagram to the server; returns how many there were."""
+        self.sent_count = (self.sent_count + 1) & 0xFFFFFFFF
+        return self.sent_count
+
+    def take(self, text: str, counters: Mapping[str, int]) -> list[Link] | None:
+        """Takes in a part of the answer to /stats; all links once it is complete. To the first,
+        which is the client's own, it adds what only this end knows."""
+        links, last = parse_stats(text)
+        self._links = [*self._links[-STATS_MAX:], *links]
+        if not last or not self._links:
+            return None
+        links, self._links = self._links, []
+        links[0] |= {
+            "down_received": self.received_count,
+            "down_lost": max(0, self.server_sent_count - self.received_count),
+            "down_duplicates": counters["duplicates"],
+            "retransmissions": counters["retransmissions"],
+        }
+        return links

@@ -1,0 +1,59 @@
+"""Addresses as people write them, and what they stand for: one formatter, one parser, one resolver.
+
+`resolve` is the only thing in this folder that asks the operating system something.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from udp_chat.protocol.wire import DEFAULT_PORT, Address
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a socket needs to reach a host: `family` for the socket, `address` for its calls."""
+
+    family: socket.AddressFamily
+    address: Address
+
+
+def format_address(address: Address) -> str:
+    """HOST:PORT, or [HOST]:PORT for an IPv6 address."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
+    """(host, port) of HOST, HOST:PORT, [IPV6]:PORT or a bare IPV6; raises ValueError.
+
+    The port is 1 to 65535. A host is not looked up.
+    """
+    host, port = text, str(default_port)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else port if not rest else ""
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    # Longer is no port, and Python refuses to read a number of 5,000 digits.
+    is_port = port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65535
+    if not host or not is_port:
+        raise ValueError(f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT")
+    return host, int(port)
+
+
+def resolve(
+    host: str,
+    port: int,
+    kind: socket.SocketKind = socket.SOCK_DGRAM,
+    flags: int = 0,
+) -> Resolved:
+    """Looks a host up and takes its first address, an IPv4 one if it has any.
+
+    Servers and clients choose alike: otherwise `localhost` could be two different addresses.
+    Raises OSError, or UnicodeError for what cannot be the name of a host.
+    """
+    found = socket.getaddrinfo(host, port, type=kind, flags=flags)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return Resolved(family, address)

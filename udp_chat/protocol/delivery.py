@@ -1,0 +1,297 @@
+"""What makes datagrams a conversation: the log, its ordered receiver, and the link's measures.
+
+Everything the room shows is an event in an append-only `EventLog`. The server sends slices of
+a log; an `OrderedReceiver` turns slices, however lost, doubled or reordered, into each event
+once and in order, or into a `Lost` that says how many are missing. What a peer has of a log is
+one number, its cumulative acknowledgement. `RttEstimator` and `LossEstimate` say how long to
+wait and how often to send; `TokenBucket` says how much is allowed.
+
+Nothing here touches a socket, a thread, a clock or a random source: both ends use it, and the
+simulated network of the tests runs it in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from udp_chat.protocol.packets import COUNT_MAX, Event
+
+RTO_INITIAL_SECONDS = 0.25
+"""Before the first sample. RFC 6298 §2.1 says 1 s; on a LAN that would be felt at each join."""
+
+RTO_MIN_SECONDS = 0.05
+"""As in mosh: a person does not feel 50 ms, and schedulers cause less jitter than that."""
+
+RTO_MAX_SECONDS = 2.0
+"""The ceiling: a person waits. RFC 6298 §2.5 would ask for 60 s; docs/protocol.md says why."""
+
+RTT_SAMPLE_MAX_SECONDS = 10.0
+"""A longer round trip says that a process slept, not how long the wire is."""
+
+REORDER_MAX = 1024
+"""Events a receiver keeps beyond a gap. What lies further ahead is repaired later."""
+
+AHEAD_MAX = 1_000_000
+"""Events by which one slice may claim that the log has grown: more than any room says within the
+seconds that a link may be down. Only a WELCOME, which nobody else can make, may claim more."""
+
+COPIES_MAX = 3
+"""Of one datagram on a link that loses: at 20 % one in 125 is still late."""
+
+COPY_SPACING_SECONDS = 0.01
+"""Between copies of one datagram on a link that loses: bursts of loss are often shorter."""
+
+
+# --- the event log and its reader ------------------------------------------------------------
+
+
+class EventLog:
+    """The newest events in their one order, encoded, numbered from 1 without a gap.
+
+    Bounded by entries and bytes; the oldest are let go, at most all but one.
+    """
+
+    __slots__ = ("_entries", "bytes_held", "bytes_max", "entries_max", "epoch", "latest", "oldest")
+
+    def __init__(self, epoch: int, entries_max: int, bytes_max: int) -> None:
+        self.epoch = epoch
+        self.entries_max = entries_max
+        self.bytes_max = bytes_max
+        self.oldest = 1
+        self.latest = 0
+        self.bytes_held = 0
+        self._entries: dict[int, tuple[bytes, float]] = {}
+
+    @property
+    def entry_count(self) -> int:
+        return len(self._entries)
+
+    def append(self, encoded: bytes, now: float) -> int:
+        """Adds an encoded event and returns its sequence number. `now` is when it is sent."""
+        self.latest += 1
+        self._entries[self.latest] = encoded, now
+        self.bytes_held += len(encoded)
+        while len(self._entries) > self.entries_max or (
+            self.bytes_held > self.bytes_max and len(self._entries) > 1
+        ):
+            self.forget(self.oldest)
+        return self.latest
+
+    def forget(self, until: int) -> None:
+        """Lets go of every event up to and including `until`."""
+        while self.oldest <= min(until, self.latest):
+            encoded, _ = self._entries.pop(self.oldest)
+            self.bytes_held -= len(encoded)
+            self.oldest += 1
+
+    def sent_at(self, seq: int) -> float:
+        """When the event was appended and first sent; `seq` must be in the log."""
+        return self._entries[seq][1]
+
+    def slice(self, first: int, last: int, bytes_max: int) -> list[bytes]:
+        """Encoded events from `first` (in the log) up to `last`, as many as fit one datagram."""
+        encoded = []
+        for seq in range(first, min(last, self.latest, first + COUNT_MAX - 1) + 1):
+            event = self._entries[seq][0]
+            bytes_max -= len(event)
+            if bytes_max < 0:
+                break
+            encoded.append(event)
+        return encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """So many events of a log will never come: the log no longer has them."""
+
+    count: int
+
+
+Delivery: TypeAlias = tuple[int, Event] | Lost
+
+
+class OrderedReceiver:
+    """Turns slices of one log, as they happen to arrive, into each event once and in order."""
+
+    __slots__ = ("_skipped", "_waiting", "acknowledged", "epoch", "latest")
+
+    def __init__(self, epoch: int, start: int) -> None:
+        self.epoch = epoch
+        self.acknowledged = start - 1
+        """Everything up to here was delivered or declared lost."""
+        self.latest = start - 1
+        """The newest event that the server was heard to have."""
+        self._waiting: dict[int, Event] = {}
+        self._skipped = (0, 0)
+        """What the acknowledgement was before and after the newest `Lost`."""
+
+    @property
+    def gap_end(self) -> int:
+        """The last event of the first run that is missing; equals `acknowledged` if none is."""
+        if self._waiting:
+            return min(self._waiting) - 1
+        return self.latest
+
+    def receive(
+        self, first: int, events: Iterable[Event], oldest: int, latest: int
+    ) -> list[Delivery]:
+        """What can be delivered now that this slice has come."""
+        if latest > self.latest:
+            self.latest = latest
+        acknowledged, waiting = self.acknowledged, self._waiting
+        deliveries: list[Delivery] = []
+        furthest = max(acknowledged, oldest - 1) + REORDER_MAX
+        for seq, event in enumerate(events, first):
+            if seq == acknowledged + 1:
+                acknowledged = seq
+                waiting.pop(seq, None)
+                deliveries.append((seq, event))
+            elif acknowledged < seq <= furthest:
+                waiting[seq] = event
+        while waiting or acknowledged + 1 < oldest:
+            following = waiting.pop(acknowledged + 1, None)
+            if following is not None:
+                acknowledged += 1
+                deliveries.append((acknowledged, following))
+            elif acknowledged + 1 < oldest:
+                resumes_at = min(oldest, min(waiting, default=oldest))
+                deliveries.append(Lost(resumes_at - acknowledged - 1))
+                self._skipped = acknowledged, resumes_at - 1
+                acknowledged = resumes_at - 1
+            else:
+                break
+        self.acknowledged = acknowledged
+        return deliveries
+
+    def correct(self, latest: int) -> None:
+        """Takes the server's newest word on where its log ends; what is held beyond is forged.
+
+        Not for a `latest` before the acknowledgement: then the receiver has to be `restarted`.
+        """
+        if latest < self.latest:
+            self.latest = max(latest, self.acknowledged)
+            for seq in [seq for seq in self._waiting if seq > latest]:
+                del self._waiting[seq]
+
+    def restarted(self, start: int, latest: int) -> OrderedReceiver:
+        """A receiver for the same log, after this one was told what is not true of it.
+
+        The log ends at `latest`, before what was acknowledged, and is sent from `start` on. What
+        was delivered before the false gap is not delivered again.
+        """
+        before, after = self._skipped
+        true = before if before <= latest < after else min(self.acknowledged, latest)
+        return OrderedReceiver(self.epoch, max(start, true + 1))
+
+    @property
+    def waiting_count(self) -> int:
+        """Events held beyond a gap."""
+        return len(self._waiting)
+
+
+# --- measuring the link ----------------------------------------------------------------------
+
+
+class RttEstimator:
+    """Smoothed round-trip time and retransmission timeout in seconds (RFC 6298 §2).
+
+    Samples come from echoed timestamps or from what was sent once only, so a retransmission
+    never falsifies them (Karn's rule).
+    """
+
+    __slots__ = ("_recent", "rto", "rttvar", "srtt")
+
+    RECENT_MAX: ClassVar[int] = 64
+    """Samples kept for `quantile`."""
+
+    def __init__(self) -> None:
+        self.srtt = 0.0
+        self.rttvar = 0.0
+        self.rto = RTO_INITIAL_SECONDS
+        self._recent: deque[float] = deque(maxlen=self.RECENT_MAX)
+
+    def quantile(self, ratio: float) -> float:
+        """What so large a part of the recent samples does not exceed; 0 without samples."""
+        ordered = sorted(self._recent)
+        return ordered[int(ratio * (len(ordered) - 1) + 0.5)] if ordered else 0.0
+
+    def sample(self, rtt_seconds: float) -> None:
+        if not 0.0 <= rtt_seconds <= RTT_SAMPLE_MAX_SECONDS:
+            return
+        if not self._recent:
+            self.srtt = rtt_seconds
+            self.rttvar = rtt_seconds / 2
+        else:
+            self.rttvar += (abs(self.srtt - rtt_seconds) - self.rttvar) / 4
+            self.srtt += (rtt_seconds - self.srtt) / 8
+        self._recent.append(rtt_seconds)
+        self.rto = min(max(self.srtt + 4 * self.rttvar, RTO_MIN_SECONDS), RTO_MAX_SECONDS)
+
+    def backed_off(self, attempts: int) -> float:
+        """The timeout after so many attempts in vain: doubled for each, up to the ceiling."""
+        return min(self.rto * 2.0 ** min(attempts, 16), RTO_MAX_SECONDS)
+
+
+class LossEstimate:
+    """How much a link loses, as a moving average over what had to be repaired."""
+
+    __slots__ = ("ratio",)
+
+    GAIN: ClassVar[float] = 1 / 32
+    """Remembers the last few dozen datagrams: a minute of talk, not the whole evening."""
+
+    def __init__(self) -> None:
+        self.ratio = 0.0
+
+    def update(self, lost: bool) -> None:
+        self.ratio += (lost - self.ratio) * self.GAIN
+
+    def copies(self, late_ratio: float) -> int:
+        """How often to send something so that at most so large a part of it comes late."""
+        copies, remaining = 1, self.ratio
+        while remaining > late_ratio and copies < COPIES_MAX:
+            copies += 1
+            remaining *= self.ratio
+        return copies
+
+
+class TokenBucket:
+    """Allows `rate` things a second in the long run and `burst` at once; rate 0 allows all."""
+
+    __slots__ = ("_at", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def has(self, count: float, now: float) -> bool:
+        """Whether `take` would succeed."""
+        return self.rate <= 0 or self._level(now) >= count
+
+    def take(self, count: float, now: float) -> bool:
+        """Takes `count` tokens if there are as many, else none."""
+        if self.rate <= 0:
+            return True
+        level = self._level(now)
+        self._at = now
+        self._tokens = level
+        if level < count:
+            return False
+        self._tokens = level - count
+        return True
+
+    def _level(self, now: float) -> float:
+        return min(self.burst, self._tokens + (now - self._at) * self.rate)
+
+    def ready_at(self, count: float) -> float:
+        """When `take(count)`, at most `burst`, will succeed if nothing is taken before."""
+        assert self.rate <= 0 or count <= self.burst
+        if self.rate <= 0:
+            return self._at
+        # A microsecond more, so that rounding does not wake the caller a moment too early.
+        return self._at + max(0.0, count - self._tokens) / self.rate + 1e-6

@@ -1,0 +1,629 @@
+"""The wire format of udp-chat: every packet, encoded and decoded.
+
+A datagram is a header (magic, version, type, CRC-32) and a body of fixed fields in network
+byte order, followed by texts in UTF-8. `decode` turns bytes into one of the packet classes
+below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. What a
+packet's `encode` made, `decode` reads back; padding is written as zeros and not looked at.
+What packets are made of is in wire_parts.py. docs/protocol.md is the normative description.
+
+Nothing here touches a socket, a thread, a clock or a random source.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
+
+from udp_chat.protocol.wire import (
+    CODE_BYTES_MAX,
+    COOKIE_BYTES,
+    COUNT_MAX,
+    DATAGRAM_BYTES_MAX,
+    DEFAULT_PORT,
+    DISCOVER_BYTES,
+    IN_FLIGHT_MAX,
+    MAGIC,
+    NAME_BYTES_MAX,
+    NO_COOKIE,
+    REASON_BYTES_MAX,
+    ROOM_NAME_BYTES_MAX,
+    RUN_MAX,
+    TEXT_BYTES_MAX,
+    VERSION,
+    Address,
+    ByeReason,
+    ChatError,
+    Event,
+    EventKind,
+    MalformedDatagram,
+    Message,
+    MessageKind,
+    PacketType,
+    Parser,
+    RefusedReason,
+    UnsupportedVersion,
+    bounded,
+    encode_event,
+    number_of,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+# A user of packets finds what they are made of here, too.
+__all__ = [
+    "CODE_BYTES_MAX",
+    "COOKIE_BYTES",
+    "COUNT_MAX",
+    "DATAGRAM_BYTES_MAX",
+    "DEFAULT_PORT",
+    "DISCOVER_BYTES",
+    "IN_FLIGHT_MAX",
+    "MAGIC",
+    "NAME_BYTES_MAX",
+    "NO_COOKIE",
+    "REASON_BYTES_MAX",
+    "ROOM_NAME_BYTES_MAX",
+    "RUN_MAX",
+    "TEXT_BYTES_MAX",
+    "VERSION",
+    "Address",
+    "ByeReason",
+    "ChatError",
+    "Event",
+    "EventKind",
+    "MalformedDatagram",
+    "Message",
+    "MessageKind",
+    "PacketType",
+    "RefusedReason",
+    "UnsupportedVersion",
+    "encode_event",
+]
+
+# --- the header ------------------------------------------------------------------------------
+#
+#  0      2         3      4         8
+#  +------+---------+------+---------+----------
+#  | "UC" | version | type | CRC-32  | body …
+#  +------+---------+------+---------+----------
+#
+# The CRC covers the first four bytes and the body. UDP's own checksum has 16 bits, may be
+# absent over IPv4, and misses errors that end a chat's promise: a flipped bit in a sequence
+# number. It is no protection against forgery; the 64-bit random ids are.
+
+_HEADER = Struct("!2sBBI")
+_HEAD = Struct("!2sBB")
+HEADER_BYTES = _HEADER.size
+
+
+def _seal(packet_type: PacketType, body: bytes) -> bytes:
+    head = _HEAD.pack(MAGIC, VERSION, packet_type)
+    return b"%b%b%b" % (head, zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big"), body)
+
+
+# Whatever the version, a client's packets begin as follows, so that a server of another
+# version can still refuse a JOIN to its sender.
+#
+#  8                    16                     24
+#  +--------------------+----------------------+----------
+#  | client/session id  | timestamp (µs)       | …
+#  +--------------------+----------------------+----------
+#
+# The timestamp is the client's monotonic clock: it grows with each datagram, so a server
+# tells a late or replayed datagram from a new one; echoed, it measures the round trip.
+
+_PREFIX = Struct("!QQ")
+
+
+def sender_and_timestamp(datagram: bytes) -> tuple[int, int] | None:
+    """(id, timestamp) of a client's datagram of any version, None if it is too short."""
+    if len(datagram) < HEADER_BYTES + _PREFIX.size:
+        return None
+    sender, timestamp = _PREFIX.unpack_from(datagram, HEADER_BYTES)
+    return sender, timestamp
+
+
+# --- the packets -----------------------------------------------------------------------------
+
+
+class _Plain:
+    """A packet of fixed fields, then texts; each text's length is a byte after the fields.
+
+    The dataclass lists its fields in the order of the wire, so the layout is all there is to say.
+    """
+
+    __slots__: ClassVar[tuple[str, ...]] = ()
+    TYPE: ClassVar[PacketType]
+    LAYOUT: ClassVar[Struct]
+    TEXT_BYTES: ClassVar[tuple[int, ...]] = ()
+    """The most UTF-8 bytes of each text."""
+
+    def encode(self) -> bytes:
+        fields = [getattr(self, name) for name in self.__slots__]
+        fixed_count = len(fields) - len(self.TEXT_BYTES)
+        texts = [
+            bounded(text.encode(), bytes_max)
+            for text, bytes_max in zip(fields[fixed_count:], self.TEXT_BYTES, strict=True)
+        ]
+        head = self.LAYOUT.pack(*fields[:fixed_count], *map(len, texts))
+        return _seal(self.TYPE, head + b"".join(texts))
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        fields = parser.fields(cls.LAYOUT)
+        if not cls.TEXT_BYTES:
+            return cls(*fields)
+        fixed_count = len(fields) - len(cls.TEXT_BYTES)
+        lengths = zip(fields[fixed_count:], cls.TEXT_BYTES, strict=True)
+        return cls(*fields[:fixed_count], *(parser.text(*length) for length in lengths))
+
+
+@dataclass(frozen=True, slots=True)
+class Discover(_Plain):
+    """Client → LAN: who has a room? ``nonce:8 | timestamp:8 | zeros up to 128 bytes``"""
+
+    nonce: int
+    timestamp: int
+
+    TYPE = PacketType.DISCOVER
+    LAYOUT = Struct(f"!QQ{DISCOVER_BYTES - HEADER_BYTES - _PREFIX.size}x")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(_Plain):
+    """Server → client: ``nonce:8 | epoch:8 | members:4 | port:2 | room bytes:1 | room …``"""
+
+    nonce: int
+    epoch: int
+    member_count: int
+    port: int
+    room: str
+
+    TYPE = PacketType.OFFER
+    LAYOUT = Struct("!QQIHB")
+    TEXT_BYTES = (ROOM_NAME_BYTES_MAX,)
+
+
+@dataclass(frozen=True, slots=True)
+class Join(_Plain):
+    """Client → server: let me in, or let me back in.
+
+    ::
+
+      client id:8 | timestamp:8 | cookie:16 | epoch:8 | room ack:8 | inbox epoch:8 | inbox ack:8
+      next message id:4 | name bytes:1 | name …
+    """
+
+    client_id: int
+    timestamp: int
+    cookie: bytes
+    """Zeros at first."""
+    epoch: int
+    """Of the log that `room_ack` counts in; 0 for who was never in."""
+    room_ack: int
+    inbox_epoch: int
+    inbox_ack: int
+    next_message_id: int
+    """The oldest message that may have to be sent: where a server that does not know this
+    client starts to count."""
+    name: str
+
+    TYPE = PacketType.JOIN
+    LAYOUT = Struct("!QQ16sQQQQIB")
+    TEXT_BYTES = (NAME_BYTES_MAX,)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge(_Plain):
+    """Server → address: come back with this cookie. ``id:8 | cookie:16``
+
+    The id is that of the datagram it answers: a client id, or a session id whose owner
+    appeared at a new address. Never larger than its trigger.
+    """
+
+    sender_id: int
+    cookie: bytes
+
+    TYPE = PacketType.CHALLENGE
+    LAYOUT = Struct("!Q16s")
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome(_Plain):
+    """Server → client: you are in.
+
+    ::
+
+      client id:8 | echo:8 | session:8 | epoch:8 | inbox epoch:8 | oldest:8 | latest:8 | start:8
+      joined:8 | inbox start:8 | received:4 | member:4 | heartbeat ms:4 | ack delay ms:2
+      name bytes:1 | room bytes:1 | name … | room …
+    """
+
+    client_id: int
+    echo: int
+    """The timestamp of the JOIN this answers."""
+    session_id: int
+    epoch: int
+    inbox_epoch: int
+    oldest: int
+    latest: int
+    start: int
+    """The first event of the room's log that will be sent to this member."""
+    joined: int
+    """The sequence number of this member's own join; what comes before it is history."""
+    inbox_start: int
+    received: int
+    """The newest message id of this client that the server has."""
+    member: int
+    heartbeat_ms: int
+    ack_delay_ms: int
+    name: str
+    room: str
+
+    TYPE = PacketType.WELCOME
+    LAYOUT = Struct("!QQQQQQQQQQIIIHBB")
+    TEXT_BYTES = (NAME_BYTES_MAX, ROOM_NAME_BYTES_MAX)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Welcome:
+        packet = super(Welcome, cls).parse(parser)
+        if (
+            not 1 <= packet.oldest <= packet.latest + 1
+            or not 1 <= packet.start <= packet.latest + 1
+            or not packet.inbox_start
+            or packet.joined > packet.latest
+        ):
+            raise MalformedDatagram("impossible slice")
+        if not packet.name:
+            raise MalformedDatagram("no name")
+        return packet
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(_Plain):
+    """Server → client: no. ``client id:8 | echo:8 | reason:1 | text bytes:1 | text …``
+
+    Fixed for all versions, so that "you speak another version" can be understood. The reason
+    is a `RefusedReason`, or a number that a later version has added.
+    """
+
+    client_id: int
+    echo: int
+    reason: int
+    text: str
+
+    TYPE = PacketType.REFUSED
+    LAYOUT = Struct("!QQBB")
+    TEXT_BYTES = (REASON_BYTES_MAX,)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Client → server: please append these, in this order.
+
+    ``session:8 | timestamp:8 | count:1 | messages …``
+    """
+
+    session_id: int
+    timestamp: int
+    messages: tuple[Message, ...]
+
+    LAYOUT: ClassVar[Struct] = Struct("!QQB")
+    ROOM_BYTES: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
+    """What a datagram has room for in encoded messages."""
+
+    def encode(self) -> bytes:
+        head = self.LAYOUT.pack(self.session_id, self.timestamp, len(self.messages))
+        return _seal(PacketType.SAY, head + b"".join(m.encode() for m in self.messages))
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Say:
+        session_id, timestamp, count = parser.fields(cls.LAYOUT)
+        if count == 0:
+            raise MalformedDatagram("empty say")
+        return cls(session_id, timestamp, tuple([Message.parse(parser) for _ in range(count)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an EVENTS for one member alone adds.
+
+    ``echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4``
+    """
+
+    echo: int
+    """The timestamp of the datagram that this answers."""
+    received: int
+    """The newest message id of this client that the server has: no need to repeat it."""
+    appended: int
+    """The newest that is in a log; those in between are held back."""
+    inbox_latest: int
+    sent_count: int = 0
+    """Datagrams sent to this member in this session before this one, modulo 2^32."""
+
+    LAYOUT: ClassVar[Struct] = Struct("!QIIQI")
+
+
+EVENTS_INBOX = 1  # a slice of the member's inbox, not of the room's log
+EVENTS_ASK = 2  # please answer with a STATUS at once (a probe)
+EVENTS_ANSWER = 4  # an Answer precedes the events
+EVENTS_REPAIR = 8  # sent because an acknowledgement was missing, not because it is new
+EVENTS_PADDED = 16  # zeros follow the events, up to DATAGRAM_BYTES_MAX
+_EVENTS_FLAGS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Server → client: a slice of a log; with no events, the answer to a heartbeat.
+
+    ::
+
+      flags:1 | count:1 | ack delay ms:2 | epoch:8 | timestamp:8 | oldest:8 | latest:8 | first:8
+      [echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4] | events … | [zeros …]
+
+    Without an Answer the bytes are the same for every member: a broadcast is built once.
+    """
+
+    epoch: int
+    timestamp: int
+    """The server's monotonic clock in µs; echoed in STATUS, it measures the round trip."""
+    oldest: int
+    """The oldest event the log still holds: what is before it and missing is lost."""
+    latest: int
+    first: int
+    """The sequence number of the first event here; the others follow without a gap."""
+    events: tuple[Event, ...] = ()
+    inbox: bool = False
+    ask: bool = False
+    repair: bool = False
+    ack_delay_ms: int = 0
+    answer: Answer | None = None
+    padded: bool = False
+    """As long as a datagram may be, so that several of one size make a train: see datagrams.py."""
+
+    LAYOUT: ClassVar[Struct] = Struct("!BBHQQQQQ")
+    ROOM_BYTES: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
+    """What a datagram without an Answer has room for in encoded events."""
+
+    def encode(self) -> bytes:
+        return encode_events(
+            self.epoch,
+            self.timestamp,
+            self.oldest,
+            self.latest,
+            self.first,
+            [event.encode() for event in self.events],
+            inbox=self.inbox,
+            ask=self.ask,
+            repair=self.repair,
+            ack_delay_ms=self.ack_delay_ms,
+            answer=self.answer,
+            padded=self.padded,
+        )
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Events:
+        flags, count, ack_delay_ms, epoch, timestamp, oldest, latest, first = parser.fields(
+            cls.LAYOUT
+        )
+        if flags & ~_EVENTS_FLAGS:
+            raise MalformedDatagram("unknown flags")
+        answer = Answer(*parser.fields(Answer.LAYOUT)) if flags & EVENTS_ANSWER else None
+        inbox = bool(flags & EVENTS_INBOX)
+        events = tuple([Event.parse(parser, inbox) for _ in range(count)])
+        if oldest < 1 or first < oldest or first + count - 1 > latest:
+            raise MalformedDatagram("impossible slice")
+        if flags & EVENTS_PADDED:
+            parser.padding()
+        return cls(
+            epoch,
+            timestamp,
+            oldest,
+            latest,
+            first,
+            events,
+            inbox,
+            bool(flags & EVENTS_ASK),
+            bool(flags & EVENTS_REPAIR),
+            ack_delay_ms,
+            answer,
+            bool(flags & EVENTS_PADDED),
+        )
+
+
+def encode_events(
+    epoch: int,
+    timestamp: int,
+    oldest: int,
+    latest: int,
+    first: int,
+    encoded: Sequence[bytes],
+    *,
+    inbox: bool = False,
+    ask: bool = False,
+    repair: bool = False,
+    ack_delay_ms: int = 0,
+    answer: Answer | None = None,
+    padded: bool = False,
+) -> bytes:
+    """The bytes of an `Events` that nobody needs as an object, of events encoded before."""
+    flags = (
+        EVENTS_INBOX * inbox
+        | EVENTS_ASK * ask
+        | EVENTS_ANSWER * (answer is not None)
+        | EVENTS_REPAIR * repair
+        | EVENTS_PADDED * padded
+    )
+    head = Events.LAYOUT.pack(
+        flags, len(encoded), ack_delay_ms, epoch, timestamp, oldest, latest, first
+    )
+    if answer is not None:
+        head += Answer.LAYOUT.pack(
+            answer.echo,
+            answer.received,
+            answer.appended,
+            answer.inbox_latest,
+            answer.sent_count,
+        )
+    body = head + b"".join(encoded)
+    if padded:
+        body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
+    return _seal(PacketType.EVENTS, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Status(_Plain):
+    """Client → server: acknowledgement, heartbeat and repair request in one.
+
+    ::
+
+      session:8 | timestamp:8 | echo:8 | room ack:8 | room gap end:8 | inbox ack:8
+      inbox gap end:8 | sent count:4 | ask:1
+
+    A gap end above its acknowledgement says: everything in between is missing, please repair.
+    """
+
+    session_id: int
+    timestamp: int
+    echo: int
+    """The newest EVENTS timestamp plus the time it was held here; 0 if there is none."""
+    room_ack: int
+    room_gap_end: int
+    inbox_ack: int
+    inbox_gap_end: int
+    sent_count: int = 0
+    """Datagrams sent in this session, this one included, modulo 2^32: so the server can say how
+    many were lost on the way."""
+    ask: bool = False
+    """Please answer: this is a heartbeat."""
+
+    TYPE = PacketType.STATUS
+    LAYOUT = Struct("!QQQQQQQI?")
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(_Plain):
+    """Client → server: I am going. ``session:8 | timestamp:8 | zeros:8``
+
+    The zeros make it no smaller than the CHALLENGE that answers it from a new address.
+    """
+
+    session_id: int
+    timestamp: int
+
+    TYPE = PacketType.LEAVE
+    LAYOUT = Struct("!QQ8x")
+
+
+@dataclass(frozen=True, slots=True)
+class Bye(_Plain):
+    """Server → client: this session is over. ``session:8 | reason:1``
+
+    The reason is a `ByeReason`, or a number that a later version has added.
+    """
+
+    session_id: int
+    reason: int
+
+    TYPE = PacketType.BYE
+    LAYOUT = Struct("!QB")
+
+
+Packet: TypeAlias = (
+    Discover | Offer | Join | Challenge | Welcome | Refused | Say | Events | Status | Leave | Bye
+)
+
+_PACKETS: dict[int, type[Packet]] = {
+    PacketType.DISCOVER: Discover,
+    PacketType.OFFER: Offer,
+    PacketType.JOIN: Join,
+    PacketType.CHALLENGE: Challenge,
+    PacketType.WELCOME: Welcome,
+    PacketType.REFUSED: Refused,
+    PacketType.SAY: Say,
+    PacketType.EVENTS: Events,
+    PacketType.STATUS: Status,
+    PacketType.LEAVE: Leave,
+    PacketType.BYE: Bye,
+}
+
+
+FROM_SESSIONS = frozenset({PacketType.SAY, PacketType.STATUS, PacketType.LEAVE})
+"""Types whose packets begin with the id of the session they belong to."""
+
+
+def check_header(datagram: bytes) -> int:
+    """The packet type, if the header is good; raises `MalformedDatagram`, and nothing else.
+
+    It costs a microsecond, the body up to two hundred: who needs no more looks no further.
+    """
+    if len(datagram) > DATAGRAM_BYTES_MAX:
+        raise MalformedDatagram("too long")
+    if len(datagram) < HEADER_BYTES:
+        raise MalformedDatagram("truncated")
+    magic, version, packet_type, checksum = _HEADER.unpack_from(datagram)
+    if magic != MAGIC:
+        raise MalformedDatagram("not udp-chat")
+    if zlib.crc32(datagram[HEADER_BYTES:], zlib.crc32(datagram[: _HEAD.size])) != checksum:
+        raise MalformedDatagram("bad checksum")
+    if version != VERSION and packet_type != PacketType.REFUSED:
+        raise UnsupportedVersion(version)  # a REFUSED says just that, so it is read in any
+    if packet_type not in _PACKETS:
+        raise MalformedDatagram("unknown PacketType")
+    return cast(int, packet_type)
+
+
+def decode(datagram: bytes) -> Packet:
+    """The packet in these bytes; raises `MalformedDatagram`, and nothing else, if there is none."""
+    return decode_body(check_header(datagram), datagram)
+
+
+def decode_body(packet_type: int, datagram: bytes) -> Packet:
+    """The same for a datagram whose header is known to be good."""
+    parser = Parser(datagram, HEADER_BYTES)
+    packet = _PACKETS[packet_type].parse(parser)
+    parser.finish()
+    return packet
+
+
+def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Message]:
+    """Of a SAY whose header is good, the messages that follow message `received`, in order and
+    at most `count_max`; raises `MalformedDatagram`.
+
+    A SAY repeats what its sender does not know to be received. Here the repeated is passed over by
+    its lengths, and no text of it is decoded.
+    """
+    at = HEADER_BYTES + Say.LAYOUT.size
+    layout, size, end = Message.LAYOUT, Message.LAYOUT.size, len(datagram)
+    if at > end:
+        raise MalformedDatagram("truncated")
+    count = datagram[at - 1]
+    if count == 0:
+        raise MalformedDatagram("empty say")
+    messages: list[Message] = []
+    for _ in range(count):
+        if at + size > end:
+            raise MalformedDatagram("truncated")
+        message_id, kind, more, to_bytes, text_bytes = layout.unpack_from(datagram, at)
+        to_at = at + size
+        text_at = to_at + to_bytes
+        at = text_at + text_bytes
+        if message_id != received + 1 or not count_max:
+            continue
+        if to_bytes > NAME_BYTES_MAX or text_bytes > TEXT_BYTES_MAX:
+            raise MalformedDatagram("text too long")
+        try:
+            text = datagram[text_at:at].decode()
+            to = datagram[to_at:text_at].decode() if to_bytes else ""
+        except UnicodeDecodeError:
+            raise MalformedDatagram("invalid utf-8") from None
+        received += 1
+        count_max -= 1
+        messages.append(Message(message_id, number_of(MessageKind, kind), text, to, more))
+    if at != end:
+        raise MalformedDatagram("truncated" if at > end else "trailing bytes")
+    return messages

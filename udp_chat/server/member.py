@@ -1,0 +1,340 @@
+"""A member as the room knows it: its address, its place in each log, its link, its rate, its timer.
+
+State and its smallest rules only; what is done about it, the room and its relay decide.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from udp_chat.protocol.delivery import EventLog, LossEstimate, RttEstimator, TokenBucket
+from udp_chat.protocol.packets import Address, Message
+from udp_chat.server.hosts import Host
+from udp_chat.server.settings import RoomSettings
+
+REPAIRS_PER_SECOND = 200.0
+REPAIR_BURST = 64
+"""Repairs of one log to one member: enough to catch up in seconds, too little to drown a bad
+link. Each log has its own, so that a flood of private messages takes nothing from the room."""
+
+INBOX_ENTRIES_MAX = 2048
+INBOX_BYTES_MAX = 1024 * 1024
+"""An inbox holds what its member has not yet acknowledged; enough for a roster of thousands."""
+
+INBOX_FULL_ENTRIES = 256
+INBOX_FULL_BYTES = 128 * 1024
+"""From here on an inbox takes in nothing that can wait: it is half a second of repairs. What comes
+on top (a roster, a notice) never reaches the bounds above, so an inbox forgets nothing unread."""
+
+ENTRY_BYTES = 200
+"""What an event of an inbox, or a held message, takes beside its own bytes (measured: 180)."""
+
+OWN_QUESTIONS_PER_SECOND = 1.0
+OWN_QUESTION_BURST = 8.0
+"""Questions of one client: a person asks one now and then."""
+
+
+class Place:
+    """Where one peer is in one log."""
+
+    __slots__ = ("acked", "attempts", "log", "repair_bucket", "repaired_at")
+
+    def __init__(self, log: EventLog, acked: int, now: float) -> None:
+        self.log = log
+        self.acked = acked
+        self.attempts = 0
+        """Repairs since the acknowledgement last moved."""
+        self.repaired_at = float("-inf")
+        self.repair_bucket = TokenBucket(REPAIRS_PER_SECOND, REPAIR_BURST, now)
+
+    @property
+    def next_seq(self) -> int:
+        """The first event to send again; later than the acknowledgement where events were lost."""
+        return max(self.acked + 1, self.log.oldest)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the log holds what this peer has not acknowledged."""
+        return self.next_seq <= self.log.latest
+
+    def acknowledge(self, ack: int) -> bool:
+        """Takes a cumulative acknowledgement; true if it says something new."""
+        if ack <= self.acked:
+            return False
+        self.acked = ack
+        self.attempts = 0
+        return True
+
+
+class Inbox(Place):
+    """The log of what one member alone is sent, and that member's place in it.
+
+    It has one reader, so it forgets what is acknowledged. It knows who sent the private messages
+    that are not, so that they can be told should these never arrive.
+    """
+
+    __slots__ = ("_senders", "sent_until", "told_seq", "waiting")
+
+    def __init__(self, epoch: int, now: float) -> None:
+        super().__init__(EventLog(epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0, now)
+        self._senders: dict[int, int] = {}
+        """By sequence number: the client id of the sender."""
+        self.sent_until = 0
+        """The newest event that was sent at least once."""
+        self.told_seq = 0
+        """Senders of messages up to here were told that these are not delivered yet."""
+        self.waiting: dict[int, Member] = {}
+        """By session id: who waits until there is room for a private message."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what can wait has to wait."""
+        log = self.log
+        return log.entry_count >= INBOX_FULL_ENTRIES or log.bytes_held >= INBOX_FULL_BYTES
+
+    @property
+    def has_room_again(self) -> bool:
+        """Whether those who waited may go on: at half of that, for each of them looks again, so
+        that a room of a thousand would stand still if they did at each acknowledgement."""
+        log = self.log
+        return (
+            log.entry_count <= INBOX_FULL_ENTRIES // 2 and log.bytes_held <= INBOX_FULL_BYTES // 2
+        )
+
+    def append(self, encoded: bytes, now: float, sender: int = 0) -> int:
+        """Adds an event and returns its sequence number; `sender` is a client id, if one is to
+        know whether it arrives."""
+        seq = self.log.append(encoded, now)
+        if sender:
+            self._senders[seq] = sender
+        return seq
+
+    def acknowledge(self, ack: int) -> bool:
+        # What was never sent is acknowledged by nobody in their senses: nothing is forgotten.
+        if ack > self.log.latest or not super().acknowledge(ack):
+            return False
+        self._forget(self.acked)
+        return True
+
+    def take_pushed_out(self) -> list[int]:
+        """The client ids of those whose messages the log had to let go unread, each once."""
+        senders, oldest, found = self._senders, self.log.oldest, []
+        while senders and (seq := next(iter(senders))) < oldest:
+            found.append(senders.pop(seq))
+        return list(dict.fromkeys(found))
+
+    def senders(self, after: int = 0) -> list[int]:
+        """The client ids of those whose private messages after `after` are not read, each once."""
+        return list(dict.fromkeys(c for seq, c in self._senders.items() if seq > after))
+
+    def clear(self) -> None:
+        """Forgets what is not read; whoever comes back for it is told that it is lost."""
+        self._forget(self.log.latest)
+
+    def _forget(self, until: int) -> None:
+        self.log.forget(until)
+        senders = self._senders
+        while senders and (seq := next(iter(senders))) <= until:
+            del senders[seq]
+
+
+class Traffic:
+    """The datagrams of one session, counted for those who want to see what UDP does."""
+
+    __slots__ = (
+        "_recent",
+        "broadcast_base",
+        "client_sent",
+        "duplicated",
+        "received",
+        "received_bytes",
+        "reordered",
+        "repaired",
+        "sent_alone",
+    )
+
+    RECENT_MAX = 64
+    """Timestamps remembered to tell a doubled datagram from a late one."""
+
+    def __init__(self, broadcast_base: int) -> None:
+        self.received = 0
+        self.received_bytes = 0
+        self.client_sent = 0
+        """As its STATUS said; what it sent after that is not known yet."""
+        self.duplicated = 0
+        self.reordered = 0
+        self.repaired = 0
+        self.sent_alone = 0
+        """EVENTS sent to this member alone; the others are counted once for all."""
+        self.broadcast_base = broadcast_base
+        """How many had been broadcast when this session began."""
+        self._recent: deque[int] = deque(maxlen=self.RECENT_MAX)
+
+    @property
+    def lost(self) -> int:
+        """Datagrams of the client that have not arrived (yet)."""
+        return max(0, self.client_sent - (self.received - self.duplicated))
+
+    def sent(self, broadcast_count: int) -> int:
+        """EVENTS datagrams sent to the client."""
+        return self.sent_alone + broadcast_count - self.broadcast_base
+
+    def count(self, size: int, timestamp: int, newest: bool) -> None:
+        """Counts a datagram of the client; `newest` if no later one came before it."""
+        self.received += 1
+        self.received_bytes += size
+        if not newest:
+            if timestamp in self._recent:
+                self.duplicated += 1
+            else:
+                self.reordered += 1
+        self._recent.append(timestamp)
+
+
+class Member:
+    """A client as the room knows it, from its first JOIN until it is forgotten."""
+
+    __slots__ = (
+        "address",
+        "appended",
+        "bucket",
+        "bytes_counted",
+        "client_id",
+        "first_seq",
+        "heard_at",
+        "held",
+        "held_bytes",
+        "host",
+        "inbox",
+        "joined_seq",
+        "loss",
+        "name",
+        "newest_timestamp",
+        "number",
+        "probe_at",
+        "probe_started_at",
+        "questions",
+        "received",
+        "room",
+        "rtt",
+        "said_at",
+        "session_id",
+        "traffic",
+        "turn_at",
+        "waits",
+        "waits_for",
+        "waits_since",
+        "wake_at",
+    )
+
+    def __init__(
+        self,
+        client_id: int,
+        number: int,
+        host: Host,
+        log: EventLog,
+        inbox_epoch: int,
+        settings: RoomSettings,
+        now: float,
+    ) -> None:
+        self.client_id = client_id
+        self.number = number
+        self.host = host
+        self.name = ""
+        self.address: Address = ()
+        self.session_id = 0
+        self.newest_timestamp = 0
+        self.heard_at = now
+        self.first_seq = self.joined_seq = log.latest + 1
+        self.room = Place(log, log.latest, now)
+        self.inbox = Inbox(inbox_epoch, now)
+        self.appended = 0
+        """The newest message id in a log; `received` also counts those in `held`."""
+        self.received = 0
+        self.held: deque[Message] = deque()
+        self.held_bytes = 0
+        self.bytes_counted = 0
+        """What memory.py last counted of `bytes_held`."""
+        self.said_at = float("-inf")
+        # These outlive a session: leaving and coming back renews nothing.
+        self.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
+        limited = settings.message_rate > 0
+        self.questions = TokenBucket(OWN_QUESTIONS_PER_SECOND * limited, OWN_QUESTION_BURST, now)
+        self.turn_at = 0.0
+        """Whose turn it is to speak: see floor.py, for what follows too."""
+        self.waits = 0
+        """The number of the one entry of a queue that counts, 0 if it waits for nothing."""
+        self.waits_for: Inbox | None = None
+        self.waits_since = float("-inf")
+        self.rtt = RttEstimator()
+        self.loss = LossEstimate()
+        self.traffic = Traffic(0)
+        self.probe_started_at = float("-inf")
+        self.probe_at = float("inf")
+        self.wake_at = float("inf")
+        """When the room next looks at this member; the one heap entry that counts."""
+
+    def bytes_held(self) -> int:
+        """What the room holds for this member, beside what it holds for every one."""
+        log = self.inbox.log
+        return log.bytes_held + self.held_bytes + ENTRY_BYTES * (log.entry_count + len(self.held))
+
+    def hold(self, message: Message) -> None:
+        """Keeps a message until it may be put in order."""
+        self.held.append(message)
+        self.held_bytes += sys.getsizeof(message.text)
+
+    def take_held(self) -> Message:
+        """The oldest held message, which is not held any more."""
+        message = self.held.popleft()
+        self.held_bytes -= sys.getsizeof(message.text)
+        return message
+
+    def hear(self, timestamp: int, now: float) -> bool:
+        """Notes a datagram of this member; false if it is a late or replayed one."""
+        if timestamp <= self.newest_timestamp:
+            return False
+        self.newest_timestamp = timestamp
+        self.heard_at = now
+        return True
+
+    def drop_held(self) -> None:
+        """Forgets what was received but not appended: the client still has it."""
+        self.held.clear()
+        self.held_bytes = 0
+        self.waits_since = float("-inf")
+        self.received = self.appended
+
+
+class MemberTimers:
+    """When the room next looks at each member: in the order of the deadlines, never a scan."""
+
+    def __init__(self, members: Mapping[int, Member]) -> None:
+        self._members = members
+        self._heap: list[tuple[float, int]] = []
+        """(when, session id); only an entry that equals its member's `wake_at` counts."""
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def schedule(self, member: Member, at: float) -> None:
+        """Has the room look at a member at this time, or earlier if it would anyway."""
+        if at < member.wake_at:
+            member.wake_at = at
+            heapq.heappush(self._heap, (at, member.session_id))
+
+    def next_at(self) -> float:
+        """When the next member may be due; infinity if none."""
+        return self._heap[0][0] if self._heap else float("inf")
+
+    def take_due(self, now: float) -> Iterator[Member]:
+        """The members that are due; each is forgotten until it is scheduled again."""
+        while self._heap and self._heap[0][0] <= now:
+            at, session_id = heapq.heappop(self._heap)
+            member = self._members.get(session_id)
+            if member is not None and member.wake_at == at:
+                member.wake_at = float("inf")
+                yield member

@@ -1,0 +1,616 @@
+"""The room as a pure state machine: what a server does, without any input or output.
+
+`ChatRoom` is given datagrams, their addresses and the time, and hands out datagrams and where
+they go; it never touches a socket, a thread, a clock or a random source.
+
+Its truth is one `EventLog`. The dict of members (register.py) is entered by a JOIN that brings
+back the cookie sent to its address, and by nothing else. What members say passes the `Floor`
+(floor.py), which decides when it is anybody's turn, and the `Scribe` (scribe.py), which writes it
+into a log. What is written goes out by the `Relay` (relay.py), to all members in as few datagrams
+as hold it, and again to those who do not acknowledge it.
+
+It promises: a message it accepted gets one place in the one order, and every member gets it from
+there or is told of the gap. It does not promise that the log outlives the process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from udp_chat.protocol.addresses import format_address
+from udp_chat.protocol.delivery import EventLog, TokenBucket
+from udp_chat.protocol.names import UnusableName, check_name
+from udp_chat.protocol.packets import (
+    FROM_SESSIONS,
+    NO_COOKIE,
+    Address,
+    Bye,
+    ByeReason,
+    Challenge,
+    EventKind,
+    Join,
+    MalformedDatagram,
+    PacketType,
+    Refused,
+    RefusedReason,
+    Status,
+    UnsupportedVersion,
+    Welcome,
+    check_header,
+    decode_body,
+    read_new_messages,
+    sender_and_timestamp,
+)
+from udp_chat.server.cookies import Cookies
+from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
+from udp_chat.server.hosts import Host, Hosts
+from udp_chat.server.member import Member, MemberTimers, Place, Traffic
+from udp_chat.server.memory import Memory
+from udp_chat.server.register import Register
+from udp_chat.server.relay import Outgoing, Relay
+from udp_chat.server.scribe import Scribe
+from udp_chat.server.settings import RoomSettings
+
+__all__ = ["ChatRoom", "RoomSettings"]
+
+logger = logging.getLogger("udp_chat.server")
+
+SILENCE_GRID_SECONDS = 0.25
+"""Who has been silent for too long is looked for at multiples of this: else an idle room would
+wake up for each member apart."""
+
+PROBE_SECONDS = 2.0
+"""How long the holder of a wanted name has to show that it lives. With a probe each
+PROBE_INTERVAL_SECONDS and 30 % loss each way, a living one fails once in a thousand times."""
+
+PROBE_INTERVAL_SECONDS = 0.2
+
+HEARTBEAT_LATE_RATIO = 1.1
+"""A client's heartbeats come at most so much later than the interval: it draws a factor once."""
+
+PROBE_VALID_SECONDS = 5.0
+"""So long a sign of life answers further JOINs that want the same name."""
+
+STALL_SECONDS = 1.0
+"""A timer this late says that this process slept. The members' silence is then not theirs."""
+
+NAME_WAIT_SECONDS = 8.0
+"""A JOIN for a held name goes unanswered while its holder is being asked, at most so long: clients
+wait longer. With heartbeats too far apart to tell in that time, the name counts as in use."""
+
+JOINS_PER_SECOND = 100.0
+JOIN_BURST = 1000.0
+"""Of all addresses together. At once it is as many as the room holds, if that is more."""
+
+BUSY_TEXT = "too many are joining at this moment: try again"
+
+ROSTERS_MAX = 16
+"""Newcomers who are sent the names of all in one wake-up."""
+
+
+class ChatRoom:
+    """The room as a pure state machine.
+
+    Feed it `receive_datagram` and `handle_timeout` (`now` in seconds of one monotonic clock),
+    then send what `datagrams_to_send` hands out. Not thread-safe. `randomness` gives the
+    epoch, the session ids and the cookie key; `wall_offset_seconds` plus `now` is Unix time.
+    `make_log` makes the room's log, of an epoch, a number of entries and one of bytes.
+    """
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        randomness: random.Random,
+        now: float,
+        wall_offset_seconds: float = 0.0,
+        make_log: Callable[[int, int, int], EventLog] = EventLog,
+    ) -> None:
+        self.settings = settings
+        self.counters: Counter[str] = Counter()
+        """What was dropped and why, what was repaired, what was refused."""
+        self._random = randomness
+        self._cookies = Cookies(randomness.getrandbits(256).to_bytes(32, "big"))
+        self.log = make_log(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
+        self.register = Register(settings.members_max)
+        self.members = self.register.members
+        """By session id: those who are in."""
+        self.hosts = Hosts(settings)
+        self.memory = Memory(settings)
+        joins = JOINS_PER_SECOND if settings.message_rate > 0 else 0.0
+        self._joins = TokenBucket(joins, max(JOIN_BURST, settings.members_max), now)
+        self._newcomers: dict[int, Member] = {}
+        """By session id: who has not been sent the names of all yet."""
+        self._rosters_at = now
+        self._holding: dict[int, int] = {}
+        """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
+        self._now = now
+        self._timers = MemberTimers(self.members)
+        self._relay = Relay(self.log, self.members, self._timers, self.counters)
+        self._scribe = Scribe(
+            self.log, self.register, self._relay, self.memory, self.counters, self._is_alive
+        )
+        self._floor = Floor(
+            settings, self.log, self.members, self.memory, self._scribe, self.counters, now
+        )
+        self.wall_offset_seconds = wall_offset_seconds
+        self._closed = False
+
+    @property
+    def wall_offset_seconds(self) -> float:
+        """Unix time less the time of `now`."""
+        return self._scribe.wall_offset_seconds
+
+    @wall_offset_seconds.setter
+    def wall_offset_seconds(self, seconds: float) -> None:
+        self._scribe.wall_offset_seconds = seconds
+
+    # --- what the shell calls ----------------------------------------------------------------
+
+    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
+        """Takes in one datagram. Whatever it holds, nothing is raised."""
+        self._now = now
+        if self._closed:
+            return
+        # What costs little to refuse comes first: the header, the type, the session.
+        try:
+            packet_type = check_header(datagram)
+            if packet_type in FROM_SESSIONS:
+                self._receive_of_session(packet_type, datagram, address, now)
+            elif packet_type == PacketType.JOIN:
+                join = decode_body(packet_type, datagram)
+                assert isinstance(join, Join)
+                self._handle_join(join, address, len(datagram), now)
+            else:
+                self._drop("unexpected packet", address)
+        except UnsupportedVersion:
+            self._drop("unsupported version", address)
+            self._refuse_version(datagram, address)
+        except MalformedDatagram as error:
+            self._drop(error.reason, address)
+
+    def _receive_of_session(
+        self, packet_type: int, datagram: bytes, address: Address, now: float
+    ) -> None:
+        prefix = sender_and_timestamp(datagram)
+        if prefix is None:
+            raise MalformedDatagram("truncated")
+        session_id, timestamp = prefix
+        member = self.members.get(session_id)
+        if member is None:
+            self._drop("unknown session", address)
+            bye = Bye(session_id, ByeReason.UNKNOWN_SESSION)
+            self._reply(bye.encode(), address, len(datagram))
+            return
+        if member.address != address:
+            # The session id is right, the address is not: its owner may have moved, or
+            # somebody repeats what they overheard. Only the cookie tells.
+            self._drop("unproven address", address)
+            cookie = self._cookies.make(address, member.client_id, now)
+            self._reply(Challenge(session_id, cookie).encode(), address, len(datagram))
+            return
+        if packet_type == PacketType.SAY:
+            self._handle_say(datagram, timestamp, member, now)
+        elif packet_type == PacketType.STATUS:
+            status = decode_body(packet_type, datagram)
+            assert isinstance(status, Status)
+            self._count_traffic(member, len(datagram), timestamp)
+            self._handle_status(status, member, now)
+        else:
+            decode_body(packet_type, datagram)
+            self._remove(member, "left")
+            self._relay.send(Bye(session_id, ByeReason.LEFT).encode(), member.address)
+
+    def handle_timeout(self, now: float) -> None:
+        """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
+        self._now = now
+        due_at = self.next_timeout()
+        if due_at is None or due_at > now:
+            return
+        if now - due_at > STALL_SECONDS:
+            self._forgive_stall(now - due_at)
+        self._relay.handle_timeout(now)
+        for member in self._timers.take_due(now):
+            self._on_member_timer(member, now)
+        # What is written may let somebody go on, who then asks: so until nobody wants more.
+        while self._floor.next_timeout() <= now or self._rosters_due(now):
+            self._floor.handle_timeout(now)
+            self._write_answers(now)
+        self._forget_the_departed()
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
+        at = min(self._relay.next_timeout(), self._floor.next_timeout(), self._timers.next_at())
+        if self._newcomers:
+            at = min(at, self._rosters_at)
+        return None if at == float("inf") else at
+
+    def datagrams_to_send(self) -> list[Outgoing]:
+        """What has to go out now, each datagram with all its addresses."""
+        self._answer_the_held()
+        datagrams = self._relay.datagrams_to_send(self._now)
+        self._floor.broadcast_done()
+        return datagrams
+
+    def close(self, now: float) -> None:
+        """Says BYE to everyone; the room takes nothing in after that."""
+        self._now = now
+        self._closed = True
+        for member in self.members.values():
+            bye = Bye(member.session_id, ByeReason.SHUTTING_DOWN).encode()
+            self._relay.send(bye, member.address)
+        self.members.clear()
+
+    # --- registration ------------------------------------------------------------------------
+
+    def _handle_join(self, join: Join, address: Address, size: int, now: float) -> None:
+        if not self._cookies.is_good(join.cookie, address, join.client_id, now):
+            # No state is kept for an address before it has echoed its cookie.
+            if join.cookie != NO_COOKIE:
+                self._drop("bad cookie", address)
+            cookie = self._cookies.make(address, join.client_id, now)
+            self._reply(Challenge(join.client_id, cookie).encode(), address, size)
+            return
+        member = self.register.by_client.get(join.client_id)
+        if member is not None:
+            self._rejoin(member, join, address, now)
+            return
+        try:
+            check_name(join.name)
+        except UnusableName as error:
+            self._refuse(join, address, RefusedReason.UNUSABLE_NAME, str(error))
+            return
+        holder = self.register.holder(join.name)
+        if holder is not None:
+            if self._is_alive(holder, now):
+                text = f"the name {join.name} is in use"
+                self._refuse(join, address, RefusedReason.NAME_IN_USE, text)
+            return  # else it is being asked; the client repeats its JOIN and learns the outcome
+        if len(self.members) >= self.settings.members_max:
+            text = f"the room is full ({self.settings.members_max} members)"
+            self._refuse(join, address, RefusedReason.ROOM_FULL, text)
+            return
+        host = self._host_with_a_place(join, address, now)
+        if host is None:
+            return
+        # An address pays for each try: what follows may look at all who are gone.
+        if host.joins.take(1, now):
+            self._forget_the_departed(host)
+            full = self.memory.is_full or self.memory.is_full_for(host)
+            if not full and self._joins.take(1, now):
+                self._enter(join, address, host, now)
+                return
+        self._refuse(join, address, RefusedReason.BUSY, BUSY_TEXT)
+
+    def _host_with_a_place(self, join: Join, address: Address, now: float) -> Host | None:
+        """The host of a proven address, if one more member may be there; else says no."""
+        host = self.hosts.get(address, now)
+        most = self.settings.members_per_address_max
+        if host is None:
+            self._refuse(join, address, RefusedReason.BUSY, BUSY_TEXT)
+        elif most and host.member_count >= most:
+            text = f"{most} members are in from this address, and no more may be"
+            self._refuse(join, address, RefusedReason.ADDRESS_FULL, text)
+            return None
+        return host
+
+    def _rejoin(self, member: Member, join: Join, address: Address, now: float) -> None:
+        """A JOIN of someone who is in: a repeated one, or its owner at a new address."""
+        if not member.hear(join.timestamp, now):
+            # Only newer datagrams move an address: else a replayed JOIN would take it back.
+            self._drop("stale", address)
+            return
+        if member.address != address and not self._move(member, join, address, now):
+            return
+        self._skip_to(member, join.next_message_id)
+        if join.epoch == self.log.epoch:
+            if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
+                member.room.acknowledge(join.room_ack)
+            if join.inbox_epoch == member.inbox.log.epoch:
+                self._acknowledge_inbox(member, join.inbox_ack)
+        self._welcome(member, join)
+
+    def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
+        """Has a member be at another address; false if it was refused there."""
+        if member.address[0] != address[0]:
+            host = self._host_with_a_place(join, address, now)
+            if host is None:
+                return False
+            member.host.member_count -= 1
+            host.member_count += 1
+            self._floor.remove(member)
+            self.memory.move(member, host)
+            self._floor.go_on(member, now)
+        logger.info("%s moved to %s", member.name, format_address(address))
+        self.counters["moved"] += 1
+        member.address = address
+        for place in (member.room, member.inbox):
+            place.repaired_at = float("-inf")  # what is on its way goes to the old address
+        self._relay.addresses_changed()
+        return True
+
+    def _enter(self, join: Join, address: Address, host: Host, now: float) -> None:
+        settings, log = self.settings, self.log
+        member = self.register.departed.get(join.client_id)
+        if member is None:
+            number, appended = self.register.new_number(join.client_id, join.next_message_id)
+            member = Member(join.client_id, number, host, log, self._new_id(), settings, now)
+            member.received = member.appended = appended
+        elif join.timestamp <= member.newest_timestamp:
+            self._drop("stale", address)  # a replayed JOIN does not bring back who has left
+            return
+        self._skip_to(member, join.next_message_id)
+        host.member_count += 1
+        self.memory.move(member, host)
+        member.session_id = self._new_id()
+        member.traffic = Traffic(self._relay.broadcast_count)
+        member.name = join.name
+        member.address = address
+        member.newest_timestamp = join.timestamp
+        member.heard_at = now
+        member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now)
+        member.first_seq = max(log.oldest, member.joined_seq - settings.history_events)
+        if join.epoch == log.epoch and join.room_ack < member.joined_seq:
+            member.first_seq = join.room_ack + 1
+        elif join.epoch:
+            # It was in when this log did not exist yet, or was led astray: all of it is news.
+            member.first_seq = log.oldest
+        member.room = Place(log, member.first_seq - 1, now)
+        if join.inbox_epoch == member.inbox.log.epoch:
+            self._acknowledge_inbox(member, join.inbox_ack)
+        self.register.enter(member)
+        self._relay.addresses_changed()
+        logger.info("%s joined from %s", member.name, format_address(address))
+        self._newcomers[member.session_id] = member
+        self._rosters_at = max(self._rosters_at, now)
+        self._welcome(member, join)
+
+    def _skip_to(self, member: Member, next_message_id: int) -> None:
+        """Goes on with the member's message of this number, if those before it never come: a
+        forged echo told the client that they had."""
+        if next_message_id - 1 > member.received:
+            self._floor.remove(member)
+            member.drop_held()
+            self.memory.settle(member)
+            member.received = member.appended = next_message_id - 1
+
+    def _welcome(self, member: Member, join: Join) -> None:
+        resumes = join.epoch == self.log.epoch
+        welcome = Welcome(
+            client_id=member.client_id,
+            echo=join.timestamp,
+            session_id=member.session_id,
+            epoch=self.log.epoch,
+            inbox_epoch=member.inbox.log.epoch,
+            oldest=self.log.oldest,
+            latest=self.log.latest,
+            start=member.room.acked + 1 if resumes else member.first_seq,
+            joined=member.joined_seq,
+            inbox_start=member.inbox.acked + 1,
+            received=member.received,
+            member=member.number,
+            heartbeat_ms=int(self.settings.heartbeat_seconds * 1000),
+            ack_delay_ms=self._relay.ack_delay_ms(),
+            name=member.name,
+            room=self.settings.room,
+        )
+        self._relay.send(welcome.encode(), member.address)
+        self._relay.catch_up(member, self._now)
+        self._timers.schedule(member, self._now + member.rtt.rto)
+
+    def _refuse(self, join: Join, address: Address, reason: RefusedReason, text: str) -> None:
+        """Refuses a JOIN whose cookie was good: the address is proven."""
+        self.counters[f"refused: {reason.name.lower()}"] += 1
+        logger.info("refused %s: %s", format_address(address), text)
+        refused = Refused(join.client_id, join.timestamp, reason, text)
+        self._relay.send(refused.encode(), address)
+
+    def _refuse_version(self, datagram: bytes, address: Address) -> None:
+        prefix = sender_and_timestamp(datagram)
+        if prefix is not None and datagram[3] == PacketType.JOIN:
+            refused = Refused(*prefix, RefusedReason.VERSION, "")
+            self._reply(refused.encode(), address, len(datagram))
+
+    def _is_alive(self, holder: Member, now: float) -> bool:
+        """Whether the holder of a wanted name keeps it; if that is not known, it is asked."""
+        if holder.probe_at == float("inf"):
+            if now - holder.probe_started_at <= PROBE_VALID_SECONDS:
+                return True  # it has just answered
+            holder.probe_started_at = holder.probe_at = now
+            self.counters["probed"] += 1
+            self._on_probe_timer(holder, now)
+            self._timers.schedule(holder, holder.probe_at)
+        answered = holder.heard_at > holder.probe_started_at
+        return answered or self._gives_up_at(holder) - now > NAME_WAIT_SECONDS
+
+    def _gives_up_at(self, holder: Member) -> float:
+        """When a holder that is being asked loses its name: a living one has sent a heartbeat by
+        then, and has been asked for PROBE_SECONDS, even where it was asked only after that."""
+        heartbeat_at = holder.heard_at + HEARTBEAT_LATE_RATIO * self.settings.heartbeat_seconds
+        return max(heartbeat_at, holder.probe_started_at) + PROBE_SECONDS
+
+    def _on_probe_timer(self, member: Member, now: float) -> bool:
+        """Asks once more, or gives up; false if the member is gone."""
+        if member.heard_at > member.probe_started_at:
+            member.probe_at = float("inf")
+        elif now >= self._gives_up_at(member):
+            self._remove(member, "timeout")
+            return False
+        else:
+            member.probe_at = now + PROBE_INTERVAL_SECONDS
+            self._relay.probe(member, now)
+        return True
+
+    def _remove(self, member: Member, reason: str) -> None:
+        logger.info("%s %s", member.name, "left" if reason == "left" else "timed out")
+        self.register.remove(member)
+        member.host.member_count -= 1
+        self._newcomers.pop(member.session_id, None)
+        self._floor.remove(member)
+        self._relay.addresses_changed()
+        self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
+        member.drop_held()
+        member.traffic = Traffic(0)
+        member.wake_at = member.probe_at = float("inf")
+        member.probe_started_at = float("-inf")
+        if reason == "left":
+            self._forget_unread(member)
+        else:
+            bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
+            self._relay.send(bye, member.address)
+            self._scribe.tell_delayed(member, self._now)
+            self.memory.settle(member)
+        self._floor.inbox_has_room(
+            member.inbox, self._now
+        )  # whoever waits learns that nobody is there
+        for forgotten in self.register.departed_too_many():
+            self._forget_unread(forgotten)
+
+    def _forget_unread(self, member: Member) -> None:
+        """Lets go of what waits for somebody who has gone, and tells who sent it."""
+        self._scribe.tell_undelivered(member, self._now)
+        member.inbox.clear()
+        self.memory.settle(member)
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def _handle_say(self, datagram: bytes, timestamp: int, member: Member, now: float) -> None:
+        # What cannot be taken is not even read; the client sends it again.
+        count_max = HELD_MAX - len(member.held)
+        if not self.memory.allows_to_hold(member):
+            self.counters["no memory"] += 1
+            count_max = 0
+            if not member.waits:  # a long line whose rest cannot be taken: its beginning goes, too
+                member.drop_held()
+                self.memory.settle(member)
+        messages = read_new_messages(datagram, member.received, count_max) if count_max else []
+        self._count_traffic(member, len(datagram), timestamp)
+        # A late or replayed SAY is no sign of life, but its messages count: each is taken once.
+        member.hear(timestamp, now)
+        if messages:
+            member.received += len(messages)
+            self._floor.take(member, messages, now)
+        if member.held:
+            self._holding[member.session_id] = timestamp
+        elif not messages and now - member.said_at > member.rtt.rto:
+            self._relay.answer(member, timestamp)  # no echo is to come
+
+    def _rosters_due(self, now: float) -> bool:
+        return bool(self._newcomers) and self._rosters_at <= now
+
+    def _write_answers(self, now: float) -> None:
+        """Writes what is computed once for all who want it."""
+        if self._rosters_due(now):
+            newcomers = list(itertools.islice(self._newcomers.values(), ROSTERS_MAX))
+            self._scribe.write_rosters(newcomers, now)
+            for member in newcomers:
+                del self._newcomers[member.session_id]
+            if self._newcomers:
+                self._rosters_at = now + NEXT_WAKE_UP_SECONDS
+        questions = self._floor.questions(now)
+        if questions:
+            self._scribe.answer(questions, now)
+            for member, _ in questions:
+                self._floor.answered(member, now)
+
+    def _forget_the_departed(self, host: Host | None = None) -> None:
+        """Makes room, if there is none in all or at one address. Those who are in, or come, are
+        before what waits for those who may not come back."""
+        memory = self.memory
+        if not memory.is_full and (host is None or not memory.is_full_for(host)):
+            return
+        for member in self.register.departed_with_unread():
+            if memory.is_full or member.host is host:
+                self._forget_unread(member)
+            if not memory.is_full and (host is None or not memory.is_full_for(host)):
+                return
+
+    def _answer_the_held(self) -> None:
+        """Where no echo is to come soon: says at least what has arrived."""
+        for session_id, timestamp in self._holding.items():
+            member = self.members.get(session_id)
+            if member is not None and member.held:
+                self._relay.answer(member, timestamp)
+        self._holding.clear()
+
+    # --- acknowledgements -------------------------------------------------------------------
+
+    def _handle_status(self, status: Status, member: Member, now: float) -> None:
+        if status.room_ack > self.log.latest or status.inbox_ack > member.inbox.log.latest:
+            # Its client was led astray. It sees that from where the logs end.
+            self._drop("impossible acknowledgement", member.address)
+            self._relay.answer(member, status.timestamp)
+            return
+        if not member.hear(status.timestamp, now):
+            self._drop("stale", member.address)
+            return
+        member.traffic.client_sent = status.sent_count
+        if status.echo:
+            member.rtt.sample(now - status.echo / 1e6)
+        if member.room.acknowledge(status.room_ack):
+            member.loss.update(False)
+        self._acknowledge_inbox(member, status.inbox_ack)
+        if status.room_gap_end > member.room.acked:
+            self._relay.repair_gap(member, member.room, status.room_gap_end, now)
+        if status.inbox_gap_end > member.inbox.acked:
+            self._relay.repair_gap(member, member.inbox, status.inbox_gap_end, now)
+        if status.ask:
+            self._relay.answer(member, status.timestamp)
+
+    def _acknowledge_inbox(self, member: Member, ack: int) -> None:
+        inbox = member.inbox
+        if inbox.acknowledge(ack):
+            self.memory.settle(member)
+            self._relay.inbox_acknowledged(member)
+            if inbox.waiting and inbox.has_room_again:
+                self._floor.inbox_has_room(inbox, self._now)
+
+    # --- timers ------------------------------------------------------------------------------
+
+    def _on_member_timer(self, member: Member, now: float) -> None:
+        silent_at = member.heard_at + self.settings.timeout_seconds
+        if silent_at <= now:
+            self._remove(member, "timeout")
+            return
+        if member.probe_at <= now and not self._on_probe_timer(member, now):
+            return
+        self._relay.repair_tails(member, now)
+        self._timers.schedule(
+            member,
+            min(
+                math.ceil(silent_at / SILENCE_GRID_SECONDS) * SILENCE_GRID_SECONDS,
+                member.probe_at,
+                self._relay.repair_due(member),
+            ),
+        )
+
+    def _forgive_stall(self, seconds: float) -> None:
+        """This process slept: nobody could be heard meanwhile, so nobody was silent."""
+        logger.info("this process stalled for %.1f s; deadlines moved", seconds)
+        self.counters["stalls"] += 1
+        for member in self.members.values():
+            member.heard_at = min(member.heard_at + seconds, self._now)
+            if member.probe_at != float("inf"):
+                member.probe_started_at = min(member.probe_started_at + seconds, self._now)
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _reply(self, datagram: bytes, address: Address, trigger_bytes: int) -> None:
+        """Answers an address that has proven nothing: never with more than it sent."""
+        if len(datagram) <= trigger_bytes:
+            self._relay.send(datagram, address)
+
+    def _count_traffic(self, member: Member, size: int, timestamp: int) -> None:
+        member.traffic.count(size, timestamp, timestamp > member.newest_timestamp)
+
+    def _drop(self, reason: str, address: Address) -> None:
+        self.counters[reason] += 1
+        logger.debug("dropped a datagram from %s: %s", address, reason)
+
+    def _new_id(self) -> int:
+        """64 random bits, never 0: ids that nobody can guess."""
+        return self._random.getrandbits(64) or 1

@@ -1,0 +1,195 @@
+"""What a message becomes: an event of the room's log, of an inbox, or a notice that says why not.
+
+The floor (floor.py) decides when a member's message is written, the `Scribe` where and as what. It
+also answers questions, as inbox events.
+
+It promises: a private message whose echo its sender has got is in its recipient's inbox, and is
+read there or its sender is told that it was not.
+
+Nothing here touches a socket, a thread, a clock or a random source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from udp_chat.protocol.answers import parse_asked
+from udp_chat.protocol.delivery import EventLog
+from udp_chat.protocol.names import UnusableName, check_name
+from udp_chat.protocol.packets import NAME_BYTES_MAX, EventKind, Message, MessageKind, encode_event
+from udp_chat.server.member import Inbox, Member
+from udp_chat.server.memory import Memory
+from udp_chat.server.register import Register
+from udp_chat.server.relay import Relay
+from udp_chat.server.survey import Survey
+
+
+class Scribe:
+    """Writes into the room's log and into inboxes. Not thread-safe.
+
+    `is_alive` says whether a member has lately shown that it lives, and asks it if not.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        register: Register,
+        relay: Relay,
+        memory: Memory,
+        counters: Counter[str],
+        is_alive: Callable[[Member, float], bool],
+    ) -> None:
+        self.wall_offset_seconds = 0.0
+        """Unix time less the time of `now`."""
+        self._log = log
+        self._register = register
+        self._relay = relay
+        self._memory = memory
+        self._counters = counters
+        self._is_alive = is_alive
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def full_inbox(self, member: Member, message: Message) -> Inbox | None:
+        """The inbox that a message has to wait for; None if it has to wait for none."""
+        kind = message.kind
+        if kind is MessageKind.CHAT or kind is MessageKind.ACTION:
+            return None
+        if not self._has_room(member):
+            return member.inbox  # for the echo
+        if kind is MessageKind.PRIVATE:
+            recipient = self._register.called(message.to)
+            if recipient is not None and not self._has_room(recipient):
+                return recipient.inbox
+        return None
+
+    def write(self, member: Member, message: Message, now: float) -> None:
+        """Writes a message of a member into the log that it belongs to."""
+        kind = message.kind
+        if kind is MessageKind.CHAT:
+            self.write_event(EventKind.CHAT, member, now, message.text, message.message_id)
+        elif kind is MessageKind.ACTION:
+            self.write_event(EventKind.ACTION, member, now, message.text, message.message_id)
+        elif kind is MessageKind.PRIVATE:
+            self._write_private(member, message, now)
+        else:
+            assert kind is MessageKind.RENAME, "questions are answered"
+            self._rename(member, message, now)
+
+    def write_event(
+        self, kind: EventKind, member: Member, now: float, text: str = "", message_id: int = 0
+    ) -> int:
+        """Writes into the room's log what a member did; returns its sequence number."""
+        time_ms = int((now + self.wall_offset_seconds) * 1000)
+        event = encode_event(kind, time_ms, member.name, "", text, member.number, message_id)
+        return self._log.append(event, now)
+
+    def give_up(self, member: Member, message: Message, now: float) -> None:
+        """Tells a member that a private message was not delivered."""
+        self._write_notice(member, "not_delivered", message.to, message.message_id, now)
+
+    def tell_undelivered(self, member: Member, now: float) -> None:
+        """Tells those whose private messages a member has not read that it never will."""
+        self._tell(member.inbox.senders(), "not_delivered", member, now)
+
+    def tell_delayed(self, member: Member, now: float) -> None:
+        """Tells them that these wait for its return: once for each, however often it comes and
+        goes."""
+        inbox = member.inbox
+        self._tell(inbox.senders(inbox.told_seq), "not_delivered_yet", member, now)
+        inbox.told_seq = inbox.log.latest
+
+    def _write_private(self, member: Member, message: Message, now: float) -> None:
+        recipient = self._register.called(message.to)
+        if recipient is None:
+            self._write_notice(member, "no_such_member", message.to, message.message_id, now)
+            return
+        event = encode_event(
+            EventKind.PRIVATE,
+            self._unix_ms(now),
+            member.name,
+            recipient.name,
+            message.text,
+            member.number,
+            message.message_id,
+        )
+        self._write_inbox(member, event, now)
+        if recipient is not member:
+            self._write_inbox(recipient, event, now, member.client_id)
+
+    def _rename(self, member: Member, message: Message, now: float) -> None:
+        name, message_id = message.text, message.message_id
+        try:
+            check_name(name)
+        except UnusableName as error:
+            self._write_notice(member, f"unusable_name_{error.rule}", name, message_id, now)
+            return
+        holder = self._register.holder(name)
+        if holder is not None and holder is not member:
+            self._is_alive(holder, now)  # so that a second try can succeed
+            self._write_notice(member, "name_in_use", name, message_id, now)
+            return
+        self.write_event(EventKind.RENAME, member, now, name, message_id)
+        self._register.rename(member, name)
+
+    # --- questions ---------------------------------------------------------------------------
+
+    def answer(self, questions: Sequence[tuple[Member, Message]], now: float) -> None:
+        """Answers questions; what several ask is computed once."""
+        survey = self._survey()
+        for member, message in questions:
+            if message.kind is MessageKind.WHO:
+                kind, texts = EventKind.ROSTER, survey.roster
+            elif message.kind is MessageKind.SEEN:
+                asked = parse_asked(message.text, self._log.latest) or [0]
+                kind, texts = EventKind.SEEN, [survey.seen(seq, member) for seq in asked]
+            else:
+                kind, texts = EventKind.STATS, survey.stats(member)
+            for number, text in enumerate(texts, 1):
+                echo = message.message_id if number == len(texts) else 0
+                event = encode_event(kind, self._unix_ms(now), "", "", text, member.number, echo)
+                self._write_inbox(member, event, now)
+
+    def write_rosters(self, newcomers: Sequence[Member], now: float) -> None:
+        """Sends each newcomer the names of all who are in: the same bytes to each."""
+        events = [
+            encode_event(EventKind.ROSTER, self._unix_ms(now), "", "", text, 0, 0)
+            for text in self._survey().roster
+        ]
+        for member in newcomers:
+            for event in events:
+                self._write_inbox(member, event, now)
+
+    def _survey(self) -> Survey:
+        members = self._register.members.values()
+        return Survey(members, self._log.latest, self._relay.broadcast_count)
+
+    # --- inboxes -----------------------------------------------------------------------------
+
+    def _has_room(self, member: Member) -> bool:
+        return not member.inbox.is_full and self._memory.allows_unread(member)
+
+    def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
+        member.inbox.append(event, now, sender)
+        self._memory.settle(member)
+        self._relay.inbox_grew(member, now)
+        self._tell(member.inbox.take_pushed_out(), "not_delivered", member, now)
+
+    def _tell(self, client_ids: Iterable[int], code: str, about: Member, now: float) -> None:
+        for client_id in client_ids:
+            sender = self._register.by_client.get(client_id)
+            if sender is not None:
+                self._write_notice(sender, code, about.name, 0, now)
+
+    def _write_notice(
+        self, member: Member, code: str, about: str, message_id: int, now: float
+    ) -> None:
+        about = about if len(about.encode()) <= NAME_BYTES_MAX else ""
+        event = encode_event(
+            EventKind.NOTICE, self._unix_ms(now), "", about, code, member.number, message_id
+        )
+        self._write_inbox(member, event, now)
+
+    def _unix_ms(self, now: float) -> int:
+        return int((now + self.wall_offset_seconds) * 1000)

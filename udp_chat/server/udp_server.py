@@ -1,0 +1,192 @@
+"""The chat's server: one room, one socket, one thread.
+
+The room itself is the pure state machine of room.py. `UdpServer` is the thin shell around it:
+it drains what has arrived, steps the room once, and sends. The command is in
+app/server_command.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import random
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable
+
+from udp_chat.discovery.beacon import Beacon
+from udp_chat.protocol.addresses import format_address
+from udp_chat.protocol.packets import DEFAULT_PORT, Offer
+from udp_chat.server.relay import Outgoing
+from udp_chat.server.room import ChatRoom
+from udp_chat.server.server_socket import ask_for_buffer, bind, dropped_count, open_datagrams
+from udp_chat.server.settings import RoomSettings
+
+logger = logging.getLogger("udp_chat.server")
+
+DROPS_INTERVAL_SECONDS = 1.0
+"""How often at most the kernel is asked for what it dropped."""
+
+
+class UdpServer:
+    """A room on a UDP socket, served by one thread.
+
+    `start()` serves in a thread of its own, `serve()` in the caller's. Both are ended by
+    `close()`, from any thread and any number of times. A context manager.
+    """
+
+    def __init__(
+        self,
+        host: str = "",
+        port: int = DEFAULT_PORT,
+        settings: RoomSettings | None = None,
+        discovery_port: int | None = None,
+    ) -> None:
+        """Binds the socket: raises OSError if that cannot be. No host means all interfaces.
+
+        With a `discovery_port` (discovery.DISCOVERY_PORT), clients on the LAN find the room.
+        """
+        settings = settings or RoomSettings()
+        self._socket = bind(host, port)
+        self._datagrams = open_datagrams(self._socket)
+        self._drops_counted_at = float("-inf")
+        self.shortfall = ask_for_buffer(self._socket, settings.members_max)
+        """What a full room may lack, for who runs the server; empty if nothing."""
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
+        self.room = ChatRoom(
+            settings,
+            random.SystemRandom(),
+            time.monotonic(),
+            time.time() - time.monotonic(),
+        )
+        self._beacon: Beacon | None = None
+        if discovery_port is not None:
+            self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
+            for problem in self._beacon.problems:
+                logger.warning("some may not find this room: %s", problem)
+        # A byte here ends the wait: a selector has no other portable alarm.
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._closing = False
+        # Held while `serve` runs, so that `close` takes no socket away from under it. Reentrant,
+        # so that a signal handler that calls `close` in the middle of `serve` does not hang.
+        self._serving = threading.RLock()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> UdpServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Serves in a new thread and returns at once."""
+        self._thread = threading.Thread(target=self.serve, name="udp-chat server")
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C too: no thread stays behind
+            self.close()
+            raise
+
+    def stop(self) -> None:
+        """Asks `serve` to say goodbye and return; safe in a signal handler."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self._wake_sender.send(b"\0")
+
+    def wake_fileno(self) -> int:
+        """For `signal.set_wakeup_fd`: without it, Windows sleeps through Ctrl-C."""
+        return self._wake_sender.fileno()
+
+    def close(self) -> None:
+        """Says BYE to all members, ends the thread and frees the port."""
+        self.stop()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join()
+        with self._serving:
+            self._socket.close()
+            if self._beacon is not None:
+                self._beacon.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
+
+    def serve(self) -> None:
+        """Runs the room until `stop` or `close`."""
+        with self._serving:
+            if not self._closing:
+                self._serve()
+
+    def _serve(self) -> None:
+        room = self.room
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
+            beacon = self._beacon
+            for sock in beacon.sockets() if beacon is not None else ():
+                selector.register(sock, selectors.EVENT_READ, beacon)
+            while not self._closing:
+                timeout_at = room.next_timeout()
+                if beacon is not None:
+                    timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
+                timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
+                ready = selector.select(timeout)
+                now = time.monotonic()
+                room.wall_offset_seconds = time.time() - now
+                self._drain(now)
+                room.handle_timeout(now)
+                self._count_drops(now)
+                self._send(room.datagrams_to_send())
+                if beacon is not None:  # behind the chat: a flood of questions is not to delay it
+                    beacon.rescan(now)
+                    for key, _ in ready:
+                        if key.data is beacon:
+                            beacon.handle(key.fileobj, self._offer, now)
+        room.close(time.monotonic())
+        self._send(room.datagrams_to_send())
+        self._drops_counted_at = float("-inf")
+        self._count_drops(time.monotonic())
+        counted = ", ".join(f"{what} {number}" for what, number in room.counters.most_common())
+        logger.info("stopped; counted: %s", counted or "nothing")
+
+    def _offer(self, nonce: int) -> Offer:
+        room = self.room
+        return Offer(nonce, room.log.epoch, len(room.members), self.address[1], room.settings.room)
+
+    def _drain(self, now: float) -> None:
+        try:
+            received = self._datagrams.receive()
+        except OSError as error:
+            # An ICMP error about some peer (WSAECONNRESET): it is no fault of the socket.
+            logger.debug("receive: %s", error)
+            self.room.counters["receive errors"] += 1
+            return
+        for datagram, address in received:
+            self.room.receive_datagram(datagram, address, now)
+
+    def _send(self, outgoing: Iterable[Outgoing]) -> None:
+        # A broadcast of several datagrams has one tuple of addresses: it goes out together.
+        for _, group in itertools.groupby(outgoing, lambda entry: id(entry[1])):
+            datagrams, addresses = zip(*group, strict=True)
+            logger.debug("> %s %d datagrams", addresses[0], len(datagrams))
+            for address, error in self._datagrams.send(datagrams, addresses[0]):
+                # Unreachable, refused, filtered, still full: for the others it goes on, and this
+                # one is repaired or times out.
+                logger.debug("send to %s: %s", format_address(address), error)
+                self.room.counters["send errors"] += 1
+
+    def _count_drops(self, now: float) -> None:
+        """Takes over what the kernel says it dropped, now and then."""
+        if now < self._drops_counted_at + DROPS_INTERVAL_SECONDS:
+            return
+        self._drops_counted_at = now
+        dropped = dropped_count(self._socket)
+        if dropped:
+            if not self.room.counters["dropped by the kernel"]:
+                logger.warning("the receive buffer was full: the kernel dropped datagrams")
+            self.room.counters["dropped by the kernel"] = dropped
