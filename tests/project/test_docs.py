@@ -1,27 +1,22 @@
 """The documents say what the code does.
 
-Numbers, constants, examples, options and links of README.md, CHANGELOG.md and docs/protocol.md are
-read out of their tables and blocks, and compared with the code.
+Numbers, constants and examples of docs/protocol.md and the version of CHANGELOG.md are read out of
+their tables and blocks and compared with the code; the links of all documents lead somewhere.
+tests/project/test_readme.py looks at what users read.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import dataclasses
 import importlib
 import re
-import subprocess
-import sys
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from udp_chat.app import catalogue, conversation, lines, server_command
-from udp_chat.app import client_command as chat
-from udp_chat.client import chat_events, session, udp_client
 from udp_chat.protocol import names
 from udp_chat.protocol import packets as protocol
 from udp_chat.protocol.packets import (
@@ -45,7 +40,6 @@ SOURCES = {path.stem: path for path in sorted((PROJECT / "udp_chat").rglob("*.py
 """The modules by their names, of which no two are alike but for `__init__` and `__main__`."""
 
 PROTOCOL = (PROJECT / "docs" / "protocol.md").read_text(encoding="utf-8")
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("**/*.md")])
 OTHER_FOLDERS = {"app", "terminal", "udp_chat"}
@@ -91,11 +85,6 @@ def test_every_number_on_the_wire_is_in_the_protocol_document(numbers: type[IntE
         elif not set(row[0]) <= {"-"}:
             inside = False
     assert documented == {number.name: str(number.value) for number in numbers}
-
-
-def test_the_readme_has_all_packets_with_their_numbers() -> None:
-    documented = {row[0]: row[1] for row in rows(section(README, "## The packets"))[2:]}
-    assert documented == {packet.name: str(packet.value) for packet in PacketType}
 
 
 # --- layouts ---------------------------------------------------------------------------------
@@ -175,19 +164,6 @@ def test_every_example_decodes_and_encodes_to_itself(example: bytes) -> None:
 
 def test_there_is_an_example_of_every_packet() -> None:
     assert {example[3] for example in hex_examples()} == set(PacketType)
-
-
-def test_the_python_example_of_the_readme_runs() -> None:
-    example = section(README, "## In Python").partition("```python\n")[2].partition("```")[0]
-    finished = subprocess.run(
-        [sys.executable, "-c", example],
-        cwd=PROJECT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-    assert (finished.stdout, finished.stderr) == ("Anna said hello\n", "")
 
 
 # --- constants, settings, counters -----------------------------------------------------------
@@ -299,64 +275,6 @@ def test_every_character_drawn_as_nothing_is_in_the_protocol_document() -> None:
         for first, last in re.findall(r"U\+([0-9A-F]+)(?: to U\+([0-9A-F]+))?", rule)
     }
     assert documented == set(names._INVISIBLE)
-
-
-# --- the commands ----------------------------------------------------------------------------
-
-
-def options(parser: argparse.ArgumentParser) -> dict[str, object]:
-    """Each long option with its default."""
-    return {
-        option: action.default
-        for action in parser._actions
-        for option in action.option_strings
-        if option.startswith("--") and option != "--help"
-    }
-
-
-@pytest.mark.parametrize(
-    ("heading", "parser"),
-    [
-        ("### udp_server.py", server_command._parser()),
-        ("### udp_client.py", chat._parser()),
-    ],
-    ids=["server", "client"],
-)
-def test_the_options_of_a_command_are_those_in_the_readme(
-    heading: str, parser: argparse.ArgumentParser
-) -> None:
-    documented = {
-        row[0].strip("`").split()[0]: row[1]
-        for row in rows(section(README, heading))
-        if row[0].startswith("`--")
-    }
-    defaults = options(parser)
-    assert documented.keys() == defaults.keys()
-    for option, default in defaults.items():
-        if isinstance(default, float):
-            assert documented[option] == f"{default:g}", option
-        elif default and option != "--lang":  # that one's default is the reader's locale
-            assert documented[option] == str(default), option
-
-
-def test_the_commands_of_the_chat_are_those_of_its_help() -> None:
-    documented = section(README, "## In the chat")
-    words = re.findall(r"^(/+\w+)", catalogue.sentence("en", "help"), flags=re.MULTILINE)
-    assert words
-    assert [word for word in words if f"`{word}" not in documented] == []
-    assert lines.EXIT_WORD in documented
-
-
-def test_every_event_and_every_key_is_in_the_readme() -> None:
-    text = section(README, "## Events as JSON")
-    documented = {row[0].strip("`") for row in rows(text) if row[0].startswith("`")}
-    modules = (chat_events, session, udp_client, conversation, chat)
-    sources = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in modules]
-    events = {kind.name.lower() for kind in EventKind} - {"roster"}
-    events |= {name for source in sources for name in re.findall(r'"event": "(\w+)"', source)}
-    keys = set(chat_events.ChatEvent.__annotations__) - {"event"}
-    assert events <= documented
-    assert all(f"`{key}`" in text for key in keys)
 
 
 # --- the documents themselves ----------------------------------------------------------------
