@@ -1,7 +1,7 @@
 """Latency of a talking room, in virtual time, so that the figures are exact.
 
-``python3 -m tests.latency`` prints the table of docs/performance.md: 8 members, 10 lines a second in the
-room, 20 ms one way, from `say` to shown at every member (the speaker too), losses counted as
+``python3 -m tests.latency`` prints a table of docs/performance.md: 8 members, 10 lines a second in
+the room, 20 ms one way, from `say` to shown at every member (the speaker too), losses counted as
 infinitely late.
 """
 

@@ -1,4 +1,4 @@
-"""The latencies of docs/performance.md, from a shorter run: in virtual time, so exact for a seed."""
+"""The latencies of docs/performance.md, from a shorter run: virtual time, so exact for a seed."""
 
 from __future__ import annotations
 
