@@ -125,6 +125,16 @@ def test_the_readme_has_every_folder() -> None:
     assert documented == folders
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_that_a_document_names_is_there(name: str) -> None:
+    """From the root, or from the package's folder."""
+    named = [span for span in code_spans(TEXTS[name]) if re.fullmatch(r"[\w/]+\.py", span)]
+    found = [
+        path for path in named if any((PROJECT / at / path).exists() for at in ("", "udp_chat"))
+    ]
+    assert named == found
+
+
 # --- the commands ----------------------------------------------------------------------------
 
 
