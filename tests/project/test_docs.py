@@ -19,8 +19,9 @@ from types import ModuleType
 
 import pytest
 
-from udp_chat.app import catalogue, conversation, lines, server_command
 from udp_chat.app import client_command as chat
+from udp_chat.app import conversation, lines, server_command
+from udp_chat.app.chat_sentences import CHAT
 from udp_chat.client import chat_events, session, udp_client
 from udp_chat.protocol import names
 from udp_chat.protocol import packets as protocol
@@ -317,8 +318,8 @@ def options(parser: argparse.ArgumentParser) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("heading", "parser"),
     [
-        ("### udp_server.py", server_command._parser()),
-        ("### udp_client.py", chat._parser()),
+        ("### udp_server.py", server_command.make_parser("en")),
+        ("### udp_client.py", chat.make_parser("en")),
     ],
     ids=["server", "client"],
 )
@@ -341,7 +342,7 @@ def test_the_options_of_a_command_are_those_in_the_readme(
 
 def test_the_commands_of_the_chat_are_those_of_its_help() -> None:
     documented = section(README, "## In the chat")
-    words = re.findall(r"^(/+\w+)", catalogue.sentence("en", "help"), flags=re.MULTILINE)
+    words = re.findall(r"^(/+\w+)", CHAT.sentence("en", "help"), flags=re.MULTILINE)
     assert words
     assert [word for word in words if f"`{word}" not in documented] == []
     assert lines.EXIT_WORD in documented

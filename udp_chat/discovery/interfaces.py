@@ -32,6 +32,11 @@ class Interface:
     ipv6: tuple[str, ...] = ()
     """Without scope. Empty also where they cannot be learned (Windows)."""
 
+    @property
+    def addresses(self) -> list[str]:
+        """All addresses, IPv4 first."""
+        return [*(address for address, _ in self.ipv4), *self.ipv6]
+
 
 def list_interfaces() -> list[Interface]:
     """The interfaces of this machine, the loopback among them. Never raises.
