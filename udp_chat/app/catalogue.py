@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from string import Formatter
 
 from udp_chat.app.program import started_program
@@ -94,7 +95,7 @@ def wanted_language(arguments: Sequence[str]) -> str:
     the option, the parser says.
     """
     language = locale_language()
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, following in pairwise([*arguments, ""]):
         name, _, value = option.partition("=")
         if len(name) >= len("--la") and "--lang".startswith(name):
             wanted = value or following
