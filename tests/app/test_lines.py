@@ -356,9 +356,9 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
     ({"event": "left"}, "You left.", "Вы вышли."),
     (
         {"event": "left", "reason": "internal_error", "text": "KeyError: 1"},
-        "! The client stopped because of a bug of its own (KeyError: 1). Messages that the server had"
-        " not accepted are not sent. Start it again; with --log-level debug it shows where the bug"
-        " is.",
+        "! The client stopped because of a bug of its own (KeyError: 1). Messages that the server"
+        " had not accepted are not sent. Start it again; with --log-level debug it shows where"
+        " the bug is.",
         "! Клиент остановился из-за собственной ошибки (KeyError: 1). Сообщения, которые сервер не"
         " принял, не отправлены. Запустите клиент снова; с --log-level debug он покажет, где"
         " ошибка.",

@@ -528,7 +528,9 @@ class DoctorTarget(Target):
         self._now = 1000.0
         self._ids = [stage_chance.getrandbits(63) + 1 for _ in range(self.PROBES)]
         for number, session_id in enumerate(self._ids):
-            packet = packet_in(self._probing.next_probe(session_id, self._now, short=number % 4 > 0))
+            packet = packet_in(
+                self._probing.next_probe(session_id, self._now, short=number % 4 > 0)
+            )
             assert packet is not None
         self._byes = [datagram for datagram in self.recorded if datagram[3] == PacketType.BYE]
 

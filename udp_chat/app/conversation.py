@@ -37,6 +37,9 @@ HISTORY_LINES = 20
 SEEN_FLUSH_SECONDS = 1.0
 """How long /seen waits until the server has accepted the newest message."""
 
+END_AGAIN_SECONDS = 0.2
+"""How soon the main thread is told again to leave, if it has not heard."""
+
 SAID = ("chat", "action", "private")
 NAMES = ("name", "new_name", "to")
 """Fields of an event that are shown in a name's colour."""
@@ -151,8 +154,14 @@ class Conversation:
 
     def _end(self) -> None:
         """Makes the main thread leave, even if it waits for a line. Any thread may call it."""
-        if not self.leaving:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if self.leaving:
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():
+            # A signal that comes just before the main thread waits for input does not wake it.
+            again = threading.Timer(END_AGAIN_SECONDS, self._end)
+            again.daemon = True
+            again.start()
 
     def tell(self, key: str, **values: object) -> None:
         """Says something about the program itself, not among the events."""
