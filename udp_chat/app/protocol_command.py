@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +45,9 @@ def _source(text: str, language: str) -> bytes | str:
     try:
         return bytes.fromhex(re.sub(r"[\s:]|^0x", "", text))
     except ValueError:
-        if text == STDIN or Path(text).is_file():
-            return text
+        with contextlib.suppress(OSError, ValueError):  # too long for a path; a NUL in it
+            if text == STDIN or Path(text).exists():
+                return text
         raise wrong("datagram", language, value=text[:40]) from None
 
 
