@@ -96,7 +96,7 @@ WRONG: list[tuple[str, list[str], str, str]] = [
     (
         "client",
         ["chat.example:0"],
-        "argument SERVER[:PORT]: “chat.example:0” is not HOST, HOST:PORT or [IPV6]:PORT",
+        "argument SERVER[:PORT]: 'chat.example:0' is not HOST, HOST:PORT or [IPV6]:PORT",
         "аргумент SERVER[:PORT]: «chat.example:0» — не HOST, HOST:PORT или [IPV6]:PORT",
     ),
     (
@@ -108,7 +108,7 @@ WRONG: list[tuple[str, list[str], str, str]] = [
     (
         "client",
         ["--open", "\x1b"],
-        "argument --open: the name of a room has 1 to",
+        "argument --open: a room's name has 1 to",
         "аргумент --open: в названии комнаты от 1 до",
     ),
     (
@@ -132,13 +132,13 @@ WRONG: list[tuple[str, list[str], str, str]] = [
     (
         "server",
         ["--history", "many"],
-        "argument --history: “many” is not a whole number from 0 to",
+        "argument --history: 'many' is not a whole number from 0 to",
         "аргумент --history: «many» — не целое число от 0 до",
     ),
     (
         "server",
         ["--heartbeat", "0"],
-        "argument --heartbeat: “0” is not a number of seconds",
+        "argument --heartbeat: '0' is not a number of seconds",
         "аргумент --heartbeat: «0» — не число секунд",
     ),
     (
@@ -150,7 +150,7 @@ WRONG: list[tuple[str, list[str], str, str]] = [
     (
         "protocol",
         ["wxyz"],
-        "argument HEX|FILE: “wxyz” is neither a datagram in hexadecimal nor a file",
+        "argument HEX|FILE: 'wxyz' is neither a datagram in hexadecimal nor a file",
         "аргумент HEX|FILE: «wxyz» — не датаграмма в шестнадцатеричном виде и не файл",
     ),
     ("protocol", [], "give a datagram in hexadecimal or a FILE", "укажите датаграмму"),

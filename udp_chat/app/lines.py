@@ -55,7 +55,7 @@ class Command:
 def parse_line(line: str) -> Command | None:
     """The command in a typed line; None for an empty one.
 
-    For any `text` of one line, "/say " and the text says the text, whatever it looks like.
+    "/say " before any text of one line says that text, even if it looks like a command.
     """
     stripped = line.strip()
     if not stripped:
