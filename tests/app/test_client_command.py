@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import io
 import json
 import os
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,18 @@ import pytest
 from tests.client.test_udp_client import Recorder
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
-from udp_chat.app import client_command as chat
-from udp_chat.app.catalogue import LANGUAGES
-from udp_chat.app.client_command import _parser, main
+from udp_chat.app.client_command import Limits, main, make_client, make_parser
 from udp_chat.app.conversation import Conversation
 from udp_chat.app.lines import VERBS, Command
+from udp_chat.app.rooms import choose_room
 from udp_chat.client.chat_events import ChatEvent
-from udp_chat.client.session import ChatSession
+from udp_chat.client.outbox import PendingFull
 from udp_chat.client.udp_client import UdpClient, default_name
 from udp_chat.discovery.search import Room
-from udp_chat.protocol.packets import Address, ChatError
-from udp_chat.server.settings import RoomSettings
+from udp_chat.protocol.packets import ChatError, Join, Refused, RefusedReason, decode
 from udp_chat.server.udp_server import UdpServer
+from udp_chat.terminal.screen import PlainTerminal
+from udp_chat.terminal.style import Part
 
 # --- the command's small parts ---------------------------------------------------------------
 
@@ -55,11 +57,30 @@ def test_the_default_name_is_the_login_name_made_usable(
     assert default_name() == name
 
 
+class BellCounter(PlainTerminal):
+    """A terminal that shows nothing and counts how often it rings."""
+
+    bells = 0
+
+    def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
+        pass
+
+    def bell(self) -> None:
+        self.bells += 1
+
+
+def conversation_of(name: str) -> Conversation:
+    """The conversation of somebody who has not joined yet."""
+    conversation = Conversation("en")
+    conversation.client = UdpClient(("127.0.0.1", 9), name)
+    return conversation
+
+
 def test_to_ignore_somebody_hides_nobody_whose_name_looks_alike(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    conversation = Conversation("en")
-    conversation._do_here(Command("ignore", "LAN"))
+    conversation = conversation_of("Anna")
+    conversation.do(Command("ignore", "LAN"))
     for name in ("Lan", "Ian"):
         conversation.show({"event": "chat", "name": name, "text": "hi", "seq": 1})
     assert capsys.readouterr().out == "Ian: hi\n"
@@ -69,10 +90,25 @@ def test_to_ignore_somebody_hides_nobody_whose_name_looks_alike(
 def test_the_bell_rings_for_ones_name_and_for_no_word_that_looks_alike(
     text: str, rings: bool
 ) -> None:
-    conversation = Conversation("en")
-    conversation.client = UdpClient(("127.0.0.1", 9), "Ian")
-    event: ChatEvent = {"event": "chat", "name": "Boris", "text": text, "seq": 1}
-    assert conversation._rings(event) == rings
+    conversation = conversation_of("Ian")
+    conversation.terminal = terminal = BellCounter()
+    conversation.show({"event": "chat", "name": "Boris", "text": text, "seq": 1})
+    assert terminal.bells == rings
+
+
+def test_the_bell_rings_as_it_was_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    conversation = conversation_of("Ian")
+    conversation.terminal = terminal = BellCounter()
+    rung = []
+    for setting in ("on", "mentions", "off"):
+        conversation.do(Command("bell", setting))
+        before = terminal.bells
+        for name, text in (("Boris", "hello"), ("Boris", "Ian!"), ("Ian", "Ian!")):
+            conversation.show({"event": "chat", "name": name, "text": text})
+        conversation.show({"event": "private", "name": "Boris", "to": "Ian", "text": "psst"})
+        conversation.show({"event": "join", "name": "Ian the second"})
+        rung.append(terminal.bells - before)
+    assert rung == [3, 2, 0]
 
 
 @pytest.mark.parametrize("error", [OSError, KeyError, ImportError])
@@ -98,7 +134,7 @@ def test_who_has_no_login_name_is_a_guest(
     ],
 )
 def test_a_server_is_given_as_host_and_port(text: str, server: tuple[str, int]) -> None:
-    assert _parser().parse_args([text]).server == server
+    assert make_parser("en").parse_args([text]).server == server
 
 
 @pytest.mark.parametrize(
@@ -131,47 +167,26 @@ def test_wrong_arguments_exit_with_2_and_a_usage(
     assert printed.out == ""
 
 
-@pytest.mark.parametrize(
-    ("variables", "language"),
-    [
-        ({"LANG": "ru_RU.UTF-8"}, "ru"),
-        ({"LANG": "de_DE.UTF-8"}, "en"),
-        ({"LC_ALL": "C", "LANG": "ru_RU.UTF-8"}, "en"),
-        ({"LC_ALL": "", "LC_MESSAGES": "ru_RU", "LANG": "en_GB"}, "ru"),
-        ({}, "en"),
-    ],
-)
-def test_the_language_is_the_locale_s(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], language: str
-) -> None:
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in variables.items():
-        monkeypatch.setenv(variable, value)
-    assert _parser().parse_args([]).lang == language
-    assert language in LANGUAGES
-
-
 # --- the command, in this process ------------------------------------------------------------
 
 
 @pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[list[str], bytes], tuple[int, str, str]]:
-    """Runs `main` with a stdin; gives its exit code, stdout and stderr."""
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `main` with a stdin and limits; gives its exit code, stdout and stderr."""
 
-    def run(arguments: list[str], stdin: bytes) -> tuple[int, str, str]:
+    def run(arguments: list[str], stdin: bytes, **limits: Any) -> tuple[int, str, str]:
         with monkeypatch.context() as patched, io.TextIOWrapper(io.BytesIO(stdin)) as stream:
             patched.setattr(sys, "stdin", stream)
-            code = main(arguments)
+            code = main(arguments, Limits(**limits))
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
     return run
 
 
-Run = Callable[[list[str], bytes], tuple[int, str, str]]
+Run = Callable[..., tuple[int, str, str]]
 
 
 def events_in(out: str) -> list[dict[str, Any]]:
@@ -201,29 +216,35 @@ def test_the_command_says_the_lines_of_its_input(server: UdpServer, run: Run) ->
 
 
 def test_the_end_of_the_input_waits_until_every_line_is_accepted(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    server: UdpServer, run: Run
 ) -> None:
-    monkeypatch.setattr(UdpClient.close, "__defaults__", (0.0,))  # leaving waits for nothing
+    class LeavesAtOnce(UdpClient):
+        def close(self, flush_seconds: float = 0.0) -> None:
+            super().close(flush_seconds)
+
+    def patient(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+        return LeavesAtOnce(server, name, on_event, join_timeout_seconds=WAIT_SECONDS)
+
     lines = "".join(f"{number}\n" for number in range(300))
     with LossyProxy(server.address, 0.2, seed=7) as proxy:
-        monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, WAIT_SECONDS, None))
-        code, out, err = run([proxy.where, "--name", "Anna", "--json"], lines.encode())
+        arguments = [proxy.where, "--name", "Anna", "--json"]
+        code, out, err = run(arguments, lines.encode(), make_client=patient)
     assert (code, err) == (0, "")
     assert out.count('"event": "sent"') == 300
 
 
 def test_what_was_asked_is_answered_below_joined_however_slow_the_screen_is(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    server: UdpServer, run: Run
 ) -> None:
-    show = Conversation.show
+    def slow(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+        def show_slowly(event: ChatEvent) -> None:
+            if event["event"] == "joined":
+                time.sleep(0.2)  # as slow as a screen may be
+            on_event(event)
 
-    def show_slowly(self: Any, event: ChatEvent) -> None:
-        if event["event"] == "joined":
-            time.sleep(0.2)
-        show(self, event)
+        return make_client(server, name, show_slowly, trace)
 
-    monkeypatch.setattr(Conversation, "show", show_slowly)
-    code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n")
+    code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n", make_client=slow)
     assert code == 0
     kinds = [json.loads(line)["event"] for line in out.splitlines()]
     assert kinds == ["joined", "notice", "left"]
@@ -260,93 +281,135 @@ def test_the_command_explains_what_it_could_not_do(server: UdpServer, run: Run) 
     assert (code, out, err) == (1, "", "! The server refused: that name is in use\n")
     code, out, err = run([f"{'a' * 64}.invalid", "--lang", "en"], b"")
     assert (code, out) == (1, "")
-    assert err.endswith("this cannot be the name of a host.\n")
-
-
-def test_the_command_says_who_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, 0.1, None))
-    with silent_server() as (host, port):
-        code, out, err = run([f"{host}:{port}", "--name", "Anna", "--lang", "en"], b"")
-    assert (code, out) == (1, "")
     assert err == (
-        f"No chat server answers at {host}:{port}. Check the address and the port, or start one"
-        f" there: python3 udp_server.py --port {port}\n"
+        f"Cannot look up {'a' * 64}.invalid: this cannot be the name of a host."
+        " Check the name, or give the address in numbers.\n"
+    )
+    _, _, err = run([f"{'a' * 64}.invalid", "--lang", "ru"], b"")
+    assert err == (
+        f"Не удалось найти компьютер {'a' * 64}.invalid: так компьютер называться не может."
+        " Проверьте имя или укажите адрес числами.\n"
     )
 
 
-def test_the_command_says_that_the_server_is_busy(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(UdpClient.__init__, "__defaults__", ("", None, 1.5, None))
-    monkeypatch.setattr(UdpClient.__init__, "__kwdefaults__", {"heard_timeout_seconds": 1.5})
-    monkeypatch.setattr("room.JOINS_PER_SECOND", 0.001)
-    monkeypatch.setattr("room.JOIN_BURST", 1.0)
-    with UdpServer("127.0.0.1", 0, RoomSettings(members_max=1)) as server:
-        with UdpClient(server.address, "Anna"):
-            pass
-        code, out, err = run([where(server), "--name", "Boris", "--lang", "en"], b"")
+def in_a_hurry(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+    """A client that soon gives up joining."""
+    seconds = 0.3
+    return UdpClient(
+        server, name, on_event, join_timeout_seconds=seconds, heard_timeout_seconds=seconds
+    )
+
+
+def test_the_command_says_who_does_not_answer(run: Run) -> None:
+    with silent_server() as (host, port):
+        arguments = [f"{host}:{port}", "--name", "Anna", "--lang", "en"]
+        code, out, err = run(arguments, b"", make_client=in_a_hurry)
     assert (code, out) == (1, "")
-    assert err == "! The server refused: too many join at this moment; try again\n"
+    assert err == (
+        f"No chat server answers at {host}:{port}. Check the address and the port, or start one"
+        f" there: python3 udp_server.py --port {port}."
+        f" To find the cause: python3 udp_client.py --doctor {host}:{port}\n"
+    )
+
+
+@contextlib.contextmanager
+def busy_server() -> Iterator[tuple[str, int]]:
+    """A server that refuses each JOIN, because others are joining."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        address: tuple[str, int] = sock.getsockname()
+
+        def refuse() -> None:
+            while datagram := (received := sock.recvfrom(2048))[0]:
+                join = decode(datagram)
+                if isinstance(join, Join):
+                    no = Refused(join.client_id, join.timestamp, RefusedReason.BUSY, "busy")
+                    sock.sendto(no.encode(), received[1])
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield address
+        finally:
+            sock.sendto(b"", address)
+            thread.join()
+
+
+def test_the_command_says_that_the_server_is_busy(run: Run) -> None:
+    with busy_server() as (host, port):
+        arguments = [f"{host}:{port}", "--name", "Boris", "--lang", "en"]
+        code, out, err = run(arguments, b"", make_client=in_a_hurry)
+    assert (code, out) == (1, "")
+    assert err == "! The server refused: too many people are joining right now; try again\n"
 
 
 def test_names_like_the_login_name_are_tried_up_to_a_limit(
     server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(getpass, "getuser", lambda: "anna")
-    monkeypatch.setattr(chat, "LOGIN_NAMES_MAX", 2)
     with UdpClient(server.address, "anna"):
         code, out, _ = run([where(server), "--lang", "en"], b"")
         assert code == 0
         assert out.startswith("You are anna-2 in the room")
         with UdpClient(server.address, "anna-2"):
-            code, out, err = run([where(server), "--lang", "en"], b"")
+            code, out, err = run([where(server), "--lang", "en"], b"", login_names_max=2)
     assert (code, out) == (1, "")
     assert err == "! The server refused: that name is in use\n"
 
 
 def test_a_line_too_long_to_wait_is_refused_in_one_sentence_and_the_next_is_said(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    server: UdpServer, run: Run
 ) -> None:
-    monkeypatch.setattr("outbox.PENDING_MAX", 5)
+    class Full(UdpClient):
+        def say(self, text: str) -> None:
+            if len(text) > 5000:
+                raise PendingFull("too many messages wait")
+            super().say(text)
+
     lines = b"x" * 900 * 6 + b"\nshort\n"
-    code, out, err = run([where(server), "--name", "Anna", "--json", "--lang", "en"], lines)
+    arguments = [where(server), "--name", "Anna", "--json", "--lang", "en"]
+    code, out, err = run(arguments, lines, make_client=Full)
     assert code == 1
-    assert err == "That line was not taken: too much is waiting for the server already.\n"
+    assert err == "Not sent: too many messages are already waiting\n"
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["text"] for event in events if event["event"] == "chat"] == ["short"]
 
 
 @pytest.mark.parametrize("end", ["", "\nshort\n", "yyy", "yyy\nshort\n"])
 def test_a_line_too_long_to_be_kept_is_refused_as_a_whole(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch, end: str
+    server: UdpServer, run: Run, end: str
 ) -> None:
-    monkeypatch.setattr(chat, "PIPE_LINE_BYTES_MAX", 10)
     lines = f"123456789\n{'x' * 25}{end}"
     arguments = [where(server), "--name", "Anna", "--json", "--lang", "en"]
-    code, out, err = run(arguments, lines.encode())
+    code, out, err = run(arguments, lines.encode(), pipe_line_bytes_max=10)
     assert code == 1
-    assert err == "That line was not taken: too much is waiting for the server already.\n"
+    assert err == "Not sent: too many messages are already waiting\n"
     assert texts_in(out) == (["123456789", "short"] if "short" in end else ["123456789"])
 
 
-def test_lines_that_were_not_accepted_are_counted_and_exit_with_1(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(UdpClient.flush, "__defaults__", (None, 1, 0.0))  # gives up at once
-    monkeypatch.setattr(UdpClient.close, "__defaults__", (0.1,))
-    monkeypatch.setattr(chat, "PIPE_PENDING_MAX", 2)
-    monkeypatch.setattr("liveness.SILENCE_SECONDS", 0.2)
-    with LossyProxy(server.address, 0.0, seed=1) as proxy:
+def test_messages_that_were_not_accepted_are_counted_and_exit_with_1(run: Run) -> None:
+    with UdpServer("127.0.0.1", 0) as server:
 
-        class GoesDeaf(UdpClient):
+        class LosesItsServer(UdpClient):
+            """Its server stops before the first message; it does not wait for another."""
+
             def say(self, text: str) -> None:
-                proxy.fault_ratio = 1.0
+                server.close()
                 super().say(text)
 
-        monkeypatch.setattr(chat, "UdpClient", GoesDeaf)
-        code, _, err = run([proxy.where, "--name", "Anna", "--lang", "en"], b"one\ntwo\nthree\n")
+            def flush(
+                self,
+                timeout_seconds: float | None = None,
+                below: int = 1,
+                give_up_seconds: float = 0.0,
+            ) -> bool:
+                return super().flush(timeout_seconds, below, give_up_seconds)
+
+        arguments = [where(server), "--name", "Anna", "--lang", "en"]
+        options = {"make_client": LosesItsServer, "pipe_pending_max": 2}
+        code, _, err = run(arguments, b"one\ntwo\nthree\n", **options)
     assert code == 1
-    assert err.endswith("2 lines were not accepted: the server did not answer.\n")
+    assert err.endswith("2 messages were not sent: the server did not answer.\n")
 
 
 # --- what a pipe says, and what it commands --------------------------------------------------
@@ -409,9 +472,7 @@ def test_the_program_that_drives_the_client_may_command_but_touches_no_file(
     assert texts_in(out) == ["/quit", "выйти", "/quit"]
     notices = [event for event in events_in(out) if event["event"] == "notice"]
     assert [notice["reason"] for notice in notices] == ["files_refused"] * 2
-    assert notices[0]["text"] == (
-        "! With --json, no command touches a file: /save was not carried out"
-    )
+    assert notices[0]["text"] == ("! With --json, commands touch no files: /save did nothing")
     assert [(file.name, file.read_text()) for file in here.iterdir()] == [("old", "kept")]
 
 
@@ -471,7 +532,7 @@ def test_whatever_a_command_is_given_it_is_answered_and_the_next_line_is_said(
     assert "Zoe: the end" in out.splitlines()
     assert "! Cannot write ~nobody-of-this-name/f: there is no such user" in err
     assert "! Cannot write ab: this cannot be the name of a file" in err
-    assert "/history needs more" in err
+    assert "Usage: /history [N]" in err
 
 
 @pytest.mark.parametrize("option", ["--transcript", "--trace"])
@@ -490,25 +551,33 @@ def test_the_number_of_a_room_may_be_typed_with_any_number_of_digits(
 ) -> None:
     rooms = [Room(("192.0.2.1", port), f"room {port}", 1, port) for port in (1, 2)]
     answers = iter(["9" * 5000, "0", "2"])
-    assert chat._choose(rooms, "en", lambda question: next(answers)) == ("192.0.2.1", 2)
+    assert choose_room(rooms, "en", lambda question: next(answers)) == ("192.0.2.1", 2)
     assert capsys.readouterr().err.count("Type a number from 1 to 2.") == 2
 
 
 # --- faults of the client's own --------------------------------------------------------------
 
 
-class FailsAtTheWord(ChatSession):
-    """A session with a fault: it cannot take in a datagram once "fail" has been said."""
+class Fault(BaseException):
+    """A bug that nothing in the client expects."""
 
-    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
-        if b"fail" in datagram:
-            raise ZeroDivisionError("a fault of ours")
-        super().receive_datagram(datagram, address, now)
+
+def fails_at_the_word(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+    """A client whose receiver fails when "fail" comes in a datagram."""
+
+    def fail(way: str, datagram: bytes) -> None:
+        if way == "<" and b"fail" in datagram:
+            raise Fault("of ours")
+
+    return UdpClient(server, name, on_event, on_datagram=fail)
 
 
 @pytest.mark.parametrize(
     ("language", "begins"),
-    [("en", "! The client has ended by a fault of its own (Zero"), ("ru", "! Клиент завершился")],
+    [
+        ("en", "! The client stopped because of a bug of its own (Fault: of ours"),
+        ("ru", "! Клиент"),
+    ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_fault_of_the_clients_own_is_one_sentence_and_exit_code_1(
@@ -519,13 +588,14 @@ def test_a_fault_of_the_clients_own_is_one_sentence_and_exit_code_1(
     begins: str,
     as_json: bool,
 ) -> None:
-    monkeypatch.setattr("udp_client.ChatSession", FailsAtTheWord)
     receiver, sender = os.pipe()  # whose end does not come: only the fault ends it
     arguments = [where(server), "--name", "Anna", "--lang", language]
     with os.fdopen(receiver, encoding="utf-8") as stdin, os.fdopen(sender, "wb", 0) as pipe:
         monkeypatch.setattr(sys, "stdin", stdin)
         pipe.write(b"fail\n")
-        code = main([*arguments, "--json"] if as_json else arguments)
+        code = main(
+            [*arguments, "--json"] if as_json else arguments, Limits(make_client=fails_at_the_word)
+        )
     printed = capsys.readouterr()
     assert code == 1
     assert printed.err.startswith(begins)
@@ -534,30 +604,28 @@ def test_a_fault_of_the_clients_own_is_one_sentence_and_exit_code_1(
         assert events_in(printed.out)[-1] == {
             "event": "left",
             "reason": "internal_error",
-            "text": "ZeroDivisionError: a fault of ours",
+            "text": "Fault: of ours",
         }
     else:
         assert len(printed.out.splitlines()) == 1  # "You are …": the sentence is said once
 
 
-def test_a_fault_while_joining_is_the_same_sentence(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("udp_client.ChatSession", FailsAtTheWord)
-    code, out, err = run([where(server), "--name", "fail", "--lang", "en"], b"")
+def test_a_fault_while_joining_is_the_same_sentence(server: UdpServer, run: Run) -> None:
+    arguments = [where(server), "--name", "fail", "--lang", "en"]
+    code, out, err = run(arguments, b"", make_client=fails_at_the_word)
     assert (code, out) == (1, "")
-    assert err.startswith("! The client has ended by a fault of its own (ZeroDivisionError")
+    assert err.startswith("! The client stopped because of a bug of its own (Fault: of ours)")
     assert err.count("\n") == 1
 
 
 def test_a_line_that_comes_after_the_client_has_failed_ends_the_command(
-    server: UdpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    server: UdpServer, run: Run
 ) -> None:
     class HasFailed(UdpClient):
         def say(self, text: str) -> None:
             raise ChatError("this client has failed")
 
-    monkeypatch.setattr(chat, "UdpClient", HasFailed)
-    code, out, _ = run([where(server), "--name", "Anna", "--lang", "en"], b"one\ntwo\n")
+    arguments = [where(server), "--name", "Anna", "--lang", "en"]
+    code, out, _ = run(arguments, b"one\ntwo\n", make_client=HasFailed)
     assert code == 1
     assert out.endswith("You left.\n")

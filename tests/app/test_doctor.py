@@ -15,9 +15,8 @@ import string
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import pytest
 
@@ -30,26 +29,25 @@ from tests.discovery.test_discovery import (
     why_no_network,
 )
 from tests.processes import WAIT_SECONDS, eventually
-from udp_chat.app.doctor import (
-    CATALOGUES,
+from udp_chat.app.catalogue import LANGUAGES
+from udp_chat.app.doctor import main_checks, percentile
+from udp_chat.app.doctor_checks import (
     LONG_PROBE_COUNT,
     PROBE_COUNT,
-    Echo,
     Outcome,
+    OwnCopy,
+    Pace,
     Probing,
-    inodes_of_port,
     likely_cause,
     long_probe,
-    main_checks,
     neighbour_answers,
     nothing_found,
-    percentile,
-    port_holders,
-    port_is_taken,
     short_probe,
 )
+from udp_chat.app.doctor_sentences import DOCTOR
+from udp_chat.app.ports import inodes_of_port, port_holders, port_is_taken
 from udp_chat.discovery.interfaces import Interface
-from udp_chat.discovery.search import Way, find_rooms
+from udp_chat.discovery.search import Way
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     Bye,
@@ -61,34 +59,13 @@ from udp_chat.protocol.packets import (
 )
 from udp_chat.server.udp_server import UdpServer
 
-LANGUAGES = ("en", "ru")
-
 # --- the pure part ---------------------------------------------------------------------------
-
-
-def placeholders(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-def test_both_languages_have_the_same_sentences_with_the_same_places_to_fill() -> None:
-    english, russian = CATALOGUES["en"], CATALOGUES["ru"]
-    assert english.keys() == russian.keys()
-    for key in english:
-        assert placeholders(english[key]) == placeholders(russian[key]), key
-        assert english[key] != russian[key] or english[key].isascii() is False, key
-
-
-def test_every_russian_sentence_is_russian() -> None:
-    for key, text in CATALOGUES["ru"].items():
-        # "way_…", "holder" and the like are parts of sentences; they have Russian words too.
-        assert re.search("[а-яё]", text), key
-        assert not re.search("[а-яё]", CATALOGUES["en"][key]), key
 
 
 def test_every_outcome_has_a_sentence() -> None:
     outcomes = set(get_args(Outcome))
     assert "silent" in outcomes
-    assert outcomes | {"silent_here"} <= CATALOGUES["en"].keys()
+    assert outcomes | {"silent_here"} <= DOCTOR.sentences["en"].keys()
 
 
 def test_the_long_probe_is_as_long_as_a_datagram_may_be_and_the_answer_is_no_larger() -> None:
@@ -145,16 +122,16 @@ def test_a_table_that_another_kernel_writes_otherwise_ends_no_check() -> None:
     assert neighbour_answers(odd, "10.0.0.2") is True
 
 
-def probed(short: bool = True, error: OSError | None = None, refused: bool = False) -> Probing:
-    probing = Probing(refused=refused, error=error)
+def probed(short: bool = True, **known: Any) -> Probing:
+    probing = Probing(**known)
     for session_id in (1, 2):
-        assert decode(probing.next_probe(session_id, short, 10.0))
+        assert decode(probing.next_probe(session_id, 10.0, short=short))
     return probing
 
 
 def test_a_bye_counts_once_for_the_probe_it_answers() -> None:
     probing = probed()
-    probing.next_probe(4, False, 10.0)
+    probing.next_probe(4, 10.0, short=False)
     seen = []
     for session_id, now in ((2, 10.25), (2, 10.5), (3, 10.5), (4, 10.5), (1, 10.75)):
         probing.receive(Bye(session_id, ByeReason.UNKNOWN_SESSION).encode(), now)
@@ -181,13 +158,11 @@ def test_an_answer_that_is_no_bye_is_another_programs(datagram: bytes) -> None:
     ],
 )
 def test_what_the_system_says_of_a_probe_tells_the_cause(
-    number: int, on_linux: str, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+    number: int, on_linux: str, elsewhere: str
 ) -> None:
-    probing = probed(error=OSError(number, "no"))
-    monkeypatch.setattr("udp_chat.app.doctor.LINUX", True)
-    assert probing.outcome == on_linux
-    monkeypatch.setattr("udp_chat.app.doctor.LINUX", False)
-    assert probing.outcome == elsewhere
+    error = OSError(number, "no")
+    assert probed(error=error, on_linux=True).outcome == on_linux
+    assert probed(error=error, on_linux=False).outcome == elsewhere
 
 
 def test_without_a_word_from_anywhere_the_cause_depends_on_whose_address_it_is() -> None:
@@ -205,8 +180,10 @@ def test_why_no_room_is_found_depends_on_whether_anything_comes_back() -> None:
     lan = Interface("eth0", 2, ipv4=(("192.0.2.1", "192.0.2.255"),))
     unplugged = Interface("eth1", 3, running=False, ipv4=(("192.0.2.1", None),))
     with bound_chat() as sock:
-        here = Echo(Way("multicast", LOOPBACK[0], sock, ()), 1, returned=True)
-        lost, heard = (Echo(Way("multicast", lan, sock, ()), 1, returned=r) for r in (False, True))
+        here = OwnCopy(Way("multicast", LOOPBACK[0], sock, ()), 1, returned=True)
+        lost, heard = (
+            OwnCopy(Way("multicast", lan, sock, ()), 1, returned=r) for r in (False, True)
+        )
     assert nothing_found([*LOOPBACK, unplugged], [here], None) == "no_network"
     assert nothing_found([*LOOPBACK, lan], [here, lost], None) == "firewall_here"
     assert nothing_found([*LOOPBACK, lan], [here, lost, heard], None) == "nothing_found"
@@ -220,11 +197,10 @@ Check: TypeAlias = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(capsys: pytest.CaptureFixture[str]) -> Check:
     """Runs the checks on this machine alone: (exit code, all that was printed).
 
-    What answers and rooms are waited for is long where they will come, which ends the wait, and
-    short where they will not.
+    It waits long for answers and rooms that will come, as they end the wait, and else shortly.
     """
 
     def run(
@@ -234,12 +210,8 @@ def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         answer_seconds: float = 0.2,
         find_seconds: float = 0.2,
     ) -> tuple[int, str]:
-        monkeypatch.setattr("udp_chat.app.doctor.PROBE_SPACING_SECONDS", 0.002)
-        monkeypatch.setattr("udp_chat.app.doctor.ANSWER_SECONDS", answer_seconds)
-        monkeypatch.setattr(
-            "udp_chat.app.doctor.find_rooms", partial(find_rooms, find_seconds, 0.1)
-        )
-        code = main_checks(server, language, port or free_port(), LOOPBACK)
+        pace = Pace(0.002, answer_seconds, find_seconds=find_seconds, linger_seconds=0.1)
+        code = main_checks(server, language, port or free_port(), LOOPBACK, pace)
         return code, capsys.readouterr().out
 
     return run
@@ -247,12 +219,11 @@ def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 def said(language: str, key: str, **values: object) -> str:
     """A pattern for the sentence as it should be printed; what is not given may be anything."""
-    pattern = ""
-    for literal, name, _, _ in string.Formatter().parse(CATALOGUES[language][key]):
-        pattern += re.escape(literal)
-        if name:
-            pattern += re.escape(str(values[name])) if name in values else ".*"
-    return f"(?m)^{pattern}$"
+    template = DOCTOR.sentences[language][key]
+    fields = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    anything = dict.fromkeys(fields - values.keys() - {"udp_client", "udp_server"}, "\0")
+    sentence = DOCTOR.sentence(language, key, **anything, **values)
+    return f"(?m)^{re.escape(sentence).replace(re.escape(chr(0)), '.*')}$"
 
 
 def assert_said(output: str, language: str, key: str, **values: object) -> None:
@@ -281,7 +252,7 @@ def test_a_server_that_answers_is_well(check: Check, language: str) -> None:
     assert_not_said(output, language, "probes_none", "long_lost", "refused", "silent_here")
     assert ("0,0 %" if language == "ru" else "0.0 %") in output
     if sys.platform == "linux":
-        holder = CATALOGUES[language]["holder"].partition("{pid}")[0].partition("}")[2]
+        holder = DOCTOR.sentences[language]["holder"].partition("{pid}")[0].partition("}")[2]
         assert f"{holder}{os.getpid()})" in output
 
 
@@ -293,8 +264,8 @@ def test_what_is_said_to_a_person_is_exactly_this(check: Check) -> None:
     _, russian = check("ru", ("127.0.0.1", port))
     assert f"127.0.0.1:{port} answered none of 50 probes." in english
     assert f"but no server runs on its port {port}. Start one there: python3" in english
-    assert f"127.0.0.1:{port}: ни одного ответа на 50 проб." in russian
-    assert f"но на её порту {port} сервер не запущен. Запустите его там: python3" in russian
+    assert f"127.0.0.1:{port}: на 50 запросов нет ни одного ответа." in russian
+    assert f"но на его порту {port} сервер не запущен. Запустите его там: python3" in russian
     assert "comes back." in english
     assert "возвращается." in russian
 
@@ -415,15 +386,15 @@ def test_a_room_that_is_found_and_cannot_be_joined_is_told(check: Check, languag
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_discovery_port_that_is_not_to_be_had_is_told(check: Check, language: str) -> None:
+def test_a_discovery_port_that_cannot_be_used_is_told(check: Check, language: str) -> None:
     with bound_chat("0.0.0.0") as other:
         port = other.getsockname()[1]
         code, output = check(language, None, port)
     assert code == 1
     assert_said(output, language, "discovery_port_taken", port=port)
-    assert_said(output, language, "echo_deaf", port=port)
+    assert_said(output, language, "copies_unheard", port=port)
     assert_said(output, language, "rooms_none")
-    assert_not_said(output, language, "echo_lost", "echo_returned")
+    assert_not_said(output, language, "copy_lost", "copy_returned")
 
 
 def test_who_holds_a_port_is_found_out() -> None:
@@ -439,44 +410,39 @@ def test_who_holds_a_port_is_found_out() -> None:
     assert port_holders(port) == []
 
 
-def test_where_the_system_does_not_tell_a_port_is_still_known_to_be_taken(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("udp_chat.app.doctor.PROC", tmp_path)
+def test_where_the_system_does_not_tell_a_port_is_still_known_to_be_taken(tmp_path: Path) -> None:
     with bound_chat("0.0.0.0") as sock:
         port = sock.getsockname()[1]
         assert port_is_taken(port)
-        assert port_holders(port) == [(0, "")]
+        assert port_holders(port, proc=tmp_path) == [(0, "")]
     assert not port_is_taken(port)
-    assert port_holders(port) == []
+    assert port_holders(port, proc=tmp_path) == []
 
 
-def test_a_socket_of_nobody_who_may_be_looked_at_is_still_a_holder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_socket_of_nobody_who_may_be_looked_at_is_still_a_holder(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "udp").write_text("head\n 1: 0:2383 0:0 07 0:0 0:0 0 0 0 4711 2 0 0\n")
-    monkeypatch.setattr("udp_chat.app.doctor.PROC", tmp_path)
-    assert port_holders(9091) == [(0, "")]
-    assert port_holders(9092) == []
+    assert port_holders(9091, proc=tmp_path) == [(0, "")]
+    assert port_holders(9092, proc=tmp_path) == []
 
 
 # --- between hosts ---------------------------------------------------------------------------
 
-DOCTOR = """
-import functools, json, sys
-from udp_chat.app import doctor
-doctor.PROBE_SPACING_SECONDS = 0.005
-doctor.find_rooms = functools.partial(doctor.find_rooms, 1.0)
+RUN_DOCTOR = """
+import json, sys
+from udp_chat.app.doctor import main_checks
+from udp_chat.app.doctor_checks import Pace
 server, language = json.loads(sys.argv[1])
-print("exit code", doctor.main_checks(server and tuple(server), language))
+pace = Pace(0.005, find_seconds=1.0)
+print("exit code", main_checks(server and tuple(server), language, pace=pace))
 """
 
 SERVER = """
 import select, socket, time
-from udp_chat.discovery.discovery import Beacon
+from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.packets import Offer
-from udp_chat.server.udp_server import RoomSettings, UdpServer
+from udp_chat.server.settings import RoomSettings
+from udp_chat.server.udp_server import UdpServer
 with UdpServer("", 9091, RoomSettings("Kitchen")) as server, socket.socket(type=2) as wildcard:
     wildcard.bind(("", 0))
     beacon = Beacon(wildcard, time.monotonic())
@@ -533,7 +499,7 @@ def lan() -> Iterator[Network]:
 def ask_doctor(
     lan: Network, language: str, host: str, server: tuple[str, int] | None
 ) -> tuple[int, str]:
-    output = lan.run(host, DOCTOR, json.dumps([server, language]))
+    output = lan.run(host, RUN_DOCTOR, json.dumps([server, language]))
     text, _, code = output.rpartition("exit code ")
     return int(code), text
 
@@ -555,9 +521,9 @@ def test_a_network_without_a_room_is_told(lan: Network, language: str) -> None:
         ("way_broadcast", "10.91.0.255"),
         ("way_broadcast", "255.255.255.255"),
     ):
-        sentence = CATALOGUES[language][way].format(target=target)
-        assert_said(output, language, "echo_returned", way=sentence, name="eth0")
-    assert_said(output, language, "echo_note")
+        sentence = DOCTOR.sentence(language, way, target=target)
+        assert_said(output, language, "copy_returned", way=sentence, name="eth0")
+    assert_said(output, language, "copies_note")
     assert_said(output, language, "rooms_none")
     assert_said(output, language, "nothing_found", port=9091, discovery_port=9092)
 
@@ -567,7 +533,7 @@ def test_a_machine_on_no_network_is_told(lan: Network, language: str) -> None:
     code, output = ask_doctor(lan, language, "zoya", None)
     assert code == 1
     assert_said(output, language, "no_network")
-    assert_not_said(output, language, "interface_idle", "echo_note", "nothing_found")
+    assert_not_said(output, language, "interface_idle", "copies_note", "nothing_found")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -628,7 +594,7 @@ def test_a_firewall_that_forbids_this_machine_to_send_is_told(lan: Network) -> N
     for language in LANGUAGES:
         code, output = ask_doctor(lan, language, "mute", ("10.91.0.2", 9091))
         assert code == 1
-        assert_said(output, language, "echo_unsent", name="eth0")
+        assert_said(output, language, "copy_unsent", name="eth0")
         assert_said(output, language, "forbidden", server="10.91.0.2:9091")
 
 
@@ -637,6 +603,6 @@ def test_a_firewall_that_lets_nothing_in_is_told(lan: Network) -> None:
     for language in LANGUAGES:
         code, output = ask_doctor(lan, language, "deaf", None)
         assert code == 1
-        assert_said(output, language, "echo_lost", name="eth0")
+        assert_said(output, language, "copy_lost", name="eth0")
         assert_said(output, language, "firewall_here")
-        assert_not_said(output, language, "echo_returned", "echo_note", "nothing_found")
+        assert_not_said(output, language, "copy_returned", "copies_note", "nothing_found")

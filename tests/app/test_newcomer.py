@@ -37,11 +37,7 @@ def at(hosts: Network, host: str, *arguments: str) -> Screen:
     code = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
     name = host.capitalize()
     command = hosts.command(host, RUN, CLIENT, "--name", name, "--lang", "en", *arguments)
-    return Screen(
-        ["-c", code, str(shutil.which("ip")), *command[1:]],
-        100,
-        variables={"UDP_CHAT_TERMINAL": "editor"},
-    )
+    return Screen(["-c", code, str(shutil.which("ip")), *command[1:]], 100)
 
 
 def test_everyone_types_the_same_command(hosts: Network) -> None:
@@ -73,7 +69,7 @@ def test_where_there_is_no_room_a_pipe_is_told_how_to_open_one(hosts: Network) -
     done = subprocess.run(command, input="hello\n", capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "Open one with: python3 udp_client.py --open" in done.stderr
+    assert "Open one: python3 udp_client.py --open" in done.stderr
 
 
 def test_who_answers_no_opens_nothing_and_is_told_how(hosts: Network) -> None:
@@ -112,7 +108,7 @@ def test_among_several_rooms_a_person_chooses(hosts: Network) -> None:
         command = hosts.command("vera", RUN, CLIENT, "--lang", "en", "--json")
         done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
-        assert "Several rooms were found. Name one" in done.stderr
+        assert "There are several rooms. Name one" in done.stderr
     finally:
         for server in servers:
             server.terminate()

@@ -125,7 +125,7 @@ def test_a_full_disk_is_told_once_and_the_conversation_goes_on(
         shown = anna.output.until_end()
         assert shown[1:3] == ["Anna: one", "Anna: two"]
         (sentence,) = anna.errors.until_end()
-        cannot = {"en": "! Cannot write", "ru": "! Не записать"}[language]
+        cannot = {"en": "! Cannot write", "ru": "! Не удалось записать"}[language]
         assert sentence == f"{cannot} {FULL_DISK}: No space left on device"
 
 

@@ -351,7 +351,7 @@ def test_an_unknown_host_is_one_sentence_and_exit_code_1() -> None:
     with Client("no-such-host.invalid", "Anna", joined=False) as anna:
         assert anna.wait() == 1
         (sentence,) = anna.errors.until_end()
-        assert sentence.startswith("There is no host called no-such-host.invalid: ")
+        assert sentence.startswith("Cannot look up no-such-host.invalid: ")
 
 
 def test_a_host_that_no_name_server_is_asked_about_is_one_sentence_too() -> None:
@@ -363,14 +363,18 @@ def test_a_host_that_no_name_server_is_asked_about_is_one_sentence_too() -> None
         (sentence,) = anna.errors.until_end()
         assert "this cannot be the name of a host" in sentence
         (sentence,) = server.errors.until_end()
-        assert sentence.startswith("cannot open a room on aaa")
+        assert sentence.startswith("Cannot open a room on aaa")
 
 
 def test_a_taken_port_is_one_sentence_and_exit_code_1(server: Server) -> None:
     with Program("udp_server.py", "--host", "127.0.0.1", "--port", str(server.port)) as second:
         assert second.wait() == 1
         (sentence,) = second.errors.until_end()
-        assert sentence.startswith(f"cannot open a room on 127.0.0.1, port {server.port}: ")
+        assert sentence.startswith(f"Cannot open a room on 127.0.0.1, port {server.port}: ")
+        assert sentence.endswith(" or take a free port: --port 0")
+        if sys.platform == "linux":
+            assert "the port is in use by python" in sentence
+            assert f"udp_server.py --host 127.0.0.1 --port 0 ({server.pid})" in sentence
         assert second.output.until_end() == []
 
 
@@ -380,8 +384,8 @@ def test_a_taken_port_is_one_sentence_and_exit_code_1(server: Server) -> None:
         ("udp_client.py", ["127.0.0.1:70000"], "a port from 1 to 65535"),
         ("udp_client.py", ["127.0.0.1:x"], "a port from 1 to 65535"),
         ("udp_client.py", ["--no-such-option"], "unrecognized arguments: --no-such-option"),
-        ("udp_client.py", ["--name", "two words"], "a name is one word, without white space"),
-        ("udp_client.py", ["--name", ""], "a name has at least one character"),
+        ("udp_client.py", ["--name", "two words"], "“two words” can't be a name: no spaces"),
+        ("udp_client.py", ["--name", ""], "A name has at least one character"),
         ("udp_client.py", ["--lang", "fr"], "invalid choice: 'fr'"),
         ("udp_server.py", ["--port", "70000"], "a port is a number from 0 to 65535"),
         ("udp_server.py", ["--no-such-option"], "unrecognized arguments: --no-such-option"),

@@ -116,8 +116,6 @@ def test_lines_are_appended_and_can_be_read_at_once(tmp_path: Path) -> None:
 def test_a_reader_that_takes_its_time_keeps_its_output_unless_it_is_urgent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("udp_chat.app.streams.STUCK_SECONDS", 0.0)
-    monkeypatch.setattr("udp_chat.app.streams.LOOK_SECONDS", 0.001)
     looks: list[bool] = []
     looked_often, urgent = threading.Event(), threading.Event()
 
@@ -137,7 +135,7 @@ def test_a_reader_that_takes_its_time_keeps_its_output_unless_it_is_urgent(
         with os.fdopen(receiver), os.fdopen(sender, "w") as unread:
             monkeypatch.setattr(sys, "stdout", unread)
             pipe = os.fstat(sender)
-            with letting_go_of_output(is_urgent):
+            with letting_go_of_output(is_urgent, stuck_seconds=0.0, look_seconds=0.001):
                 assert looked_often.wait(WAIT_SECONDS)
                 assert os.path.samestat(os.fstat(sender), pipe)
                 urgent.set()

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -33,7 +34,7 @@ from udp_chat.discovery.beacon import (
     Beacon,
     answer,
 )
-from udp_chat.discovery.groups import DRAIN_MAX, listening_socket
+from udp_chat.discovery.groups import DRAIN_MAX, GROUP_IPV4, ipv4_choice, listening_socket
 from udp_chat.discovery.interfaces import INTERFACES_MAX, Interface, list_interfaces
 from udp_chat.discovery.search import (
     FIND_SECONDS,
@@ -77,13 +78,17 @@ def test_a_discover_is_answered_with_its_own_nonce_and_never_with_more_bytes(
     assert len(reply) <= len(asked) == DISCOVER_BYTES
 
 
-def test_an_offer_larger_than_the_question_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+class LongOffer(Offer):
+    """An OFFER of the size of its `member_count`."""
+
+    def encode(self) -> bytes:
+        return bytes(self.member_count)
+
+
+def test_an_offer_larger_than_the_question_is_not_sent() -> None:
     asked = Discover(1, 2).encode()
-    too_long = bytes(len(asked) + 1)
-    monkeypatch.setattr(Offer, "encode", lambda offer: too_long)
-    assert answer(asked, an_offer) is None
-    monkeypatch.setattr(Offer, "encode", lambda offer: too_long[1:])
-    assert answer(asked, an_offer) == too_long[1:]
+    assert answer(asked, lambda nonce: LongOffer(nonce, 1, len(asked) + 1, 4, "")) is None
+    assert answer(asked, lambda nonce: LongOffer(nonce, 1, len(asked), 4, "")) == bytes(len(asked))
 
 
 @given(st.binary(max_size=1300))
@@ -407,13 +412,22 @@ def test_groups_are_joined_and_left_as_interfaces_come_and_go_but_only_when_it_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[tuple[str, int]] = []
-    monkeypatch.setattr(
-        "udp_chat.discovery.beacon.join_group", lambda _, i: done.append(("join", i.index))
-    )
-    monkeypatch.setattr(
-        "udp_chat.discovery.beacon.leave_group", lambda _, i: done.append(("leave", i.index))
-    )
+    names = {socket.IP_ADD_MEMBERSHIP: "join", socket.IP_DROP_MEMBERSHIP: "leave"}
+    set_option = socket.socket.setsockopt
     old, new = (Interface("eth0", n, ipv4=((f"192.0.2.{n}", None),)) for n in (5, 6))
+    numbers = {
+        ipv4_choice(socket.inet_aton(GROUP_IPV4), i.ipv4[0][0], i.index): i.index
+        for i in (old, new)
+    }
+
+    def note(sock: socket.socket, level: int, option: int, *value: Any) -> None:
+        """What the operating system is asked for: these interfaces do not exist."""
+        if level == socket.IPPROTO_IP and option in names:
+            done.append((names[option], numbers[value[0]]))
+        else:
+            set_option(sock, level, option, *value)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", note)
     look = Mock(side_effect=[[old], [old], [new], [], [new]])
     with bound_chat("0.0.0.0") as chat, contextlib.ExitStack() as stack:
         beacon = stack.enter_context(contextlib.closing(Beacon(chat, 0.0, free_port(), look)))
@@ -439,16 +453,15 @@ def test_only_interfaces_that_are_up_are_asked_over_and_those_with_ipv4_first() 
 
 ROOM = """
 import random, select, socket, sys, time
-from udp_chat.discovery import discovery
+from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.packets import Offer
 host, name, epoch = sys.argv[1], sys.argv[2], random.getrandbits(64)
-discovery.RESCAN_SECONDS = 0.1
 chat = socket.socket(socket.AF_INET if host else socket.AF_INET6, socket.SOCK_DGRAM)
 if not host:
     chat.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 chat.bind((host or "::", 0))
 port = chat.getsockname()[1]
-beacon = discovery.Beacon(chat, time.monotonic())
+beacon = Beacon(chat, time.monotonic(), rescan_seconds=0.1)
 print(*(beacon.problems or ["ready"]), flush=True)
 while True:
     for sock in select.select([chat, *beacon.sockets()], [], [], 0.05)[0]:
@@ -462,16 +475,15 @@ while True:
 """A room whose chat socket sends everything back, so that an address can be tried."""
 
 FIND = """
-import contextlib, json, socket, sys, time
-from udp_chat.discovery import discovery
-@contextlib.contextmanager
-def some_ways(*arguments, all_ways=discovery.open_ways):
-    with all_ways(*arguments) as ways:
-        yield [way for way in ways if way.kind == sys.argv[1] and not way.interface.loopback]
+import json, socket, sys, time
+from udp_chat.discovery.interfaces import list_interfaces
+from udp_chat.discovery.search import find_rooms
+some = {}
 if sys.argv[1]:
-    discovery.open_ways = some_ways
+    some["interfaces"] = [i for i in list_interfaces() if not i.loopback]
+    some["kinds"] = [sys.argv[1]]
 started_at = time.monotonic()
-rooms = discovery.find_rooms()
+rooms = find_rooms(**some)
 seconds = time.monotonic() - started_at
 found = []
 for room in rooms:
@@ -693,7 +705,9 @@ def test_where_no_room_is_open_the_search_ends_in_time_with_nothing(lan: Network
 def test_servers_of_two_users_share_the_discovery_port(lan: Network) -> None:
     code = """
 import os, socket
-from udp_chat.discovery.discovery import join_group, list_interfaces, listening_socket, open_ways
+from udp_chat.discovery.groups import join_group, listening_socket
+from udp_chat.discovery.interfaces import list_interfaces
+from udp_chat.discovery.search import open_ways
 sockets = []
 for user in (0, 1):
     os.seteuid(user)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from tests.fuzz.checks import Shown
 from tests.fuzz.mutations import TEXTS
-from udp_chat.app.doctor import long_probe, short_probe
+from udp_chat.app.doctor_checks import long_probe, short_probe
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.packets import (

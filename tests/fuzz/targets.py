@@ -23,7 +23,8 @@ from tests.fuzz.stage import (
     Stage,
     recording,
 )
-from udp_chat.app.doctor import Probing, inodes_of_port, neighbour_answers
+from udp_chat.app.doctor_checks import Probing, neighbour_answers
+from udp_chat.app.ports import inodes_of_port
 from udp_chat.client import chat_events
 from udp_chat.client.roster import Roster
 from udp_chat.client.session import State
@@ -527,7 +528,9 @@ class DoctorTarget(Target):
         self._now = 1000.0
         self._ids = [stage_chance.getrandbits(63) + 1 for _ in range(self.PROBES)]
         for number, session_id in enumerate(self._ids):
-            packet = packet_in(self._probing.next_probe(session_id, number % 4 > 0, self._now))
+            packet = packet_in(
+                self._probing.next_probe(session_id, self._now, short=number % 4 > 0)
+            )
             assert packet is not None
         self._byes = [datagram for datagram in self.recorded if datagram[3] == PacketType.BYE]
 

@@ -20,7 +20,9 @@ import sys
 import threading
 import time
 
-from udp_chat.terminal.screen import Part, Terminal, completions, open_terminal, paint
+from udp_chat.app.lines import completions
+from udp_chat.terminal.screen import Terminal, open_terminal
+from udp_chat.terminal.style import Part, paint
 
 NAMES = ("Anna", "Анна", "Boris", "花子")
 COMMANDS = ("/help", "/msg ", "/who")
@@ -66,7 +68,7 @@ def main(control: int, results: int) -> None:
     terminal = open_terminal(lambda left: completions(left, NAMES, COMMANDS))
     raises = threading.Event()
     threading.Thread(target=obey, args=(terminal, control, raises), daemon=True).start()
-    tell(kind=terminal.kind)
+    tell(kind=type(terminal).__name__)
     try:
         with contextlib.redirect_stderr(terminal.stream()):
             while True:

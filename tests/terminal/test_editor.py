@@ -7,14 +7,13 @@ import re
 import threading
 import unicodedata
 from typing import TypeAlias
-from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.terminal.emulator import BACKSPACE, DELETE, END, HOME, LEFT, RIGHT, Emulator, seen
-from udp_chat.terminal import screen as terminal
+from udp_chat.app.lines import completions
 from udp_chat.terminal.editor import (
     COMBINING_MAX,
     HISTORY_LINES_MAX,
@@ -30,15 +29,8 @@ from udp_chat.terminal.editor import (
     shortened,
     width,
 )
-from udp_chat.terminal.screen import (
-    NAME_COLOURS,
-    EditorTerminal,
-    Span,
-    colour,
-    completions,
-    paint,
-    rendered,
-)
+from udp_chat.terminal.screen import EditorTerminal
+from udp_chat.terminal.style import NAME_COLOURS, Span, colour, paint, rendered
 
 Step: TypeAlias = "bytes | str | int"
 """Keys are typed, somebody says something, or the window gets so many columns."""
@@ -335,6 +327,9 @@ class Window:
         assert self.emulator.typed() == seen(self._editor.text)
         assert self.emulator.left_of_cursor() == seen(self._editor.text[: self._editor.cursor])
 
+    def stop(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -357,9 +352,7 @@ def test_whatever_happens_the_line_is_on_the_screen_and_all_that_was_said(
 ) -> None:
     window = Window(steps)
     with (
-        mock.patch.object(terminal, "Console", return_value=window),
-        mock.patch.object(terminal, "screen_size", window.size),
-        EditorTerminal() as window.terminal,
+        EditorTerminal(open_console=lambda: window) as window.terminal,
         contextlib.suppress(EOFError),
     ):
         while True:
@@ -380,10 +373,7 @@ def test_the_completer_may_wait_for_who_shows_something() -> None:
         lock.release()
         return []
 
-    with (
-        mock.patch.object(terminal, "Console", return_value=window),
-        EditorTerminal(complete) as window.terminal,
-    ):
+    with EditorTerminal(complete, open_console=lambda: window) as window.terminal:
 
         def talk() -> None:
             with lock:

@@ -64,7 +64,7 @@ class Demo(Screen):
             os.close(self._results)
         try:
             self.kind = self.result(0)["kind"]
-            if self.kind != "plain":
+            if self.kind != "PlainTerminal":
                 self.wait_typed("")
         except BaseException:
             self.__exit__()
@@ -127,7 +127,7 @@ def numbers_shown(screen: Screen, marker: str) -> list[int]:
 @pytest.mark.parametrize("line", LINES.values(), ids=list(LINES))
 def test_a_line_stays_whole_while_others_talk(columns: int, line: str) -> None:
     with Demo(columns) as demo:
-        assert demo.kind == "editor"
+        assert demo.kind == "EditorTerminal"
         typist = Typist(demo)
         typist.type(line[:20], line[:20])
         demo.order(flood=200, per_second=300, text="{} talk 花子 🎉 говорят e\u0301")
@@ -498,7 +498,7 @@ def test_a_closed_window_is_the_end_of_the_input() -> None:
     os.close(person)
     lines = Lines(os.fdopen(results, "rb"))
     try:
-        lines.wait_for("its kind", lambda line: "editor" in line)
+        lines.wait_for("its kind", lambda line: "EditorTerminal" in line)
         while b">" not in os.read(window, 4096):
             pass
         os.close(window)
@@ -512,7 +512,7 @@ def test_a_closed_window_is_the_end_of_the_input() -> None:
 
 def test_a_terminal_that_cannot_draw_gets_plain_lines() -> None:
     with Demo(TERM="dumb") as demo:
-        assert demo.kind == "plain"
+        assert demo.kind == "PlainTerminal"
         demo.order(show=HOSTILE["erase"], name="Anna", pending=["waits"])
         demo.order(status="status")
         demo.wait_for("Anna: [2J[Hgone")

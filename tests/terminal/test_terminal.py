@@ -46,7 +46,6 @@ class Terminal:
                 # As in most people's locales: Python is more lenient in the tests' own.
                 variables={
                     "PYTHONIOENCODING": "utf-8:strict",
-                    "UDP_CHAT_TERMINAL": "plain",
                     "NO_COLOR": "1",
                 },
             )

@@ -1,8 +1,7 @@
 """The command `udp_client.py`: finds a room or opens one, and lets a person or a pipe talk in it.
 
-With a server's name it joins there. Without one it looks for rooms on this network: one is joined,
-among several a person chooses, and where there is none a person is asked whether to open one. A
-room opened here is a `UdpServer` on a thread of this process, as good as any; it ends with it.
+With a server's name it joins there. Without one it looks for rooms on this network (rooms.py). Then
+each line of a person or a pipe becomes a message or a command (conversation.py), until the end.
 """
 
 from __future__ import annotations
@@ -14,205 +13,110 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from udp_chat.app.arguments import program_name, room_name, version_option
-from udp_chat.app.catalogue import LANGUAGES, locale_language, sentence
+from udp_chat.app.arguments import LOG_LEVELS, Parser, room_name, wrong
+from udp_chat.app.catalogue import wanted_language
+from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.conversation import Conversation
 from udp_chat.app.doctor import main_checks
 from udp_chat.app.lines import EXIT_WORD, event_line, parse_line, said_line
+from udp_chat.app.program import started_program, usage_name
+from udp_chat.app.rooms import NoRoom, find_room, open_room
 from udp_chat.app.streams import LineFile, complain, forgive_characters, letting_go_of_output
 from udp_chat.app.trace import tracer
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PENDING_MAX, PendingFull
 from udp_chat.client.udp_client import JoinFailed, UdpClient, default_name
-from udp_chat.discovery.groups import DISCOVERY_PORT
-from udp_chat.discovery.search import Room, find_rooms
 from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
-from udp_chat.server.settings import RoomSettings
-from udp_chat.server.udp_server import UdpServer
-from udp_chat.terminal.screen import open_terminal
-
-PIPE_PENDING_MAX = 500
-"""Lines of a pipe that wait in this process; the rest waits in the pipe."""
-
-PIPE_LINE_BYTES_MAX = PENDING_MAX * TEXT_BYTES_MAX
-"""A line of a pipe that is longer cannot wait to be said: it is not kept, however it goes on."""
-
-LOGIN_NAMES_MAX = 99
-"""Names like the login name that are tried for who did not choose one: anna, anna-2, …"""
-
+from udp_chat.terminal.screen import Terminal, open_terminal
 
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
-
-class NoRoom(Exception):
-    """There is no room to join, and the person or the pipe was told so."""
+Trace: TypeAlias = "Callable[[str, bytes], None] | None"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program_name("udp_client.py", "udp_chat"),
-        description="Joins a chat room over UDP, or opens one. With no SERVER it looks for rooms"
-        " on this network. Type a line to say it; /help lists the commands.",
-        epilog="Where the input is not a terminal, each of its lines is said as it is, also one"
-        " that looks like a command, and at its end the client waits until all are accepted, and"
-        " leaves. With --commands, and so with --json, put “/say ” before a line that must be said"
-        " whatever it holds. Exit codes: 0 fine, 1 could not do it, 2 wrong use.",
-    )
-    parser.add_argument(
+def make_client(
+    server: tuple[str, int], name: str, on_event: Callable[[ChatEvent], None], trace: Trace
+) -> UdpClient:
+    """A client as the command uses it."""
+    return UdpClient(server, name, on_event, on_datagram=trace)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the command line does not ask about, and a program around `main` may choose."""
+
+    pipe_pending_max: int = 500
+    """Messages of a pipe that wait in this process; the rest waits in the pipe."""
+    pipe_line_bytes_max: int = PENDING_MAX * TEXT_BYTES_MAX
+    """A longer line of a pipe could not wait to be sent. It is skipped, all of it."""
+    login_names_max: int = 99
+    """Names like the login name that are tried if none was chosen: anna, anna-2, …"""
+    make_client: Callable[..., UdpClient] = make_client
+    """Makes the client; it gets what `make_client` gets."""
+
+
+def make_parser(language: str) -> Parser:
+    """The parser of the command line, in a language."""
+    parser = Parser("client", usage_name(started_program().client), language)
+    parser.operands.add_argument(
         "server",
         nargs="?",
-        type=_server,
+        type=parser.typed(_server),
         metavar="SERVER[:PORT]",
-        help=f"where the room is (default: look for it; port {DEFAULT_PORT})",
+        help=parser.words("client_server", port=DEFAULT_PORT),
     )
-    parser.add_argument("--name", type=_name, help="your name (default: your login name)")
-    parser.add_argument(
-        "--open",
-        nargs="?",
-        const="chat",
-        metavar="ROOM",
-        type=room_name,
-        help="open a room here without looking for one (its name: %(const)s)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print each event as one JSON object a line; implies --commands, but no command"
-        " touches a file",
-    )
-    parser.add_argument(
-        "--commands",
-        action="store_true",
-        help="read commands where the input is not a terminal, too: lines that begin with /, and"
-        f" {EXIT_WORD}",
-    )
-    parser.add_argument(
-        "--lang", choices=LANGUAGES, default=locale_language(), help="default: by the locale"
-    )
-    parser.add_argument("--timestamps", action="store_true", help="show when each line was said")
-    parser.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR)")
-    parser.add_argument(
-        "--transcript", metavar="FILE", help="append what is shown to FILE as it comes"
-    )
-    parser.add_argument(
-        "--trace",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="write each datagram in and out, decoded, one a line, to FILE (default: stderr)",
-    )
-    parser.add_argument(
-        "--doctor",
-        action="store_true",
-        help="check this network: can rooms be found and reached, and if not, why",
-    )
-    parser.add_argument(
-        "--log-level",
-        default="warning",
-        choices=["debug", "info", "warning", "error"],
-        help="diagnostics on stderr (default: %(default)s)",
-    )
-    version_option(parser)
+    parser.option("--name", type=parser.typed(_name))
+    parser.option("--open", nargs="?", const="chat", metavar="ROOM", type=parser.typed(room_name))
+    parser.option("--json", action="store_true")
+    parser.option("--commands", action="store_true", words={"exit_word": EXIT_WORD})
+    parser.option("--timestamps", action="store_true")
+    parser.option("--no-color", action="store_true")
+    parser.option("--transcript", metavar="FILE")
+    parser.option("--trace", nargs="?", const="-", metavar="FILE")
+    parser.option("--doctor", action="store_true")
+    parser.option("--log-level", default="warning", choices=LOG_LEVELS)
+    parser.add_common_options()
     return parser
 
 
-def _server(text: str) -> tuple[str, int]:
+def _server(text: str, language: str) -> tuple[str, int]:
     try:
         return parse_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error} with a port from 1 to 65535") from None
+    except ValueError:
+        raise wrong("server", language, value=text) from None
 
 
-def _name(text: str) -> str:
+def _name(text: str, language: str) -> str:
     try:
         return check_wanted_name(text)
     except UnusableName as error:
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
+        reason = CHAT.sentence(language, f"unusable_name_{error.rule}", name=text)
+        raise argparse.ArgumentTypeError(reason.removeprefix("! ")) from None
 
 
-# --- finding a room --------------------------------------------------------------------------
-
-
-def _find(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | None:
-    """The address of the room to join, None to open one; raises `NoRoom`.
-
-    `ask` puts a question to a person; None if there is none to ask.
-    """
-    if ask is not None:
-        complain(sentence(language, "looking"))
-    rooms = find_rooms()
-    if len(rooms) == 1:
-        return rooms[0].address
-    if rooms:
-        return _choose(rooms, language, ask)
-    if ask is None:
-        complain(sentence(language, "no_room"))
-        raise NoRoom
-    answer = ask(sentence(language, "open_question")).strip().casefold()
-    if answer and answer[0] not in "yд":
-        complain(sentence(language, "no_room"))
-        raise NoRoom
-    return None
-
-
-def _choose(
-    rooms: Sequence[Room], language: str, ask: Callable[[str], str] | None
-) -> tuple[str, int]:
-    complain(sentence(language, "rooms_found"))
-    for number, room in enumerate(rooms, 1):
-        members = sentence(language, "status_members", count=room.member_count)
-        address = format_address(room.address)
-        values = {"number": number, "room": printable(room.name), "members": members}
-        complain(sentence(language, "room_choice", address=address, **values))
-    if ask is None:
-        complain(sentence(language, "several_rooms"))
-        raise NoRoom
-    while True:
-        answer = ask(sentence(language, "which_room")).strip() or "1"
-        numbers = [str(number) for number in range(1, len(rooms) + 1)]
-        if answer in numbers:
-            return rooms[numbers.index(answer)].address
-        complain(sentence(language, "no_such_room", count=len(rooms)))
-
-
-def _open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
-    """Opens a room in this process, closed with `closing`; raises `NoRoom`."""
-    settings = RoomSettings(room=name)
-    try:
-        try:
-            server = UdpServer("", DEFAULT_PORT, settings, DISCOVERY_PORT)
-        except OSError:  # the port is taken: any other will do, for who looks finds it
-            server = UdpServer("", 0, settings, DISCOVERY_PORT)
-    except OSError as error:
-        text = error.strerror or str(error)
-        complain(sentence(language, "cannot_open", text=text))
-        raise NoRoom from error
-    closing.enter_context(server)
-    port = server.address[1]
-    complain(sentence(language, "opened", room=printable(name), port=port))
-    return "127.0.0.1", port
-
-
-# --- talking in it ---------------------------------------------------------------------------
+# --- talking in a room -----------------------------------------------------------------------
 
 
 def _join(
     conversation: Conversation,
     server: tuple[str, int],
     name: str | None,
-    trace: Callable[[str, bytes], None] | None,
+    trace: Trace,
+    limits: Limits,
 ) -> None:
     """Joins under the name, or under a free one like the login name; raises JoinFailed."""
-    for number in range(1, LOGIN_NAMES_MAX + 1):
+    for number in range(1, limits.login_names_max + 1):
         wanted = name or (default_name() if number == 1 else numbered_name(default_name(), number))
-        conversation.client = UdpClient(server, wanted, conversation.show, on_datagram=trace)
+        conversation.client = limits.make_client(server, wanted, conversation.show, trace)
         try:
             conversation.client.start()
-            conversation.joined.wait()  # what is typed from now on is answered below "joined"
+            conversation.joined.wait()  # what a person types from now on comes after it
             return
         except JoinFailed as error:
             if name or error.reason != "name_in_use":
@@ -223,36 +127,33 @@ def _join(
 def _tell_why(error: JoinFailed, server: tuple[str, int], language: str) -> None:
     host, port = server
     if error.reason == "no_answer":
-        text = sentence(language, error.reason, server=format_address(server), port=port)
+        text = CHAT.sentence(language, error.reason, server=format_address(server), port=port)
     elif error.reason == "unknown_host":
-        text = sentence(language, error.reason, host=printable(host), text=error)
+        why = CHAT.translated(str(error), language, ["no_host_name"])
+        text = CHAT.sentence(language, error.reason, host=printable(host), text=why)
     elif error.reason == "internal_error":
-        text = sentence(language, "left_internal_error", text=printable(str(error)))
+        text = CHAT.sentence(language, "left_internal_error", text=printable(str(error)))
     else:
         refused: ChatEvent = {"event": "refused", "reason": error.reason, "text": str(error)}
         text = event_line(refused, language) or ""
     complain(text)
 
 
-def _piped_lines() -> Iterator[str | None]:
+def _piped_lines(bytes_max: int) -> Iterator[str | None]:
     """Lines of a pipe or file; bytes that are not UTF-8 are replaced. None for a line too long."""
-    if sys.stdin is None:  # closed by who started us
+    if sys.stdin is None:  # the caller closed it
         return
-    while line := sys.stdin.buffer.readline(PIPE_LINE_BYTES_MAX):
-        is_whole = line.endswith(b"\n") or len(line) < PIPE_LINE_BYTES_MAX
+    while line := sys.stdin.buffer.readline(bytes_max):
+        is_whole = line.endswith(b"\n") or len(line) < bytes_max
         while not is_whole:
-            rest = sys.stdin.buffer.readline(PIPE_LINE_BYTES_MAX)
+            rest = sys.stdin.buffer.readline(bytes_max)
             if not rest or rest.endswith(b"\n"):
                 break
         yield line.decode("utf-8", "replace").rstrip("\r\n") if is_whole else None
 
 
-def _typed_lines(conversation: Conversation) -> Iterator[str | None]:
+def _typed_lines(terminal: Terminal) -> Iterator[str]:
     """Lines of a person at a terminal."""
-    terminal = conversation.terminal
-    if terminal is None:  # --json: nothing else may be on the screen
-        yield from _piped_lines()
-        return
     while True:
         try:
             line = terminal.read_line()
@@ -261,11 +162,17 @@ def _typed_lines(conversation: Conversation) -> Iterator[str | None]:
         yield line
 
 
-def _converse(conversation: Conversation, at_terminal: bool, commands: bool) -> int:
-    """Reads lines until the end and says them, or does what they command; returns the exit code."""
+def _converse(
+    conversation: Conversation, limits: Limits, *, at_terminal: bool, commands: bool
+) -> int:
+    """Reads lines until the end and says them or carries them out; returns the exit code."""
     client = conversation.client
     assert client is not None
-    lines = _typed_lines(conversation) if at_terminal else _piped_lines()
+    lines: Iterator[str | None]
+    if conversation.terminal is not None:
+        lines = _typed_lines(conversation.terminal)
+    else:  # also with --json at a terminal, where nothing else may be on the screen
+        lines = _piped_lines(limits.pipe_line_bytes_max)
     complete = True
     try:
         for line in lines:
@@ -283,10 +190,10 @@ def _converse(conversation: Conversation, at_terminal: bool, commands: bool) -> 
             except PendingFull:
                 conversation.tell("pending_full")
                 complete = at_terminal
-            except ChatError:  # the client has ended meanwhile, and says why
+            except ChatError:  # the client has ended, and says why
                 complete = False
                 break
-            if not at_terminal and not client.flush(below=PIPE_PENDING_MAX):
+            if not at_terminal and not client.flush(below=limits.pipe_pending_max):
                 break
         if not at_terminal:
             client.flush()
@@ -300,7 +207,7 @@ def _converse(conversation: Conversation, at_terminal: bool, commands: bool) -> 
 
 
 def _leave(conversation: Conversation) -> None:
-    """Leaves, if there is anything to leave; a second Ctrl-C ends it at once."""
+    """Leaves, if it has joined; a second Ctrl-C ends this at once."""
     conversation.leaving = True
     with letting_go_of_output(lambda: conversation.interrupted):
         if conversation.client is not None:
@@ -308,21 +215,21 @@ def _leave(conversation: Conversation) -> None:
                 conversation.client.close()
         if sys.stdout is not None:
             with contextlib.suppress(OSError, KeyboardInterrupt):
-                sys.stdout.flush()  # what a signal kept from being printed
+                sys.stdout.flush()  # a signal may have interrupted a print
 
 
 class _Endings:
-    """SIGINT, SIGTERM and SIGHUP end what the main thread is doing, once; Ctrl-C does it twice."""
+    """SIGINT, SIGTERM and SIGHUP interrupt the main thread once; a second Ctrl-C does it again."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._over = False
 
     def __enter__(self) -> None:
-        # Also SIGINT: who starts us in the background of a script has it ignored.
+        # Also SIGINT: a shell script starts a background process with SIGINT ignored.
         numbers = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)  # the window is closed; nohup has it ignored
+            numbers.append(signal.SIGHUP)  # the window was closed; nohup ignores the signal
         self._previous = {number: signal.signal(number, self._interrupt) for number in numbers}
 
     def __exit__(self, *_: object) -> None:
@@ -337,18 +244,19 @@ class _Endings:
             raise KeyboardInterrupt
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, limits: Limits | None = None) -> int:
     """The command `udp_client.py`; returns its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = make_parser(wanted_language(sys.argv[1:] if argv is None else argv))
+    arguments = parser.parse_args(argv)
     logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
     forgive_characters()
     if arguments.doctor:
         return main_checks(arguments.server, arguments.lang)
     with ExitStack() as closing:
-        return _run(arguments, closing)
+        return _run(arguments, limits or Limits(), closing)
 
 
-def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
+def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> int:
     language, server = arguments.lang, arguments.server
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
     conversation = Conversation(language, arguments.json, arguments.timestamps)
@@ -367,27 +275,27 @@ def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
         return 1
     except ValueError:  # a NUL
         path = arguments.transcript if conversation.transcript is None else arguments.trace
-        conversation.file_failed(str(path), sentence(language, "no_such_path"))
+        conversation.file_failed(str(path), CHAT.sentence(language, "no_such_path"))
         return 1
     closing.enter_context(_Endings(conversation))
     closing.callback(_leave, conversation)
     try:
         if server is None and arguments.open is None:
-            server = _find(language, input if at_terminal and not arguments.json else None)
+            server = find_room(language, input if at_terminal and not arguments.json else None)
         if server is None:
-            server = _open_room(arguments.open or "chat", language, closing)
+            server = open_room(arguments.open or "chat", language, closing)
             closing.callback(_leave, conversation)  # before the room is closed
         if at_terminal and not arguments.json:
             colours = False if arguments.no_color else None
             terminal = open_terminal(conversation.complete, colours=colours)
             conversation.terminal = closing.enter_context(terminal)
             if sys.stderr is not None and sys.stderr.isatty():
-                # What else is told goes above the line being typed, too.
+                # Complaints and logs go above the line being typed, too.
                 closing.enter_context(contextlib.redirect_stderr(terminal.stream()))
                 logging.basicConfig(force=True, level=logging.getLogger().level, format=LOG_FORMAT)
-        _join(conversation, server, arguments.name, on_datagram)
+        _join(conversation, server, arguments.name, on_datagram, limits)
         commands = at_terminal or arguments.commands or arguments.json
-        code = _converse(conversation, at_terminal, commands)
+        code = _converse(conversation, limits, at_terminal=at_terminal, commands=commands)
     except NoRoom:
         return 1
     except JoinFailed as error:
@@ -396,7 +304,7 @@ def _run(arguments: argparse.Namespace, closing: ExitStack) -> int:
         _tell_why(error, server, language)
         return 1
     except (KeyboardInterrupt, EOFError):
-        code = 0  # before there was anything to leave
+        code = 0  # before it had joined
     if conversation.failure:
         conversation.tell("left_internal_error", text=printable(conversation.failure))
         return 1

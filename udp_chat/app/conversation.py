@@ -1,7 +1,7 @@
-"""One person's conversation: what they type is carried out, what happens is shown to them.
+"""One person's conversation: it carries out what they type, and shows them what happens.
 
-Between a `UdpClient` (udp_client.py) and a `Terminal` (terminal.py), with the words of lines.py. It
-also remembers what was shown, for /history, /save and a transcript, and decides when to ring.
+It stands between a `UdpClient` and a `Terminal`, with the words of lines.py. It also remembers what
+was shown, for /history, /save and a transcript, and decides when to ring the bell.
 """
 
 from __future__ import annotations
@@ -16,25 +16,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udp_chat.app.catalogue import sentence
-from udp_chat.app.lines import VERBS, Command, event_parts
+from udp_chat.app.chat_sentences import CHAT
+from udp_chat.app.lines import VERBS, Command, completions, event_parts, wrong_line
 from udp_chat.app.streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
-from udp_chat.terminal.screen import Part, Terminal, completions, paint
+from udp_chat.terminal.screen import Terminal
+from udp_chat.terminal.style import Part, paint
 
 if TYPE_CHECKING:
     from udp_chat.client.udp_client import UdpClient
 
 REMEMBERED_LINES = 5000
-"""Lines of a conversation kept for /history and /save: an evening's, some 500 kB."""
+"""Lines of a conversation that /history and /save can show: an evening of them, some 500 kB."""
 
 HISTORY_LINES = 20
 """What /history shows when no number is given."""
 
 SEEN_FLUSH_SECONDS = 1.0
-"""How long "who has my lines?" waits for the newest of them to be accepted."""
+"""How long /seen waits until the server has accepted the newest message."""
+
+END_AGAIN_SECONDS = 0.2
+"""How soon the main thread is told again to leave, if it has not heard."""
 
 SAID = ("chat", "action", "private")
 NAMES = ("name", "new_name", "to")
@@ -60,9 +64,9 @@ class Conversation:
         self.joined = threading.Event()
         self.leaving = False
         self.interrupted = False
-        """Somebody has sent a signal, and waits for the end."""
+        """A signal has come: somebody waits for the end."""
         self.failure = ""
-        """The fault of this program's own that has ended the client, if one has."""
+        """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
         self._timestamps = timestamps
         self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
@@ -144,18 +148,26 @@ class Conversation:
             try:
                 print(line, flush=True)
             except OSError:
-                # The reader of our output has gone (`… | head`): there is nobody to talk to.
+                # Nobody reads the output any more (`… | head`).
                 discard_output()
                 self._end()
 
     def _end(self) -> None:
-        """Has the main thread leave, which may be waiting for a line: from whichever thread."""
-        if not self.leaving:
-            os.kill(os.getpid(), signal.SIGTERM)
+        """Makes the main thread leave, even if it waits for a line. Any thread may call it."""
+        if self.leaving:
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():
+            # A signal that comes just before the main thread waits for input does not wake it.
+            again = threading.Timer(END_AGAIN_SECONDS, self._end)
+            again.daemon = True
+            again.start()
 
     def tell(self, key: str, **values: object) -> None:
-        """Says something about the program itself, where it disturbs no output."""
-        text = sentence(self.language, key, **values)
+        """Says something about the program itself, not among the events."""
+        self._tell_text(CHAT.sentence(self.language, key, **values))
+
+    def _tell_text(self, text: str) -> None:
         if self.terminal is not None:
             for line in text.split("\n"):
                 self.terminal.show(line)
@@ -163,21 +175,23 @@ class Conversation:
             complain(text)
 
     def file_failed(self, name: str, reason: str) -> None:
-        """Says that a file takes no more; a `LineFile`'s `on_failure`."""
+        """Says that a file cannot be written; the `on_failure` of a `LineFile`."""
         self.tell("file_failed", text=printable(name), reason=reason)
 
     def refresh(self) -> None:
-        """Brings what is pending and the status up to date."""
+        """Brings the pending messages and the status up to date."""
         terminal, client = self.terminal, self.client
         if terminal is None or client is None or not self.joined.is_set():
             return
-        members = sentence(self.language, "status_members", count=len(client.members))
-        parts = [sentence(self.language, "status", room=printable(client.room), members=members)]
+        members = CHAT.sentence(self.language, "status_members", count=len(client.members))
+        parts = [
+            CHAT.sentence(self.language, "status", room=printable(client.room), members=members)
+        ]
         if self._away:
-            parts.append(sentence(self.language, "status_away"))
+            parts.append(CHAT.sentence(self.language, "status_away"))
         waiting = self._pending()
         if waiting:
-            parts.append(sentence(self.language, "status_waiting", count=len(waiting)))
+            parts.append(CHAT.sentence(self.language, "status_waiting", count=len(waiting)))
         try:
             terminal.set_pending(waiting)
             terminal.set_status(" · ".join(parts))
@@ -188,7 +202,7 @@ class Conversation:
         return [printable(text) for text in self.client.pending_lines] if self.client else []
 
     def complete(self, left: str) -> list[str]:
-        """What Tab makes of the text left of the cursor."""
+        """What Tab can make of the text left of the cursor."""
         names = self.client.members if self.client is not None else []
         return completions(left, names, [f"/{verb}" for verb in VERBS])
 
@@ -219,7 +233,7 @@ class Conversation:
             who["count"] = len(members)
             self.show(who)
         elif verb == "seen":
-            client.flush(SEEN_FLUSH_SECONDS)  # what was just said is meant, too
+            client.flush(SEEN_FLUSH_SECONDS)  # it is also about the message just typed
             client.ask_seen()
         elif verb == "stats":
             client.ask_stats()
@@ -228,7 +242,7 @@ class Conversation:
         self.refresh()
 
     def _do_here(self, command: Command) -> None:
-        """Carries out what concerns this screen alone."""
+        """Carries out a command that concerns this screen alone."""
         verb, text = command.verb, command.text
         if verb == "history":
             count = int(text) if text else HISTORY_LINES
@@ -241,22 +255,24 @@ class Conversation:
             self._save(text, overwrite=verb == "save!")
         elif verb == "bell":
             self._bell = text
-            self.tell("bell_set", text=text)
+            self.tell(f"bell_{text}")
         elif verb == "joins":
             self._shows_joins = text == "on"
-            self.tell("joins_set", text=text)
+            self.tell(f"joins_{text}")
         elif verb == "ignore":
             key = name_fold(text)
             self._ignored ^= {key}
             ignored = key in self._ignored
             self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))
+        elif verb == "help":
+            self.tell("help")
         else:
-            self.tell(verb, text=printable(text))
+            self._tell_text(wrong_line(command, self.language))
 
-    def _save(self, path: str, overwrite: bool) -> None:
+    def _save(self, path: str, *, overwrite: bool) -> None:
         if self.as_json:
-            # A program behind --json passes on what others wrote: that must not choose files.
-            text = sentence(self.language, "files_refused", text="/save")
+            # A program behind --json passes on what others wrote: they must not choose files.
+            text = CHAT.sentence(self.language, "files_refused", text="/save")
             self.show({"event": "notice", "reason": "files_refused", "text": text})
             return
         lines = list(self._lines)
@@ -272,4 +288,4 @@ class Conversation:
         except (RuntimeError, ValueError) as error:  # ~nobody; a NUL
             no_home = isinstance(error, RuntimeError)
             key = "no_such_home" if no_home else "no_such_path"
-            self.file_failed(path, sentence(self.language, key))
+            self.file_failed(path, CHAT.sentence(self.language, key))

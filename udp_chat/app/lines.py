@@ -1,22 +1,23 @@
 """What a person types and reads: a line becomes a command, an event becomes a line.
 
-Pure text, in English and Russian; where lines come from and go to is the client's affair. Text
-from the network passes `printable` before it meets a terminal.
+Pure text, in English and Russian. conversation.py takes lines from the keyboard and shows them.
+Text from the network passes `printable` before it meets a terminal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from udp_chat.app.catalogue import CATALOGUES, sentence, sentence_parts
+from udp_chat.app.chat_sentences import CHAT
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.answers import Link
 from udp_chat.protocol.names import RULES
 from udp_chat.protocol.printable import printable
 
 EXIT_WORD = "выйти"
-"""As a whole line it leaves: the word of the coursework's chat."""
+"""As a whole line it leaves, as it does in the other chats of compare/."""
 
 ALONE = ("quit", "who", "help", "seen", "stats")
 """Commands that stand alone."""
@@ -25,7 +26,7 @@ CHOICES = {"bell": ("on", "mentions", "off"), "joins": ("on", "off")}
 """Commands that take one of a few words."""
 
 HISTORY_DIGITS_MAX = 9
-"""More lines than are ever kept, and a number that Python reads: it refuses one of 5,000 digits."""
+"""More lines than are ever kept. Python refuses to read a number of 5,000 digits."""
 
 NOTICES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("no_such_member", "name_in_use", "not_delivered", "not_delivered_yet"), ()),
@@ -35,16 +36,16 @@ NOTICES: dict[str, tuple[str, ...]] = {
     "nothing_said": (),
     "seen": ("text", "count", "total", "members"),
 }
-"""Notices with a sentence of their own, and what that needs. A server may send any other code, also
-one that is the key of another sentence: that is shown as it is."""
+"""Notices with a sentence of their own, and the fields that it needs. A server may send any other
+code, even the key of another sentence: the code is then shown as it is."""
 
 VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save", "save!", "say")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a typed line asks for: `verb` is say or one of VERBS, or an error (unknown, usage)
-    whose `text` is the word that was not understood."""
+    """What a typed line asks for. `verb` is one of VERBS, or an error (unknown, usage) whose `text`
+    is the word that was not understood."""
 
     verb: str
     text: str = ""
@@ -54,7 +55,7 @@ class Command:
 def parse_line(line: str) -> Command | None:
     """The command in a typed line; None for an empty one.
 
-    For any `text` of one line, "/say " and the text says the text, whatever it looks like.
+    "/say " before any text of one line says that text, even if it looks like a command.
     """
     stripped = line.strip()
     if not stripped:
@@ -86,8 +87,37 @@ def parse_line(line: str) -> Command | None:
 
 
 def said_line(line: str) -> Command | None:
-    """What a line asks for where it commands nothing: that it is said. None for an empty one."""
+    """The command that says a line, where no commands are read; None for an empty line."""
     return Command("say", line) if line.strip() else None
+
+
+def wrong_line(command: Command, language: str) -> str:
+    """What is wrong with a command that is unknown, or lacks something, and what to type."""
+    if command.verb == "unknown":
+        values = {"text": printable(command.text)}
+        if near := difflib.get_close_matches(command.text.casefold(), VERBS, 1):
+            return CHAT.sentence(language, "unknown_like", command=near[0], **values)
+        return CHAT.sentence(language, "unknown", **values)
+    rows = CHAT.sentence(language, "help").splitlines()
+    forms = {row.split()[0]: row.partition("  ")[0] for row in rows}
+    return CHAT.sentence(language, "usage", text=forms[f"/{command.text}"])
+
+
+def completions(left: str, names: Iterable[str], commands: Iterable[str]) -> list[str]:
+    """What the text left of the cursor could become: a command, or a name.
+
+    A name at the beginning addresses somebody: "An" becomes "Anna: ".
+    """
+    start = left.rfind(" ") + 1
+    head, word = left[:start], left[start:]
+    if not head and word.startswith("/"):
+        return [command for command in commands if command.startswith(word)]
+    if not word and head != "/msg ":
+        return []
+    ending = ": " if not head else " " if head == "/msg " else ""
+    folded = word.casefold()
+    found = sorted(name for name in names if name.casefold().startswith(folded))
+    return [f"{head}{name}{ending}" for name in found]
 
 
 def event_line(event: ChatEvent, language: str) -> str | None:
@@ -97,10 +127,10 @@ def event_line(event: ChatEvent, language: str) -> str | None:
 
 
 def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
-    """The same as (field, text), so that names can have their colours; empty if not shown."""
+    """The same as (field, text), so that names can be coloured; empty if not shown."""
     kind = event["event"]
     if kind == "sent":
-        return []  # the line itself comes back in its place
+        return []  # the message itself comes back in its place
     values: dict[str, object] = {
         "name": printable(event.get("name", "")),
         "new_name": printable(event.get("new_name", "")),
@@ -124,22 +154,22 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
         key = code if is_known else general
     elif kind == "refused":
         why = f"refused_{event.get('reason')}"
-        if why in CATALOGUES[language]:
-            values["text"] = sentence(language, why)
-    elif f"{kind}_{event.get('reason')}" in CATALOGUES[language]:
+        if why in CHAT:
+            values["text"] = CHAT.sentence(language, why)
+    elif f"{kind}_{event.get('reason')}" in CHAT:
         key = f"{kind}_{event.get('reason')}"
     if key == "seen" and values["members"]:
         key = "seen_but"
-    parts = sentence_parts(language, key, **values)
+    parts = CHAT.parts(language, key, **values)
     if not event.get("history"):
         return parts
-    before, after = sentence(language, "history", line="\0").split("\0")
+    before, after = CHAT.sentence(language, "history", line="\0").split("\0")
     return [("", before), *parts, ("", after)]
 
 
 def links_table(links: Sequence[Link], language: str) -> str:
-    """The answer to /stats: a table of all links, then what only this end knows of its own."""
-    rows = [sentence(language, "stats_head").split("|")]
+    """The answer to /stats: a table of all links, then what only this end knows of its own link."""
+    rows = [CHAT.sentence(language, "stats_head").split("|")]
     for link in links:
         n = {key: int(value) for key, value in link.items() if key != "name"}
         sent = n["received"] - n["duplicated"] + n["lost"]
@@ -166,5 +196,5 @@ def links_table(links: Sequence[Link], language: str) -> str:
         for row in rows
     ]
     if links and "down_received" in links[0]:
-        lines.append(sentence(language, "stats_own", **links[0]))
+        lines.append(CHAT.sentence(language, "stats_own", **links[0]))
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import signal
 import sys
@@ -10,13 +11,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from udp_chat.app.arguments import (
+    LOG_LEVELS,
+    Parser,
     count,
     port,
-    program_name,
+    positive_count,
     room_name,
     seconds,
-    version_option,
+    wrong,
 )
+from udp_chat.app.catalogue import wanted_language
+from udp_chat.app.command_sentences import COMMANDS
+from udp_chat.app.ports import port_holders
+from udp_chat.app.program import started_program, usage_name
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
@@ -24,111 +31,50 @@ from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
 
 MEMBERS_MAX = 10_000
-"""The most that `--max-members` takes: their roster is to fit a member's inbox."""
+"""The most that `--max-members` takes: the names of all must fit a member's inbox."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser(language: str) -> Parser:
+    """The parser of the command line, in a language."""
     defaults = RoomSettings()
-    parser = argparse.ArgumentParser(
-        prog=program_name("udp_server.py", "udp_chat.server"),
-        description="Opens a chat room over UDP. Others join it with: python3 udp_client.py SERVER",
-        epilog="Stop it with Ctrl-C; the members are told. What was said is kept in memory only.",
+    parser = Parser("server", usage_name(started_program().server), language)
+    parser.option("--host", default="")
+    parser.option("--port", type=parser.typed(port), default=DEFAULT_PORT)
+    parser.option("--room", type=parser.typed(room_name), default=defaults.room)
+    counts = (
+        ("--max-members", _member_count, defaults.members_max),
+        ("--per-address", count, defaults.members_per_address_max),
+        ("--history", count, defaults.history_events),
+        ("--log-entries", positive_count, defaults.log_entries_max),
+        ("--rate", count, int(defaults.message_rate)),
     )
-    parser.add_argument("--host", default="", help="address to bind (default: all interfaces)")
-    parser.add_argument(
-        "--port", type=port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
+    for name, convert, default in counts:
+        parser.option(name, type=parser.typed(convert), default=default, metavar="N")
+    durations = (
+        ("--heartbeat", defaults.heartbeat_seconds),
+        ("--timeout", defaults.timeout_seconds),
     )
-    parser.add_argument(
-        "--room", type=room_name, default=defaults.room, help="its name (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-members",
-        type=_member_count,
-        default=defaults.members_max,
-        metavar="N",
-        help="refuse more than N (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--per-address",
-        type=count,
-        default=defaults.members_per_address_max,
-        metavar="N",
-        help="members from one address, who share its rates; 0: any number, and no rates for an"
-        " address (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--history",
-        type=count,
-        default=defaults.history_events,
-        metavar="N",
-        help="events shown to a newcomer (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log-entries",
-        type=_positive_int,
-        default=defaults.log_entries_max,
-        metavar="N",
-        help="events remembered for who comes back (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--rate",
-        type=count,
-        default=int(defaults.message_rate),
-        metavar="N",
-        help="messages a second that one client, and all clients of one address together, may say"
-        " in the long run; all members together may say twice as many. More is held back."
-        " 0 lifts all rates (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--heartbeat",
-        type=seconds,
-        default=defaults.heartbeat_seconds,
-        metavar="SECONDS",
-        help="how often an idle client shows that it lives (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=defaults.timeout_seconds,
-        metavar="SECONDS",
-        help="silence after which a member is dropped (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--no-discovery",
-        action="store_true",
-        help="answer nobody who looks for rooms: only who knows the address can join",
-    )
-    parser.add_argument(
-        "--log-level",
-        default="warning",
-        choices=["debug", "info", "warning", "error"],
-        help="info: who comes and goes, at the end all counters; debug: every datagram"
-        " (default: %(default)s)",
-    )
-    version_option(parser)
+    for name, duration in durations:
+        parser.option(name, type=parser.typed(seconds), default=duration, metavar="SECONDS")
+    parser.option("--no-discovery", action="store_true")
+    parser.option("--log-level", default="warning", choices=LOG_LEVELS)
+    parser.add_common_options()
     return parser
 
 
-def _positive_int(text: str) -> int:
-    number = count(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
-def _member_count(text: str) -> int:
-    number = _positive_int(text)
+def _member_count(text: str, language: str) -> int:
+    number = positive_count(text, language)
     if number > MEMBERS_MAX:
-        raise argparse.ArgumentTypeError(f"at most {MEMBERS_MAX}: more names fit no inbox")
+        raise wrong("member_count", language, largest=MEMBERS_MAX)
     return number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `udp_server.py`; returns its exit code."""
-    parser = _parser()
+    parser = make_parser(wanted_language(sys.argv[1:] if argv is None else argv))
     arguments = parser.parse_args(argv)
     if arguments.timeout <= arguments.heartbeat:
-        parser.error("--timeout must be longer than --heartbeat")
+        parser.error(parser.words("wrong_timeout"))
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
@@ -146,10 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         discovery_port = None if arguments.no_discovery else DISCOVERY_PORT
         server = UdpServer(arguments.host, arguments.port, settings, discovery_port)
-    except (OSError, UnicodeError) as error:  # UnicodeError: of a host no name server is asked
-        where = f"{arguments.host or 'all interfaces'}, port {arguments.port}"
-        why = getattr(error, "strerror", None) or error
-        print(f"cannot open a room on {where}: {why}", file=sys.stderr)
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name server is asked such a name
+        print(_why_not_open(error, arguments), file=sys.stderr)
         return 1
 
     def stop(*_: Any) -> None:
@@ -157,12 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     endings = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        endings.append(signal.SIGHUP)  # the terminal's window is closed; nohup has it ignored
+        endings.append(signal.SIGHUP)  # the terminal's window was closed; nohup ignores the signal
     previous = {number: signal.signal(number, stop) for number in endings}
     previous_wakeup = signal.set_wakeup_fd(server.wake_fileno(), warn_on_full_buffer=False)
     try:
         if server.shortfall:
-            print(f"note: {server.shortfall}", file=sys.stderr)
+            text = COMMANDS.translated(server.shortfall, parser.language, ["small_buffer"])
+            print(parser.words("note", text=text), file=sys.stderr)
         print(f"listening on {format_address(server.address)}", flush=True)
         server.serve()
     finally:
@@ -171,3 +116,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _why_not_open(error: OSError | UnicodeError, arguments: argparse.Namespace) -> str:
+    """A sentence: what happened, and what to do."""
+    language = arguments.lang
+    values: dict[str, object] = {
+        "where": arguments.host or COMMANDS.sentence(language, "all_interfaces"),
+        "port": arguments.port,
+        "reason": getattr(error, "strerror", None) or error,
+    }
+    number = getattr(error, "errno", None)
+    key = {
+        errno.EADDRINUSE: "port_in_use_by_somebody",
+        errno.EACCES: "port_forbidden",
+        errno.EADDRNOTAVAIL: "address_elsewhere",
+    }.get(number if isinstance(number, int) else 0, "cannot_open")
+    if number == errno.EADDRINUSE:
+        shown = [f"{command} ({pid})" for pid, command in port_holders(arguments.port) if pid]
+        if shown:
+            key, values["holders"] = "port_in_use", ", ".join(shown)
+    return COMMANDS.sentence(language, key, **values)

@@ -1,6 +1,6 @@
-"""The standard streams of a command, whatever they are connected to, and files of its lines.
+"""The standard streams of a command, and files of its lines.
 
-None of them may end a conversation: a reader that has gone or reads no more, a disk that is full.
+None of them may end a conversation: neither a reader that has gone nor a disk that is full.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import TextIO
 
 STUCK_SECONDS = 1.0
-"""Output that takes nothing for so long has no reader: who was told to end waits no longer."""
+"""Output that takes nothing for so long has no reader: a client that must end waits no longer."""
 
 LOOK_SECONDS = 0.1
 """Between two looks at the output of a client that is leaving."""
 
 
 def forgive_characters() -> None:
-    """Has characters that cannot be read or shown replaced: they must not end a conversation.
+    """Makes the streams replace characters that cannot be read or shown, instead of raising.
 
-    A stream that who started us has closed is None, and stays so.
+    A stream that the caller has closed is None, and stays so.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
@@ -37,28 +37,28 @@ def forgive_characters() -> None:
 
 
 def discard_output() -> None:
-    """The reader of our stdout has gone (`… | head`): what is still printed goes nowhere.
+    """Nobody reads stdout any more (`… | head`): discards what is still printed.
 
-    Without it, Python would fail once more when it flushes stdout at the end.
+    Without it, Python would fail again when it flushes stdout at the end.
     """
     # No `with`: it stays open to the end.
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def complain(text: str) -> None:
-    """Prints a line on stderr, if there is one that takes it."""
+    """Prints a line on stderr, if there is a stderr that takes it."""
     stderr = sys.stderr
-    if stderr is None:  # `print` would take stdout for it
+    if stderr is None:  # `print` would use stdout
         return
     with contextlib.suppress(OSError):
         print(text, file=stderr, flush=True)
 
 
 class LineFile:
-    """A file that lines are appended to as they come, until it takes no more. A context manager.
+    """A file to which lines are appended as they come, until it takes no more. A context manager.
 
-    `on_failure` is called once with the file's name and the reason; what comes after is dropped.
-    Any thread may write. To open it raises OSError or ValueError.
+    It then calls `on_failure` once with its name and the reason, and drops later lines. Any thread
+    may write. The constructor raises OSError or ValueError.
     """
 
     def __init__(self, path: str, on_failure: Callable[[str, str], None]) -> None:
@@ -86,11 +86,11 @@ class LineFile:
                 reason = _reason(error)
                 file, self._file = self._file, None
                 with contextlib.suppress(OSError):
-                    file.close()  # it tries to write once more what it has not written
+                    file.close()  # it tries again to write the rest
         self._on_failure(self._path, reason)
 
     def close(self) -> None:
-        """Idempotent. Some file systems say only now that they had no room."""
+        """Idempotent. Some file systems report only now that the disk is full."""
         with self._lock:
             file, self._file = self._file, None
         if file is not None:
@@ -108,12 +108,18 @@ def _reason(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def letting_go_of_output(is_urgent: Callable[[], bool]) -> Iterator[None]:
-    """While entered, and once it is urgent, output that nobody reads goes nowhere.
+def letting_go_of_output(
+    is_urgent: Callable[[], bool],
+    *,
+    stuck_seconds: float = STUCK_SECONDS,
+    look_seconds: float = LOOK_SECONDS,
+) -> Iterator[None]:
+    """While entered, and once it is urgent, output that nobody reads is discarded.
 
-    A thread that waits in a write to a full pipe, or to a terminal that stands still, goes on
-    then. On the main thread, where SIGTERM has a handler that raises nothing while this lasts.
-    On Windows the output stays: a full pipe cannot be seen there.
+    This frees a thread that waits in a write to a full pipe or to a stopped terminal. Every
+    `look_seconds` it looks; output is stuck if it takes nothing for `stuck_seconds`. Only the main
+    thread may enter, and the handler of SIGTERM must raise nothing meanwhile. On Windows nothing
+    happens: a full pipe cannot be seen there.
     """
     streams = _descriptors() if os.name == "posix" else []
     if not streams:
@@ -123,12 +129,12 @@ def letting_go_of_output(is_urgent: Callable[[], bool]) -> Iterator[None]:
 
     def watch() -> None:
         took_at = dict.fromkeys(streams, time.monotonic())
-        while not over.wait(LOOK_SECONDS):
+        while not over.wait(look_seconds):
             now = time.monotonic()
             for number in streams:
                 if not is_urgent() or _takes_more(number):
                     took_at[number] = now
-                elif now - took_at[number] >= STUCK_SECONDS:
+                elif now - took_at[number] >= stuck_seconds:
                     _let_go(number)
 
     thread = threading.Thread(target=watch, name="udp-chat output", daemon=True)
@@ -157,8 +163,8 @@ def _let_go(number: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, number)
     os.close(null)
-    # The new file is only seen by the next write. A signal ends the one that waits, and Python
-    # then writes once more what it could not write (PEP 475).
+    # Only the next write sees the new file. A signal interrupts the one that waits; Python then
+    # writes the rest again (PEP 475).
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and thread.ident is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -1,7 +1,7 @@
-"""Datagrams written down: the lines of ``--trace``, and capture files (pcap).
+"""Recorded datagrams: the lines of ``--trace``, and capture files (pcap).
 
-A line of a trace says when, which way, how long, what the packet says, and in the end the datagram
-itself in hexadecimal, so that it can be read again.
+A line of a trace has the time, the direction, the size, the decoded packet, and at its end the
+datagram itself in hexadecimal: that is what `read_trace` decodes again.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ from udp_chat.protocol.packets import MAGIC, MalformedDatagram, decode
 
 
 class UnreadableFile(Exception):
-    """A file holds no datagrams; the text says why, for people."""
+    """A file holds no datagrams. `key` and `values` are the sentence that says why."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key, values)
+        self.key = key
+        self.values = values
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A datagram, and what is known of how it went."""
+    """A datagram, and what is known of its way."""
 
     where: str
-    """When and which way, as a line begins; empty if nothing is known."""
+    """When it went, and from where to where; empty if nothing is known."""
     datagram: bytes
 
 
@@ -53,7 +58,7 @@ def tracer(write_line: Callable[[str], None]) -> Callable[[str, bytes], None]:
 
 
 def read_trace(lines: Iterable[str]) -> Iterator[Captured]:
-    """The datagrams of a trace; raises `UnreadableFile` at a line that is none of it."""
+    """The datagrams of a trace; raises `UnreadableFile` at any other line."""
     for number, line in enumerate(lines, 1):
         head, _, tail = line.rstrip("\r\n").rpartition("  ")
         words = head.split(maxsplit=4)
@@ -65,14 +70,14 @@ def read_trace(lines: Iterable[str]) -> Iterator[Captured]:
         except ValueError:
             is_trace = False
         if not is_trace:
-            raise UnreadableFile(f"line {number} is not a line of --trace with its datagram")
+            raise UnreadableFile("no_trace_line", number=number)
         yield Captured(f"{seconds:10.6f} {way}", datagram)
 
 
 # --- capture files ---------------------------------------------------------------------------
 #
-# A capture file is a header, then for each packet another one and its bytes; see
-# draft-ietf-opsawg-pcap. The magic number tells the byte order and the unit of the times.
+# A capture file begins with a header; each packet has a header of its own, then its bytes
+# (draft-ietf-opsawg-pcap). The magic number tells the byte order and the unit of the times.
 
 _MAGICS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1e-6),
@@ -84,14 +89,16 @@ _PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 _FILE_BYTES = 24
 
 _LINK_BYTES = {0: 4, 1: 14, 12: 0, 14: 0, 101: 0, 108: 4, 113: 16, 228: 0, 229: 0, 276: 20}
-"""By link type, what stands before the IP header: loopback, Ethernet, raw IP, Linux "any"."""
+"""By link type, the bytes before the IP header: loopback, Ethernet, raw IP, Linux "any"."""
+_ETHERNET = 1
+_VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")
 
 _IPV4 = Struct("!BBHHHBBH4s4s")  # RFC 791 §3.1
 _IPV6 = Struct("!IHBB16s16s")  # RFC 8200 §3
 _UDP = Struct("!HHHH")  # RFC 768
 _PROTOCOL_UDP = 17
 _FRAGMENT = 0x3FFF
-"""More fragments follow, or this is not the first."""
+"""Set if more fragments follow, or if this is not the first."""
 
 
 def is_pcap(data: bytes) -> bool:
@@ -102,32 +109,42 @@ def is_pcap(data: bytes) -> bool:
 def read_pcap(data: bytes) -> Iterator[Captured]:
     """The chat's datagrams in a capture file: UDP that begins as this protocol does.
 
-    Raises `UnreadableFile` for a file of another kind, or one that ends in the middle.
+    The file must be one of `is_pcap`. Raises `UnreadableFile` for pcapng, for an unknown link
+    type, and for a file that ends too early; what came before that is yielded first.
     """
     if data[:4] == _PCAPNG_MAGIC:
-        raise UnreadableFile("this is pcapng: convert it with: tshark -F pcap -r IN -w OUT")
+        raise UnreadableFile("is_pcapng")
     order, unit = _MAGICS[data[:4]]
     record = Struct(f"{order}IIII")
     try:
         (link_type,) = Struct(f"{order}I").unpack_from(data, 20)
         link_bytes = _LINK_BYTES.get(link_type & 0xFFFF)
         if link_bytes is None:
-            raise UnreadableFile(f"packets of link type {link_type} are not known here")
+            raise UnreadableFile("unknown_link_type", number=link_type & 0xFFFF)
         position, began_at = _FILE_BYTES, None
         while position < len(data):
             seconds, fraction, kept_bytes, _ = record.unpack_from(data, position)
             position += record.size
             packet = data[position : position + kept_bytes]
             if len(packet) < kept_bytes:
-                raise UnreadableFile("the file ends in the middle of a packet")
+                raise UnreadableFile("cut_in_packet")
             position += kept_bytes
             at = seconds + fraction * unit
             began_at = at if began_at is None else began_at
-            found = _udp_payload(packet[link_bytes:])
+            found = _udp_payload(packet[link_bytes + _vlan_bytes(packet, link_type) :])
             if found is not None and found[1].startswith(MAGIC):
                 yield Captured(f"{at - began_at:10.6f} {found[0]}", found[1])
     except error:
-        raise UnreadableFile("the file ends in the middle of a header") from None
+        raise UnreadableFile("cut_in_header") from None
+
+
+def _vlan_bytes(packet: bytes, link_type: int) -> int:
+    """The bytes of VLAN tags (IEEE 802.1Q) between an Ethernet header and the IP header."""
+    size = 0
+    if link_type & 0xFFFF == _ETHERNET:
+        while packet[12 + size : 14 + size] in _VLAN_TAGS:
+            size += 4
+    return size
 
 
 def _udp_payload(packet: bytes) -> tuple[str, bytes] | None:

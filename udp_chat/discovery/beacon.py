@@ -3,8 +3,8 @@
 `Beacon` listens on the discovery port, which all servers of a machine share, and answers to the
 asker's unicast address. It has no thread: the server's loop drives it.
 
-It promises: an OFFER is never larger than the DISCOVER it answers, nor are there more than
-ANSWERS_PER_SECOND; a network that is missing or broken never stops a server from starting.
+It promises: an OFFER is never larger than the DISCOVER that it answers; it sends at most
+ANSWERS_PER_SECOND of them; a missing or broken network never stops a server from starting.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from udp_chat.protocol.delivery import TokenBucket
 from udp_chat.protocol.packets import Discover, MalformedDatagram, Offer, decode
 
 RESCAN_SECONDS = 10.0
-"""How soon a server notices that the Wi-Fi has been joined or the cable plugged in."""
+"""How soon a server notices a new network: a joined Wi-Fi, a plugged-in cable."""
 
 ANSWERS_PER_SECOND = 500.0
 ANSWER_BURST = 500
@@ -37,7 +37,7 @@ ANSWER_BURST = 500
 def answer(datagram: bytes, offer: Callable[[int], Offer]) -> bytes | None:
     """The OFFER for a DISCOVER, never larger than it; None for anything else.
 
-    `offer` makes the packet for a nonce. Raises nothing, whatever the bytes are.
+    `offer` makes the packet for a nonce. No bytes make it raise.
     """
     try:
         packet = decode(datagram)
@@ -52,10 +52,9 @@ def answer(datagram: bytes, offer: Callable[[int], Offer]) -> bytes | None:
 class Beacon:
     """A server's part: answers each DISCOVER on the discovery port with an OFFER.
 
-    Driven by the server's one thread: register `sockets()` for reading, call `handle` with each
-    that is ready and `rescan` at `rescan_at`; all of them return at once. The constructor and
-    every method raise nothing for what the network does: what does not work is missing, and
-    `problems` says so.
+    The server's one thread drives it: it registers `sockets()` for reading, calls `handle` with
+    each that is ready, and `rescan` at `rescan_at`. All of them return at once. No state of the
+    network makes them raise: what does not work is left out, and `problems` says so.
     """
 
     def __init__(
@@ -64,14 +63,18 @@ class Beacon:
         now: float,
         port: int = DISCOVERY_PORT,
         interfaces: Callable[[], Sequence[Interface]] = list_interfaces,
+        *,
+        rescan_seconds: float = RESCAN_SECONDS,
     ) -> None:
-        """`chat` is the room's bound socket. Only its address is looked at: a room on one address
-        is offered from that address and on its interface, a room on all addresses everywhere."""
+        """`chat` is the room's bound socket. The beacon reads its address only: it offers a room on
+        one address from that address and on its interface, a room on all addresses everywhere.
+        `interfaces` lists those of this computer; it is called every `rescan_seconds`."""
         self.problems: list[str] = []
-        """What does not work, a clause each: a sentence may begin with "some may not find it:"."""
+        """What does not work, a clause each, to follow "some may not find this room:"."""
         self.rescan_at = now
         """When `rescan` next has something to do, on the clock of `now`."""
         self._interfaces = interfaces
+        self._rescan_seconds = rescan_seconds
         self._bucket = TokenBucket(ANSWERS_PER_SECOND, ANSWER_BURST, now)
         host, families = _reach(chat)
         self._host = host
@@ -84,7 +87,7 @@ class Beacon:
         self.rescan(now)
 
     def sockets(self) -> list[socket.socket]:
-        """Those to wait for; the same ones from the beginning to the end, perhaps none."""
+        """The sockets to wait for; always the same ones, perhaps none."""
         return list(self._listeners)
 
     def handle(self, sock: socket.socket, offer: Callable[[int], Offer], now: float) -> None:
@@ -100,7 +103,7 @@ class Beacon:
                 continue  # from another machine, about a room that only this one can join
             reply = answer(datagram, offer)
             if reply is not None and self._bucket.take(1, now):
-                # It cannot become a broadcast, whatever address was forged: SO_BROADCAST is off.
+                # No forged address makes it a broadcast: SO_BROADCAST is off.
                 with contextlib.suppress(OSError):
                     self._senders[sock].sendto(reply, asker)
 
@@ -108,7 +111,7 @@ class Beacon:
         """Joins the groups on interfaces that have appeared; does nothing before `rescan_at`."""
         if now < self.rescan_at:
             return
-        self.rescan_at = now + RESCAN_SECONDS
+        self.rescan_at = now + self._rescan_seconds
         wanted = {
             (listener, _identity(listener, interface)): interface
             for interface in self._own_interfaces()
@@ -116,7 +119,7 @@ class Beacon:
             if (interface.index if listener.family == socket.AF_INET6 else interface.ipv4)
         }
         for key in self._joined.keys() - wanted.keys():
-            # Also for one that is gone: the kernel counts it against a small limit.
+            # Even on an interface that is gone: the kernel counts it against a small limit.
             with contextlib.suppress(OSError):
                 leave_group(key[0], self._joined[key])
             del self._joined[key]
@@ -125,7 +128,7 @@ class Beacon:
             try:
                 join_group(key[0], interface)
             except OSError as error:
-                # Where its addresses are not known, it may well have none of this family.
+                # An interface whose addresses are unknown may have none of this family.
                 if interface.ipv6 if key[0].family == socket.AF_INET6 else interface.ipv4:
                     family = _family_name(key[0].family)
                     self._note(f"no {family} multicast on {interface.name} ({_why(error)})")
@@ -145,7 +148,7 @@ class Beacon:
             return
         sender = listener
         if self._host is not None:
-            # The OFFER's source is the address to join: it has to be the one the room is on.
+            # The OFFER's source is the address to join: it must be the address of the room.
             address = chat.getsockname()
             try:
                 sender = socket.socket(family, socket.SOCK_DGRAM)
@@ -163,8 +166,10 @@ class Beacon:
         interfaces = usable(self._interfaces())
         if self._host is None:
             return interfaces
-        # If none is known to have the address, it is on one of which little is known.
-        return [interface for interface in interfaces if _has(interface, self._host)] or interfaces
+        # If none is known to have the address, an interface of unknown addresses has it.
+        return [
+            interface for interface in interfaces if self._host in interface.addresses
+        ] or interfaces
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems and len(self.problems) < INTERFACES_MAX:
@@ -184,7 +189,7 @@ def _reach(chat: socket.socket) -> tuple[str | None, list[int]]:
 
 
 def _identity(listener: socket.socket, interface: Interface) -> str:
-    """What makes an interface another one to join on: see `ipv4_choice`."""
+    """What tells interfaces apart when a group is joined: see `ipv4_choice`."""
     if listener.family == socket.AF_INET and not LINUX:
         return interface.ipv4[0][0]
     return f"{interface.index} {interface.name}"
@@ -192,10 +197,6 @@ def _identity(listener: socket.socket, interface: Interface) -> str:
 
 def _is_loopback(host: str) -> bool:
     return host == "::1" or host.startswith("127.")
-
-
-def _has(interface: Interface, host: str) -> bool:
-    return host in interface.ipv6 or any(host == address for address, _ in interface.ipv4)
 
 
 def _family_name(family: int) -> str:

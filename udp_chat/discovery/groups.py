@@ -8,7 +8,7 @@ from struct import Struct
 from udp_chat.discovery.interfaces import LINUX, Interface
 
 DISCOVERY_PORT = 9092
-"""Beside the chat's own port: that one has one owner, this one all servers of a machine share."""
+"""Not the chat's own port: that has one owner, but all servers of a computer share this one."""
 
 GROUP_IPV4 = "239.255.90.91"
 """In 239.255.0.0/16, the IPv4 Local Scope (RFC 2365 §6.1): free for use within one site."""
@@ -17,7 +17,7 @@ GROUP_IPV6 = "ff12::5c:9091"
 """Link-local scope (2), and the T flag (1): not assigned by IANA (RFC 4291 §2.7)."""
 
 DRAIN_MAX = 32
-"""Datagrams taken in at one wake-up: a flood of DISCOVERs must not hold up the chat."""
+"""Datagrams read at one wake-up: a flood of DISCOVERs must not delay the chat."""
 
 RECEIVE_BYTES = 2048
 
@@ -27,16 +27,16 @@ _MREQ6 = Struct("=16sI")  # struct ipv6_mreq (RFC 3493 §5.2): group, interface 
 
 
 def listening_socket(family: int, port: int) -> socket.socket:
-    """A non-blocking socket on the discovery port, shared with others that want it too.
+    """A non-blocking socket on the discovery port, which it shares with other servers.
 
-    Bound to all addresses, because one bound to a single address hears no broadcast. Raises
-    OSError if the port cannot be had.
+    Bound to all addresses, because a socket bound to one address hears no broadcast. Raises
+    OSError if the port cannot be used.
 
-    Linux: SO_REUSEADDR alone. With it each multicast and broadcast goes to all sockets of the
-    port, whoever owns them (measured), and a unicast datagram to the newest. SO_REUSEPORT would
-    spread unicast over them, which is of no use here, and where it is the only option set, it
-    refuses the port to a second user's server. macOS and the BSDs share a port only with
-    SO_REUSEPORT, and there that is what delivers a multicast to all. Windows has SO_REUSEADDR.
+    Linux: SO_REUSEADDR alone. With it, all sockets of the port get each multicast and broadcast,
+    even those of other users (measured), and the newest gets a unicast datagram. SO_REUSEPORT
+    would spread unicast over them, which does not help here; set alone, it refuses the port to a
+    second user's server. macOS and the BSDs share a port only with SO_REUSEPORT, and deliver a
+    multicast to all sockets that set it. Windows has SO_REUSEADDR.
     """
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
@@ -54,7 +54,7 @@ def listening_socket(family: int, port: int) -> socket.socket:
 
 
 def join_group(sock: socket.socket, interface: Interface) -> None:
-    """Lets a listening socket hear the group of its family on an interface; raises OSError."""
+    """Joins a listening socket to the group of its family on an interface; raises OSError."""
     _membership(sock, interface, join=True)
 
 
@@ -76,10 +76,10 @@ def _membership(sock: socket.socket, interface: Interface, join: bool) -> None:
 
 
 def ipv4_choice(group: bytes, address: str, index: int) -> bytes:
-    """How an IPv4 socket is told an interface: on Linux by index, elsewhere by its address.
+    """What names an interface to an IPv4 socket: on Linux the index, elsewhere the address.
 
-    Two interfaces may have one address, so an index is better; but only Linux takes the struct
-    that has one for every option, and Windows would misread it without complaint.
+    Two interfaces may have the same address, so an index is better. But only Linux takes the
+    struct with an index for every option, and Windows would misread it without an error.
     """
     own = socket.inet_aton(address)
     return _MREQN.pack(group, own, index) if LINUX else _MREQ.pack(group, own)

@@ -1,4 +1,4 @@
-"""The network interfaces of this machine, as far as the standard library can tell."""
+"""The network interfaces of this computer, as far as the standard library can tell."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 LINUX = sys.platform in ("linux", "android")
 
 INTERFACES_MAX = 32
-"""Interfaces that are used: a machine full of containers may have hundreds of virtual ones."""
+"""Interfaces that are used: a computer full of containers may have hundreds of virtual ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A network interface of this machine, as far as it is known."""
+    """A network interface of this computer, as far as it is known."""
 
     name: str
     index: int
@@ -32,15 +32,20 @@ class Interface:
     ipv6: tuple[str, ...] = ()
     """Without scope. Empty also where they cannot be learned (Windows)."""
 
+    @property
+    def addresses(self) -> list[str]:
+        """All addresses, IPv4 first."""
+        return [*(address for address, _ in self.ipv4), *self.ipv6]
+
 
 def list_interfaces() -> list[Interface]:
-    """The interfaces of this machine, the loopback among them. Never raises.
+    """The interfaces of this computer, the loopback among them. Never raises.
 
     Linux, macOS and the BSDs: names, flags, addresses and broadcast addresses by the C library's
     `getifaddrs` through ctypes; the ioctls (SIOCGIFCONF and others) differ on each of them and
-    leave out IPv6. Windows, or a Python without ctypes: the names and indices that
-    `socket.if_nameindex` has, which is what IPv6 needs, and the machine's own IPv4 addresses,
-    which is what IPv4 needs; the subnets and so their broadcast addresses stay unknown.
+    leave out IPv6. Windows, or a Python without ctypes: for IPv6 the names and indices of
+    `socket.if_nameindex`, for IPv4 the computer's own addresses. The subnets, and so their
+    broadcast addresses, stay unknown.
     """
     if os.name == "posix":
         # ImportError: built without ctypes. AttributeError: a C library without the function.
@@ -50,7 +55,7 @@ def list_interfaces() -> list[Interface]:
 
 
 def _interfaces_by_getifaddrs() -> list[Interface]:
-    import ctypes  # here, so that a Python without it can still chat
+    import ctypes  # here, because a Python without it can chat too
 
     class Ifaddrs(ctypes.Structure):
         """struct ifaddrs: its first fields are the same on Linux, macOS and the BSDs."""
@@ -126,7 +131,7 @@ _IFF_RUNNING = 0x40
 
 
 def usable(interfaces: Sequence[Interface]) -> list[Interface]:
-    """Those that are switched on, as many as are used: those with an IPv4 address first."""
+    """The first INTERFACES_MAX that are switched on; those with an IPv4 address come first."""
     up = [interface for interface in interfaces if interface.up]
     return sorted(up, key=lambda interface: not interface.ipv4)[:INTERFACES_MAX]
 
@@ -151,7 +156,7 @@ def _interfaces_by_name() -> list[Interface]:
 
 
 def _own_ipv4() -> list[str]:
-    """IPv4 addresses of this machine, without the loopback, as far as they are easily learned."""
+    """IPv4 addresses of this computer without the loopback, as far as they are easy to learn."""
     addresses: dict[str, None] = {}
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         # Connecting a UDP socket sends nothing; it chooses the interface, and so the address.

@@ -1,10 +1,10 @@
-"""A client's part in discovery: it asks who is there, over every way out of its machine.
+"""A client's part in discovery: it asks for rooms, over every way out of its computer.
 
 One DISCOVER goes by multicast and broadcast, IPv4 and IPv6, over each network interface and the
 loopback. `find_rooms` collects the OFFERs; one room heard over several ways is one room.
 
-It raises nothing for a network that is missing or broken. It does not promise that a room is who
-it says it is: nothing is signed, and anyone on the LAN can answer.
+A missing or broken network makes it raise nothing. It does not promise that a room is the one it
+says it is: nothing is signed, and anyone on the LAN can answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import secrets
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -31,40 +31,40 @@ from udp_chat.discovery.interfaces import LINUX, Interface, list_interfaces, usa
 from udp_chat.protocol.packets import Address, Discover, MalformedDatagram, Offer, decode
 
 FIND_SECONDS = 1.5
-"""A LAN answers in milliseconds; the rest is for what is lost, and for a Wi-Fi that sleeps."""
+"""A LAN answers in milliseconds; the rest is for lost datagrams and for a Wi-Fi that sleeps."""
 
 LINGER_SECONDS = 0.4
 """After the first room others may follow: a person would rather choose than wait."""
 
 ROUNDS = (0.0, 0.2, 0.5)
-"""When DISCOVER goes out, in parts of the time there is. Wi-Fi sends multicast and broadcast
-without acknowledgement, so one in ten may be lost; three in a row seldom are. The second comes
-before LINGER_SECONDS end, so that a room whose first OFFER was lost is still among the found."""
+"""When DISCOVER goes out, in parts of the whole time. Wi-Fi sends multicast and broadcast without
+acknowledgement, so one in ten may be lost; three in a row seldom are. The second one goes before
+LINGER_SECONDS end: it still finds a room whose first OFFER was lost."""
 
 ROOMS_MAX = 64
-"""Rooms that are collected: more nobody reads, and a hostile LAN could offer any number."""
+"""Rooms that are collected: nobody reads more, and a hostile LAN could offer any number."""
 
 ADDRESSES_MAX = 8
-"""IPv4 addresses of one interface that are asked from."""
+"""IPv4 addresses of one interface from which a client asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A room that somebody offers. The name comes from the network: not yet fit to print."""
+    """A room that somebody offers. Its name comes from the network: pass it through `printable`."""
 
     address: tuple[str, int]
     """Host and chat port, as a client joins it; a link-local host has its scope: fe80::1%eth0."""
     name: str
     member_count: int
     epoch: int
-    """Of the room's log: what tells two rooms of one name, or of one machine, apart."""
+    """Of the room's log: it tells apart two rooms of one name or of one computer."""
 
 
 class Offers:
     """Rooms from the OFFERs to one question, each once.
 
     A room heard from several addresses keeps the first, but IPv4 goes before IPv6: a link-local
-    IPv6 address is hard to read to somebody, and names an interface of this machine only.
+    IPv6 address is hard to read aloud, and names an interface of this computer only.
     """
 
     def __init__(self, nonce: int) -> None:
@@ -73,11 +73,11 @@ class Offers:
 
     @property
     def rooms(self) -> list[Room]:
-        """In the order in which they were first heard."""
+        """In the order in which they first answered."""
         return list(self._rooms.values())
 
     def receive(self, datagram: bytes, host: str) -> None:
-        """Takes in what came from a host; what is no OFFER to this question changes nothing."""
+        """Takes in a datagram from a host; only an OFFER to this question changes anything."""
         try:
             packet = decode(datagram)
         except MalformedDatagram:
@@ -103,7 +103,7 @@ Target: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way for a DISCOVER to leave this machine."""
+    """One way for a DISCOVER to leave this computer."""
 
     kind: str
     """multicast, multicast6, broadcast (of a subnet), broadcast_all or loopback."""
@@ -115,7 +115,7 @@ class Way:
     def send(self, datagram: bytes) -> None:
         """Raises OSError: no route, a firewall, an interface that has gone."""
         if self.kind == "multicast6":
-            # The scope in the target says the same; some systems want it said this way.
+            # The scope in the target says the same, but some systems need this option.
             index = self.interface.index
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         self.sock.sendto(datagram, self.target)
@@ -123,11 +123,11 @@ class Way:
 
 @contextlib.contextmanager
 def open_ways(interfaces: Sequence[Interface], port: int = DISCOVERY_PORT) -> Iterator[list[Way]]:
-    """Every way out over these interfaces; their sockets are closed at the end. Raises nothing.
+    """Every way out over these interfaces; the context closes their sockets. Raises nothing.
 
-    An IPv4 socket each own address: then the question comes from the address that the answer can
-    reach, and Linux and Windows send 255.255.255.255 over that address's interface rather than
-    the default route's. One IPv6 socket for all: there the target names the interface.
+    Each own address has an IPv4 socket: so the question comes from an address that the answer can
+    reach, and Linux and Windows send 255.255.255.255 over that address's interface, not over the
+    default route's. IPv6 has one socket: there the target names the interface.
     """
     ways: list[Way] = []
     used = usable(interfaces)
@@ -166,7 +166,7 @@ def _ipv4_ways(
 ) -> Iterator[Way]:
     yield Way("multicast", interface, sock, (GROUP_IPV4, port))
     if interface.loopback:
-        # A unicast reaches one of several servers; a broadcast, where there is one here, all.
+        # A unicast reaches one of several servers; a broadcast, if there is one, reaches all.
         yield Way("loopback", interface, sock, ("127.0.0.1", port))
         if LINUX:
             yield Way("broadcast", interface, sock, ("127.255.255.255", port))
@@ -181,7 +181,7 @@ def _ipv6_ways(interfaces: Sequence[Interface], sock: socket.socket, port: int) 
         if interface.loopback:
             yield Way("loopback", interface, sock, ("::1", port))
         elif interface.index and (interface.ipv6 or not interface.ipv4):
-            # One without any address is of those of which little is known: it is tried.
+            # An interface without any address is one whose addresses are unknown: try it.
             yield Way("multicast6", interface, sock, (GROUP_IPV6, port, 0, interface.index))
 
 
@@ -190,12 +190,13 @@ def find_rooms(
     linger_seconds: float = LINGER_SECONDS,
     port: int = DISCOVERY_PORT,
     interfaces: Sequence[Interface] | None = None,
+    kinds: Collection[str] | None = None,
 ) -> list[Room]:
-    """The rooms that answer on this LAN and this machine, in the order in which they did.
+    """The rooms that answer on this LAN and this computer, in the order in which they did.
 
-    Returns after `timeout_seconds`, or `linger_seconds` after the first room. Blocks meanwhile.
-    Raises nothing for a network that is missing: then there are no rooms. `interfaces` are those
-    to ask over, all of them if not given.
+    Blocks for `timeout_seconds`, or until `linger_seconds` after the first room. A missing network
+    makes it raise nothing: then it finds no rooms. It asks over these `interfaces`, by default
+    all, and over `Way`s of these `kinds`, by default all.
     """
     started_at = time.monotonic()
     ends_at = started_at + timeout_seconds
@@ -204,7 +205,8 @@ def find_rooms(
     offers = Offers(nonce)
     if interfaces is None:
         interfaces = list_interfaces()
-    with open_ways(interfaces, port) as ways, selectors.DefaultSelector() as selector:
+    with open_ways(interfaces, port) as all_ways, selectors.DefaultSelector() as selector:
+        ways = [way for way in all_ways if kinds is None or way.kind in kinds]
         for sock in {way.sock for way in ways}:
             selector.register(sock, selectors.EVENT_READ)
         now = started_at
@@ -224,7 +226,7 @@ def find_rooms(
 
 def _ask(ways: Sequence[Way], datagram: bytes) -> None:
     for way in ways:
-        # No route, a firewall, an interface without a cable: the others may be better.
+        # No route, a firewall, an interface without a cable: other ways may work.
         with contextlib.suppress(OSError):
             way.send(datagram)
 
@@ -241,7 +243,7 @@ def _collect(sock: socket.socket, offers: Offers) -> None:
 
 
 def scoped_host(address: Address) -> str:
-    """The host of an address as a person would give it, with the scope that it needs."""
+    """The host of an address as a person types it, with the scope that it needs."""
     host, scope = str(address[0]), address[3] if len(address) > 3 else 0
     if not scope or "%" in host:
         return host

@@ -1,7 +1,7 @@
 """A keyboard that gives each key as it is pressed, and the screen it belongs to.
 
-What differs between platforms: termios and signals where there are any, console modes on Windows.
-Both give bytes in UTF-8 with the sequences that editor.py knows, and take the same.
+Platforms differ: POSIX has termios and signals, Windows has console modes. Both give bytes in UTF-8
+with the sequences that editor.py knows, and take the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 if sys.platform != "win32":
     import termios
@@ -29,13 +29,26 @@ ERASE_ALL = "\x1b[H\x1b[2J"
 AUTOWRAP_ON, AUTOWRAP_OFF = "\x1b[?7h", "\x1b[?7l"
 PASTE_MARKS_ON, PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 FRAME_BEGINS, FRAME_ENDS = "\x1b[?2026h", "\x1b[?2026l"
-"""Terminals that know them show nothing half drawn; the others pass over them."""
+"""A terminal that knows them never shows half a drawing; the others ignore them."""
 
 
-def screen_size() -> tuple[int, int]:
-    """Columns and rows. `shutil` would ask the environment, which a resized window leaves wrong."""
+class Device(Protocol):
+    """A keyboard and its screen, as `Console` is one."""
+
+    stop_wanted: bool
+    """Ctrl-Z was pressed: call `stop`."""
+
+    def read(self, timeout_seconds: float | None) -> bytes: ...
+    def write(self, text: str) -> None: ...
+    def size(self) -> tuple[int, int]: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _size(screen: int) -> tuple[int, int]:
+    """Columns and rows. `shutil` would ask the environment, which a resize does not change."""
     with contextlib.suppress(OSError):
-        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        columns, rows = os.get_terminal_size(screen)
         if columns and rows:
             return columns, rows
     return 80, 24
@@ -43,10 +56,13 @@ def screen_size() -> tuple[int, int]:
 
 if sys.platform != "win32":
     GONE: tuple[type[Exception], ...] = (OSError, termios.error)
-    """What is raised when the terminal's window has been closed; besides EOFError."""
+    """What a closed window raises, besides EOFError."""
 
     class KeyMode:
-        """A terminal that hands on each key and echoes none. Ctrl-C and Ctrl-Z stay signals."""
+        """The mode in which a terminal gives each key at once and echoes none.
+
+        Ctrl-C and Ctrl-Z stay signals.
+        """
 
         def __init__(self, fd: int) -> None:
             self._fd = fd
@@ -55,12 +71,12 @@ if sys.platform != "win32":
 
         def enter(self) -> None:
             mode = termios.tcgetattr(self._fd)
-            # IXON: Ctrl-S would stop the whole client. ICRNL: a pasted "\r\n" is to be told.
+            # IXON: Ctrl-S would stop the whole client. ICRNL: it would hide a pasted "\r\n".
             mode[0] &= ~(termios.IXON | termios.ICRNL | termios.INLCR | termios.IGNCR)
             mode[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
             mode[6] = list(mode[6])
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-            # Ctrl-\ kills without a word, and nobody would put the terminal back.
+            # Ctrl-\ kills at once, and nobody would put the terminal back.
             mode[6][termios.VQUIT] = bytes([os.fpathconf(self._fd, "PC_VDISABLE") & 0xFF])
             termios.tcsetattr(self._fd, termios.TCSANOW, mode)
 
@@ -69,21 +85,21 @@ if sys.platform != "win32":
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
 
     class Console:
-        """stdin and stdout, which are a terminal. Opened, read and closed on the main thread."""
+        """The terminal of stdin and stdout. The main thread opens, reads and closes it."""
 
         def __init__(self) -> None:
             self.stop_wanted = False
-            """Ctrl-Z was pressed: `stop` is to be called."""
+            """Ctrl-Z was pressed: call `stop`."""
             self._keyboard, self._screen = sys.stdin.fileno(), sys.stdout.fileno()
             self._mode = KeyMode(self._keyboard)
-            # Signals wake the reader through a pipe: one that another thread gets would not end
-            # the main thread's wait. Nothing is drawn in a handler: it may interrupt a drawing.
+            # Signals wake the reader through a pipe: a signal to another thread would not end the
+            # main thread's wait. No handler draws: it may interrupt a drawing.
             self._wakes, self._waker = os.pipe()
             os.set_blocking(self._waker, False)
             self._waker_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
             self._handlers: dict[int, Any] = {}
             for number in (signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP):
-                # Where nobody could let us go on again, SIGTSTP is ignored from the start.
+                # Where no shell could continue the process, SIGTSTP is ignored from the start.
                 if number != signal.SIGTSTP or signal.getsignal(number) != signal.SIG_IGN:
                     self._handlers[number] = signal.signal(number, self._note)
 
@@ -92,14 +108,14 @@ if sys.platform != "win32":
                 self.stop_wanted = True
 
         def read(self, timeout_seconds: float | None) -> bytes:
-            """What was typed; nothing after the timeout, or if the screen may have changed.
+            """What was typed; nothing after the timeout, or when the screen may have changed.
 
             Raises EOFError or one of `GONE`.
             """
             ready, _, _ = select.select([self._keyboard, self._wakes], [], [], timeout_seconds)
             if self._wakes in ready:
                 os.read(self._wakes, READ_BYTES_MAX)
-                self._mode.enter()  # who stopped us may have changed it
+                self._mode.enter()  # while we were stopped, another program may have changed it
             if self._keyboard not in ready:
                 return b""
             data = os.read(self._keyboard, READ_BYTES_MAX)
@@ -107,16 +123,20 @@ if sys.platform != "win32":
                 raise EOFError
             return data
 
+        def size(self) -> tuple[int, int]:
+            """Columns and rows."""
+            return _size(self._screen)
+
         def write(self, text: str) -> None:
             data = memoryview(text.encode("utf-8", "replace"))
             while data:
                 try:
                     data = data[os.write(self._screen, data) :]
-                except BlockingIOError:  # who shares the terminal with us made it so
+                except BlockingIOError:  # another program made the terminal non-blocking
                     select.select([], [self._screen], [])
 
         def stop(self) -> None:
-            """Gives the terminal back, stops the process, and goes on when that is let go on."""
+            """Gives the terminal back and stops the process; returns when it is continued."""
             self.stop_wanted = False
             self.write(PASTE_MARKS_OFF)
             self._mode.leave()
@@ -142,7 +162,7 @@ else:
     _PROCESSED_OUTPUT, _TERMINAL_PROCESSING = 0x1, 0x4
 
     class Console:
-        """Since Windows 10 a console speaks the sequences of terminals, if it is asked to."""
+        """A console of Windows 10 or newer: on request it understands terminal sequences."""
 
         stop_wanted = False
 
@@ -170,6 +190,9 @@ else:
             if not data:
                 raise EOFError
             return bytes(data)
+
+        def size(self) -> tuple[int, int]:
+            return _size(sys.stdout.fileno())
 
         def write(self, text: str) -> None:
             sys.stdout.buffer.write(text.encode("utf-8", "replace"))

@@ -1,12 +1,12 @@
-"""The line being typed: bytes become keys, keys change a line, the line becomes rows on a screen.
+"""The line being typed: bytes become keys, keys change a line, the line becomes rows.
 
 Pure: no terminal, no thread, no clock. `KeyDecoder` turns what a terminal sends (ECMA-48 and
 xterm's sequences, UTF-8) into keys and text; `LineEditor` holds the line, its cursor and the
-lines before it; `block_rows` lays all of it out in cells. terminal.py reads, draws and locks.
+lines before it; `block_rows` lays all of it out in cells. screen.py reads, draws and locks.
 
 A character may take no cell (combining), one or two (CJK, emoji), and terminals disagree about
-some. Here a row is never fuller than the most generous terminal makes it, and the cursor is put
-in its place by writing what stands left of it: so it stands right whatever the terminal thinks.
+some. So a row is never fuller than the most generous terminal makes it, and the cursor is moved by
+writing what stands left of it: then it stands right on every terminal.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from functools import lru_cache
 from udp_chat.protocol.printable import printable
 
 COMBINING_MAX = 8
-"""Marks that may stand on one character. Languages need three or four; ten thousand of them climb
-over the lines above, and have ended terminals."""
+"""Marks on one character. Languages need three or four. Ten thousand of them climb over the lines
+above, and have crashed terminals."""
 
 LINE_CHARACTERS_MAX = 10_000
-"""A line is laid out anew at each key: beyond this the bell rings and nothing more is taken."""
+"""Each key lays the line out again. Beyond this length the bell rings and no more is taken."""
 
 HISTORY_LINES_MAX = 500
 
 PENDING_ROWS_MAX = 4
-"""Rows for what waits to be accepted; how many more there are is said in the first of them."""
+"""Rows for messages that wait to be accepted; the first row counts those that do not fit."""
 
 SEQUENCE_CHARACTERS_MAX = 64
-"""No key's sequence is longer: what goes on is noise, and not waited for."""
+"""No key's sequence is longer. More is noise, and nothing waits for its end."""
 
 PASTED_TAB = "    "
-"""A chat line keeps no tabs; four blanks keep the indentation of pasted code."""
+"""A message keeps no tabs; four blanks keep the indentation of pasted code."""
 
 ZERO_WIDTH_JOINER = "\u200d"
 VARIATION_SELECTOR_16 = "\ufe0f"
 
 Completer = Callable[[str], Sequence[str]]
-"""What the text left of the cursor could become, best first."""
+"""Takes the text left of the cursor; returns what it could become, the best first."""
 
 
 class Key(Enum):
@@ -98,7 +98,7 @@ def width(text: str) -> int:
 
 
 def clean(text: str) -> str:
-    """The text without what could move a cursor, reorder, or pile up without end."""
+    """The text without characters that could move the cursor, reorder text, or pile up."""
     text = printable(text)
     if text.isascii():
         return text
@@ -204,7 +204,7 @@ _SEQUENCE_BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*|O)?\Z")
 
 
 class KeyDecoder:
-    """What a terminal sends, as keys and text. Sequences may arrive in pieces."""
+    """Turns what a terminal sends into keys and text. Sequences may arrive in pieces."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -214,11 +214,11 @@ class KeyDecoder:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a sequence has begun: an ESC that stands alone is told by what does not come."""
+        """Whether a sequence has begun. If nothing follows, it was the key ESC alone."""
         return bool(self._waiting) and not self._pasting
 
     def give_up(self) -> None:
-        """The rest of the sequence did not come."""
+        """Drops an unfinished sequence: its rest did not come."""
         if not self._pasting:
             self._waiting = ""
 
@@ -231,7 +231,7 @@ class KeyDecoder:
         return keys
 
     def _type(self, keys: list[Key | str]) -> bool:
-        """Takes one key, or text up to the next; false if its end has not come yet."""
+        """Takes one key, or the text before the next; false if its end has not come yet."""
         if self._waiting[0] == "\x1b":
             found = _SEQUENCE.match(self._waiting)
             if found:
@@ -287,7 +287,7 @@ class KeyDecoder:
 
 
 def pasted_lines(text: str) -> list[str]:
-    """The lines of a pasted text; the last has no end, and is empty where the text has one."""
+    """The lines of a pasted text. The last one is empty if the text ends with a line end."""
     return re.split(r"\r\n|\r|\n", text.replace("\t", PASTED_TAB))
 
 
@@ -303,7 +303,7 @@ def _until_control(text: str) -> tuple[str, str]:
 
 
 class Completion:
-    """Tab: the next of what the text left of the cursor could become, at last itself again."""
+    """Tab: goes through what the text left of the cursor could become, then back to it."""
 
     def __init__(self, completer: Completer | None) -> None:
         self._completer = completer
@@ -332,12 +332,12 @@ class LineEditor:
         self.text = ""
         self.cursor = 0
         self.wants_bell = False
-        """A key had no effect that it should have had."""
+        """The last key could not do what it is for."""
         self._completion = Completion(completer)
         self._killed = ""
         self._history: list[str] = []
         self._position = 0
-        """Which line of the history is shown; the one after the last is the line being typed."""
+        """Which line of the history is shown; after the last comes the line being typed."""
         self._draft = ""
 
     def press(self, key: Key | str) -> str | None:
@@ -372,10 +372,11 @@ class LineEditor:
         return None
 
     def completed(self) -> tuple[str, int] | None:
-        """The line and its cursor after Tab, for `complete`. Changes nothing that is seen."""
+        """The line and its cursor after Tab, for `complete`. The line itself stays."""
         return self._completion.next(self.text, self.cursor)
 
     def complete(self, completed: tuple[str, int] | None) -> None:
+        """Takes over what Tab makes of the line; rings if it makes nothing."""
         if completed is None:
             self.wants_bell = True
         else:
@@ -452,7 +453,7 @@ class Block:
     typed: list[str]
     status: list[str]
     cursor_row: int
-    """In which row of `typed` the cursor is, and what stands left of it there."""
+    """The row of `typed` with the cursor, and the text left of the cursor in it."""
     left_of_cursor: str
 
 
@@ -466,8 +467,8 @@ def block_rows(
 ) -> Block:
     """Lays out the line being typed, what is pending above it, the status below it.
 
-    It leaves a row for the conversation. Where the screen is low, the status goes first, then
-    what is pending; of a line that is still too high the rows around the cursor are left.
+    It leaves a row for the conversation. On a low screen it leaves out the status first, then what
+    is pending; of a line that is still too long, only the rows around the cursor stay.
     """
     cells_max = max(1, columns - 1)
     typed, cursor_row, left_of_cursor = _typed_rows(
@@ -506,7 +507,7 @@ def _typed_rows(text: str, cursor: int, cells_max: int) -> tuple[list[str], int,
 
 
 def pending_rows(pending: Sequence[str], rows_max: int, cells_max: int) -> list[str]:
-    """What is pending, a row each; if it is too much, the newest of it."""
+    """What is pending, a row each; the newest, if there is more than fits."""
     if not pending or not rows_max:
         return []
     hidden_count = 0 if len(pending) <= rows_max else len(pending) - rows_max + 1

@@ -1,16 +1,14 @@
-"""The person's screen: lines come in above, the line being typed stays whole below.
+"""The person's screen: lines appear above, the line being typed stays whole below.
 
-`open_terminal` gives one of two, both with the interface of `Terminal`: an `EditorTerminal` with an
-editor of our own (editor.py), or, where the screen cannot be drawn on, a `PlainTerminal`.
+`open_terminal` returns one of two `Terminal`s: an `EditorTerminal` with the editor of editor.py, or
+a `PlainTerminal` where the screen cannot be drawn on.
 
-Why not readline: its state is not for two threads. Whatever another thread prints while `input()`
-waits breaks the line being typed, and nothing in the `readline` module may be called to mend it.
-Here one lock guards the screen, whoever has something to show draws it whole, in one write, and
-the main thread reads keys.
+Why not readline: its state is not for two threads. If another thread prints while `input()` waits,
+it breaks the line being typed, and the `readline` module has no call to repair it. Here one lock
+guards the screen: each thread draws the whole of it in one write, and the main thread reads keys.
 
-What is shown is text; how it looks is said beside it, in a `Span`. No escape sequence in a text
-reaches the screen. `close` gives the terminal back as it was; it also runs when the interpreter
-ends, whatever for. Only what kills a process without asking it (SIGKILL) leaves the terminal so.
+`close` gives the terminal back as it was. It also runs when the interpreter ends, for any reason.
+Only SIGKILL leaves the terminal changed.
 """
 
 from __future__ import annotations
@@ -19,16 +17,12 @@ import atexit
 import contextlib
 import io
 import os
-import re
 import sys
 import threading
-import unicodedata
-import zlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 from udp_chat.terminal.device import (
     AUTOWRAP_OFF,
@@ -41,9 +35,10 @@ from udp_chat.terminal.device import (
     PASTE_MARKS_OFF,
     PASTE_MARKS_ON,
     Console,
-    screen_size,
+    Device,
 )
-from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows, clean
+from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
+from udp_chat.terminal.style import DIM, Part, Span, rendered
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,77 +46,12 @@ if TYPE_CHECKING:
 PROMPT = "> "
 
 SEQUENCE_WAIT_SECONDS = 0.5
-"""How long the rest of a key's sequence may take on a slow link; readline's choice."""
-
-BOLD = "1"
-DIM = "2"
-
-NAME_COLOURS = (160, 166, 100, 64, 28, 30, 31, 27, 63, 134, 164, 162)
-"""Of xterm's 256: all around the circle of hues, each with a contrast of at least 3.8 to 1 to
-black and to white, so that a name can be read on a dark and on a light screen."""
-
-_STYLE = re.compile(r"[0-9;]*\Z")
-
-
-# --- what is shown ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A text and how it looks: `style` holds SGR parameters (ECMA-48 §8.3.117), as "1;31"."""
-
-    text: str
-    style: str = ""
-
-    def __post_init__(self) -> None:
-        assert _STYLE.match(self.style), f"{self.style!r} is no style"
-
-
-Part: TypeAlias = "str | Span"
-
-
-def colour(name: str) -> str:
-    """The style of a name: always the same, on every machine, for all its spellings."""
-    folded = unicodedata.normalize("NFKC", name).casefold().encode("utf-8", "replace")
-    return f"38;5;{NAME_COLOURS[zlib.crc32(folded) % len(NAME_COLOURS)]}"
-
-
-def paint(text: str, name: str) -> Span:
-    """The text in the colour of a name."""
-    return Span(text, colour(name))
-
-
-def rendered(parts: Iterable[Part], colours: bool) -> str:
-    """One line as it goes to a terminal."""
-    spans = [part if isinstance(part, Span) else Span(part) for part in parts]
-    return "".join(
-        f"\x1b[{span.style}m{clean(span.text)}\x1b[0m"
-        if colours and span.style
-        else clean(span.text)
-        for span in spans
-    )
+"""How long the rest of a key's sequence may take on a slow link, as in readline."""
 
 
 def wants_colours() -> bool:
-    """Whether stdout is a terminal with colours, and nobody said NO_COLOR (no-color.org)."""
+    """Whether stdout is a terminal with colours, and NO_COLOR is not set (no-color.org)."""
     return not os.environ.get("NO_COLOR") and _is_terminal(sys.stdout) and _can_draw()
-
-
-def completions(left: str, names: Iterable[str], commands: Iterable[str]) -> list[str]:
-    """What the text left of the cursor could become: a command, or a name.
-
-    A name at the beginning addresses somebody: "An" becomes "Anna: ".
-    """
-    start = left.rfind(" ") + 1
-    head, word = left[:start], left[start:]
-    if not head and word.startswith("/"):
-        return [command for command in commands if command.startswith(word)]
-    if not word and head != "/msg ":
-        return []
-    ending = ": " if not head else " " if head == "/msg " else ""
-    folded = word.casefold()
-    found = sorted(name for name in names if name.casefold().startswith(folded))
-    return [f"{head}{name}{ending}" for name in found]
 
 
 # --- the interface ---------------------------------------------------------------------------
@@ -130,13 +60,11 @@ def completions(left: str, names: Iterable[str], commands: Iterable[str]) -> lis
 class Terminal(ABC):
     """A person's screen and keyboard. A context manager.
 
-    `read_line` and `close` are for the main thread, all else may be called from any. What draws
+    The main thread calls `read_line` and `close`; any thread may call the rest. A call that draws
     raises OSError once the screen has gone.
     """
 
-    kind = ""
-
-    def __init__(self, colours: bool) -> None:
+    def __init__(self, *, colours: bool) -> None:
         self.colours = colours
 
     def __enter__(self) -> Self:
@@ -149,32 +77,32 @@ class Terminal(ABC):
     def read_line(self) -> str:
         """The next line typed. Raises EOFError (Ctrl-D, the window closed), KeyboardInterrupt.
 
-        Where the screen can be drawn on, the line is gone from it: what became of it is `show`n.
+        Where the screen can be drawn on, the line disappears; `show` shows what became of it.
         """
 
     @abstractmethod
     def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
-        """Shows one line above the line being typed; sets what is pending in the same drawing."""
+        """Shows one line above the line being typed, and in the same drawing what is pending."""
 
     @abstractmethod
     def set_pending(self, lines: Sequence[str]) -> None:
-        """Lines of mine that are not accepted yet, oldest first: shown until they are."""
+        """Shows my messages that the server has not accepted yet, oldest first."""
 
     @abstractmethod
     def set_status(self, text: str) -> None:
-        """What is to be seen at a glance: the room, its members, "reconnecting"."""
+        """Shows a line below: the room, its members, "reconnecting"."""
 
     @abstractmethod
     def bell(self) -> None:
         """Rings."""
 
     def stream(self) -> TextIO:
-        """A stream for diagnostics: what is written to it is shown, line by line."""
+        """A stream for diagnostics: the screen shows each line written to it."""
         return _ShownLines(self)
 
     @abstractmethod
     def close(self) -> None:
-        """Gives the terminal back as it was. Idempotent; `show` works still, as a print."""
+        """Gives the terminal back as it was. Idempotent. After it, `show` prints."""
 
 
 class _ShownLines(io.StringIO):
@@ -198,17 +126,16 @@ def open_terminal(
     colours: bool | None = None,
     prompt: str = PROMPT,
 ) -> Terminal:
-    """The best terminal there is; to be called on the main thread.
+    """The best terminal that stdin and stdout allow. Only the main thread may call it.
 
-    `colours` None: if stdout is a terminal and NO_COLOR is not set. `completer` is called on the
-    main thread.
+    With `colours` None, `wants_colours` decides. The main thread calls `completer`.
     """
     if colours is None:
         colours = wants_colours()
     if _is_terminal(sys.stdin) and _is_terminal(sys.stdout) and _can_draw():
         with contextlib.suppress(*GONE):  # it cannot be drawn on after all
-            return EditorTerminal(completer, colours, prompt)
-    return PlainTerminal(colours and sys.platform != "win32")
+            return EditorTerminal(completer, colours=colours, prompt=prompt)
+    return PlainTerminal(colours=colours and sys.platform != "win32")
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -221,12 +148,10 @@ def _can_draw() -> bool:
 
 
 class PlainTerminal(Terminal):
-    """Lines as they come: for what is no screen. What is typed stands there already."""
+    """Prints lines as they come, for what is no screen. What a person types stays where it is."""
 
-    kind = "plain"
-
-    def __init__(self, colours: bool = False) -> None:
-        super().__init__(colours)
+    def __init__(self, *, colours: bool = False) -> None:
+        super().__init__(colours=colours)
         self._lock = threading.Lock()
 
     def read_line(self) -> str:
@@ -255,18 +180,22 @@ class PlainTerminal(Terminal):
 
 
 class EditorTerminal(Terminal):
-    """An editor of our own at the bottom of the screen, drawn anew under each line shown.
+    """A line editor at the bottom of the screen, drawn again under each line shown.
 
-    At the bottom is the block: what is pending, the line being typed, the status. To draw is to
-    go to its first row, erase from there on, write what is new above it, and write it again.
+    At the bottom is the block: what is pending, the line being typed, the status. Each drawing
+    goes to its first row, erases from there, writes the new lines, and writes the block again.
     """
 
-    kind = "editor"
-
     def __init__(
-        self, completer: Completer | None = None, colours: bool = False, prompt: str = PROMPT
+        self,
+        completer: Completer | None = None,
+        *,
+        colours: bool = False,
+        prompt: str = PROMPT,
+        open_console: Callable[[], Device] = Console,
     ) -> None:
-        super().__init__(colours)
+        """`open_console` opens the keyboard and the screen to draw on."""
+        super().__init__(colours=colours)
         self._prompt = prompt
         self._decoder = KeyDecoder()
         self._editor = LineEditor(completer)
@@ -281,7 +210,7 @@ class EditorTerminal(Terminal):
         self._rows_above_cursor = 0
         self._closed = False
         sys.stdout.flush()
-        self._console = Console()
+        self._console = open_console()
         atexit.register(self.close)
         self._console.write(PASTE_MARKS_ON)
 
@@ -296,7 +225,7 @@ class EditorTerminal(Terminal):
                     raise EOFError
                 self._read_keys()
             return self._entered.popleft()
-        except BaseException as error:  # Ctrl-C too: the typed line is not to stay on the screen
+        except BaseException as error:  # Ctrl-C too: the typed line must not stay on the screen
             with self._lock, contextlib.suppress(*GONE):
                 self._hide()
             if isinstance(error, GONE):
@@ -313,7 +242,7 @@ class EditorTerminal(Terminal):
             for key in keys:
                 self._press(key)
         except EOFError:
-            self._ended = True  # of what was typed before, lines may still wait to be read
+            self._ended = True  # lines typed before may still wait to be read
         with self._lock:
             if self._console.stop_wanted:
                 self._hide()
@@ -325,7 +254,7 @@ class EditorTerminal(Terminal):
             self._draw(ERASE_ALL if clears else "")
 
     def _press(self, key: Key | str) -> None:
-        # The completer may take locks whose owners wait to show something: ours is not held.
+        # Not under our lock: the completer may take locks whose owners wait to show something.
         completed = self._editor.completed() if key is Key.COMPLETE else None
         with self._lock:
             if key is Key.COMPLETE:
@@ -384,7 +313,7 @@ class EditorTerminal(Terminal):
             self._draw()
 
     def _draw(self, above: str = "") -> None:
-        """Draws one frame: `above`, and below it the block, if it is to be seen."""
+        """Draws one frame: `above`, and below it the block, unless it is hidden."""
         to_block = f"\x1b[{self._rows_above_cursor}A\r" if self._rows_above_cursor else "\r"
         block, rows_above_cursor = self._block() if self._reading else ("", 0)
         bell = "\a" if self._editor.wants_bell else ""
@@ -395,9 +324,9 @@ class EditorTerminal(Terminal):
         self._rows_above_cursor = rows_above_cursor
 
     def _block(self) -> tuple[str, int]:
-        """The rows at the bottom as they are written, and how many are above the cursor then."""
-        # Asked for each time: a window has another size before its signal comes.
-        columns, rows = screen_size()
+        """The rows at the bottom as text, and how many of them are above the cursor."""
+        # Asked each time: a window changes its size before the signal comes.
+        columns, rows = self._console.size()
         block = block_rows(self._editor, self._prompt, self._pending, self._status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
@@ -407,6 +336,6 @@ class EditorTerminal(Terminal):
         above = len(block.pending) + block.cursor_row
         below = len(drawn) - 1 - above
         to_cursor = f"\x1b[{below}A\r" if below else "\r"
-        # Without autowrap, a row that the terminal thinks wider than we do stays one row.
+        # Without autowrap, a row stays one row even if the terminal thinks it wider than we do.
         parts = [AUTOWRAP_OFF, "\n".join(drawn), to_cursor, block.left_of_cursor, AUTOWRAP_ON]
         return "".join(parts), above

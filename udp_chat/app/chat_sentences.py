@@ -1,0 +1,264 @@
+"""What a person in the chat reads: events, notices, answers to commands, the way into a room."""
+
+from __future__ import annotations
+
+from udp_chat.app.catalogue import Catalogue
+
+_ENGLISH = {
+    "joined": "You are {name} in the room “{room}”. Here now: {members}. /help lists the commands.",
+    "chat": "{name}: {text}",
+    "action": "* {name} {text}",
+    "private": "[private] {name} → {to}: {text}",
+    "join": "* {name} joined",
+    "leave": "* {name} left",
+    "leave_timeout": "* {name} lost the connection",
+    "rename": "* {name} is now called {new_name}",
+    "lost_one": "! {count} event is missing here: the server no longer keeps it",
+    "lost_few": "! {count} events are missing here: the server no longer keeps them",
+    "lost_many": "! {count} events are missing here: the server no longer keeps them",
+    "lost_unknown": "! Something may be missing here: the server was restarted",
+    "reconnecting": "! The server does not answer. Reconnecting; what you type will be sent when it"
+    " is back",
+    "reconnecting_contradiction": "! The server contradicts what it said before. Reconnecting …",
+    "reconnecting_shutting_down": "! The server has stopped. Reconnecting when it is back;"
+    " what you type will be sent then",
+    "resumed": "! Back in the room “{room}” as {name}",
+    "refused": "! The server refused: {text}",
+    "refused_version": "the server has another version of this chat",
+    "refused_name_in_use": "that name is in use",
+    "refused_room_full": "the room is full",
+    "refused_address_full": "too many members come from this address",
+    "refused_busy": "too many people are joining right now; try again",
+    "no_such_member": "! Nobody here is called {name}: nothing was sent",
+    "not_delivered": "! Your private messages to {name} were not delivered",
+    "not_delivered_yet": "! {name} lost the connection before reading your private messages."
+    " They will be delivered when {name} is back",
+    "name_in_use": "! The name {name} is in use",
+    "unusable_name": "! “{name}” can't be a name: letters and digits, no spaces, at most"
+    " 32 characters",
+    "unusable_name_empty": "! A name has at least one character",
+    "unusable_name_too_long": "! That name is too long: at most 32 characters and 64 bytes",
+    "unusable_name_white_space": "! “{name}” can't be a name: no spaces, at most 32 characters",
+    "unusable_name_invisible": "! “{name}” can't be a name: it has an invisible character",
+    "unusable_name_unassigned": "! “{name}” can't be a name:"
+    " the server does not know one of its characters",
+    "unusable_name_symbol": "! “{name}” can't be a name: only letters, digits and - _ . '",
+    "unusable_name_first": "! “{name}” can't be a name: the first character must be a letter or a"
+    " digit",
+    "unusable_name_variant": "! “{name}” can't be a name:"
+    " it has a full-width, styled or joined letter; take the plain one",
+    "unusable_name_letter": "! “{name}” can't be a name:"
+    " one of its letters is in no alphabet of today",
+    "unusable_name_accent": "! “{name}” can't be a name:"
+    " an accent must follow a letter of its own script, at most four on each letter",
+    "unusable_name_inside": "! “{name}” can't be a name: an apostrophe must be between two letters",
+    "unusable_name_mixed_scripts": "! “{name}” can't be a name:"
+    " it mixes letters of different scripts",
+    "unusable_name_mixed_digits": "! “{name}” can't be a name: it mixes different kinds of digits",
+    "notice": "! {reason} {name}",
+    "left": "You left.",
+    "left_internal_error": "! The client stopped because of a bug of its own ({text}). Messages"
+    " that"
+    " the server had not accepted are not sent. Start it again; with --log-level debug it shows"
+    " where the bug is.",
+    "history": "(earlier) {line}",
+    "members": "Here now: {members} ({count})",
+    "unknown": "Unknown command /{text}. /help lists the commands. To send text that starts with /,"
+    " type //{text}",
+    "unknown_like": "Unknown command /{text}. Did you mean /{command}? To send text that starts"
+    " with /, type //{text}",
+    "usage": "Usage: {text}",
+    "help": """\
+/msg NAME TEXT          send a message to one person alone
+/me TEXT                say what you do: * Anna waves
+/who                    show who is here
+/nick NAME              change your name
+/seen                   show who has received my last messages
+/stats                  show the connection quality: round trips, losses, repairs
+/history [N]            show the last N messages again
+/save FILE              save this conversation to a new file
+/save! FILE             the same, even if the file exists
+/bell on|mentions|off   ring at every message, when you are mentioned, or never
+/joins on|off           show or hide joins and leaves
+/ignore NAME            hide what somebody says; again: show it
+/quit                   leave (or type выйти, Ctrl-D or Ctrl-C)
+//TEXT                  send a message that starts with /
+/say TEXT               send a text as it is, even /quit or выйти""",
+    "pending_full": "Not sent: too many messages are already waiting",
+    "not_accepted_one": "{count} message was not sent: the server did not answer.",
+    "not_accepted_few": "{count} messages were not sent: the server did not answer.",
+    "not_accepted_many": "{count} messages were not sent: the server did not answer.",
+    "no_answer": "No chat server answers at {server}. Check the address and the port, or start"
+    " one there: {udp_server} --port {port}. To find the cause: {udp_client} --doctor {server}",
+    "unknown_host": "Cannot look up {host}: {text}. Check the name, or give the address in"
+    " numbers.",
+    "no_host_name": "this cannot be the name of a host",
+    "seen": "“{text}”: {count} of {total} have it",
+    "seen_but": "“{text}”: {count} of {total} have it; not yet: {members}",
+    "nothing_said": "! You have not said anything yet that others could have received",
+    "stats_head": "name|rtt ms|p95|sent|lost|dup|late|got|repaired|kB",
+    "stats_own": "to me: {down_received} datagrams, {down_lost} lost on the way,"
+    " {down_duplicates} duplicates; {retransmissions} retransmissions",
+    "bell_on": "Bell: at every message",
+    "bell_mentions": "Bell: when you are mentioned or messaged in private",
+    "bell_off": "Bell: never",
+    "joins_on": "Joins and leaves are shown",
+    "joins_off": "Joins and leaves are hidden",
+    "ignoring": "Ignoring {name}. /ignore {name} undoes it",
+    "ignoring_no_more": "No longer ignoring {name}",
+    "saved_one": "{count} line saved in {text}",
+    "saved_few": "{count} lines saved in {text}",
+    "saved_many": "{count} lines saved in {text}",
+    "file_failed": "! Cannot write {text}: {reason}",
+    "file_exists": "! {text} exists: /save! FILE overwrites it",
+    "no_such_home": "there is no such user, so there is no home directory",
+    "no_such_path": "this cannot be the name of a file",
+    "files_refused": "! With --json, commands touch no files: {text} did nothing",
+    "status": "{room} · {members}",
+    "status_members_one": "{count} member",
+    "status_members_few": "{count} members",
+    "status_members_many": "{count} members",
+    "status_away": "reconnecting …",
+    "status_waiting": "{count} waiting",
+    "looking": "Looking for a room …",
+    "no_room": "No room was found on this network. Open one: {udp_client} --open, or {udp_server};"
+    " or name a server: {udp_client} SERVER. To find the cause: {udp_client} --doctor",
+    "open_question": "No room here. Open one? [Y/n] ",
+    "opened": "The room “{room}” is open on port {port}. Others join with the same command,"
+    " {udp_client}. The room closes when you leave.",
+    "cannot_open": "Cannot open a room: {text}.",
+    "rooms_found": "There are several rooms here:",
+    "room_choice": "  {number}  {room}  ({members}, {address})",
+    "which_room": "Which one? [1] ",
+    "no_such_room": "Type a number from 1 to {count}.",
+    "several_rooms": "There are several rooms. Name one: {udp_client} SERVER:PORT",
+}
+
+_RUSSIAN = {
+    "joined": "Вы — {name} в комнате «{room}». Сейчас здесь: {members}. Команды: /help.",
+    "chat": "{name}: {text}",
+    "action": "* {name} {text}",
+    "private": "[лично] {name} → {to}: {text}",
+    "join": "* {name} теперь в чате",
+    "leave": "* {name} уходит",
+    "leave_timeout": "* {name}: связь потеряна",
+    "rename": "* {name} теперь {new_name}",
+    "lost_one": "! Здесь пропущено событий: {count}, сервер его больше не хранит",
+    "lost_few": "! Здесь пропущено событий: {count}, сервер их больше не хранит",
+    "lost_many": "! Здесь пропущено событий: {count}, сервер их больше не хранит",
+    "lost_unknown": "! Здесь может чего-то не хватать: сервер перезапущен",
+    "reconnecting": "! Сервер не отвечает. Переподключаюсь; набранное отправится позже",
+    "reconnecting_contradiction": "! Сервер противоречит тому, что сообщал раньше."
+    " Переподключаюсь …",
+    "reconnecting_shutting_down": "! Сервер остановлен. Переподключусь, когда он вернётся;"
+    " набранное отправится позже",
+    "resumed": "! Снова в комнате «{room}» под именем {name}",
+    "refused": "! Сервер отказал: {text}",
+    "refused_version": "на сервере другая версия чата",
+    "refused_name_in_use": "это имя занято",
+    "refused_room_full": "в комнате нет места",
+    "refused_address_full": "с этого адреса уже слишком много участников",
+    "refused_busy": "сейчас входит слишком много людей; попробуйте ещё раз",
+    "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
+    "not_delivered": "! Ваши личные сообщения для {name} не доставлены",
+    "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит."
+    " Они дойдут, когда {name} вернётся",
+    "name_in_use": "! Имя {name} занято",
+    "unusable_name": "! Имя «{name}» не подходит: буквы и цифры, без пробелов, до 32 знаков",
+    "unusable_name_empty": "! В имени должен быть хотя бы один знак",
+    "unusable_name_too_long": "! Это имя слишком длинное: можно до 32 знаков и до 64 байт",
+    "unusable_name_white_space": "! Имя «{name}» не подходит: без пробелов, до 32 знаков",
+    "unusable_name_invisible": "! Имя «{name}» не подходит: в нём есть невидимый знак",
+    "unusable_name_unassigned": "! Имя «{name}» не подходит: один из его знаков серверу неизвестен",
+    "unusable_name_symbol": "! Имя «{name}» не подходит: можно только буквы, цифры и - _ . '",
+    "unusable_name_first": "! Имя «{name}» не подходит: первой должна быть буква или цифра",
+    "unusable_name_variant": "! Имя «{name}» не подходит:"
+    " в нём есть широкая, фигурная или слитная буква; нужна обычная",
+    "unusable_name_letter": "! Имя «{name}» не подходит:"
+    " в нём есть буква, которой нет в современных алфавитах",
+    "unusable_name_accent": "! Имя «{name}» не подходит:"
+    " значок должен стоять после буквы своего письма, не больше четырёх на букву",
+    "unusable_name_inside": "! Имя «{name}» не подходит: апостроф должен стоять между двумя"
+    " буквами",
+    "unusable_name_mixed_scripts": "! Имя «{name}» не подходит:"
+    " в нём смешаны буквы разных алфавитов",
+    "unusable_name_mixed_digits": "! Имя «{name}» не подходит: в нём смешаны цифры разных видов",
+    "notice": "! {reason} {name}",
+    "left": "Вы вышли.",
+    "left_internal_error": "! Клиент остановился из-за собственной ошибки ({text}). Сообщения,"
+    " которые сервер не принял, не отправлены. Запустите клиент снова; с --log-level debug он"
+    " покажет, где ошибка.",
+    "history": "(ранее) {line}",
+    "members": "Сейчас здесь: {members} ({count})",
+    "unknown": "Команды /{text} нет. Список команд: /help. Чтобы отправить текст с / в начале,"
+    " наберите //{text}",
+    "unknown_like": "Команды /{text} нет. Может быть, /{command}? Чтобы отправить текст с / в"
+    " начале, наберите //{text}",
+    "usage": "Нужно так: {text}",
+    "help": """\
+/msg ИМЯ ТЕКСТ          отправить сообщение одному человеку
+/me ТЕКСТ               сказать, что вы делаете: * Анна машет
+/who                    показать, кто здесь
+/nick ИМЯ               сменить имя
+/seen                   показать, до кого дошли мои последние сообщения
+/stats                  показать состояние соединений: задержки, потери, повторы
+/history [N]            показать последние N сообщений ещё раз
+/save ФАЙЛ              сохранить эту беседу в новый файл
+/save! ФАЙЛ             то же, даже если файл уже есть
+/bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда
+/joins on|off           показывать или скрывать приход и уход участников
+/ignore ИМЯ             скрыть сообщения участника; ещё раз — показать
+/quit                   выйти (или наберите выйти, Ctrl-D либо Ctrl-C)
+//ТЕКСТ                 отправить сообщение, которое начинается с /
+/say ТЕКСТ              отправить текст как есть, даже /quit или выйти""",
+    "pending_full": "Сообщение не принято: слишком много уже ждёт отправки",
+    "not_accepted_one": "Не отправлено {count} сообщение: сервер не ответил.",
+    "not_accepted_few": "Не отправлено {count} сообщения: сервер не ответил.",
+    "not_accepted_many": "Не отправлено {count} сообщений: сервер не ответил.",
+    "no_answer": "По адресу {server} чат не отвечает. Проверьте адрес и порт или запустите там"
+    " сервер: {udp_server} --port {port}. Узнать причину: {udp_client} --doctor {server}",
+    "unknown_host": "Не удалось найти компьютер {host}: {text}. Проверьте имя или укажите адрес"
+    " числами.",
+    "no_host_name": "так компьютер называться не может",
+    "seen": "«{text}»: дошло до {count} из {total}",
+    "seen_but": "«{text}»: дошло до {count} из {total}; ещё нет: {members}",
+    "nothing_said": "! Вы ещё не отправили ничего, что могли бы получить другие",
+    "stats_head": "имя|rtt мс|p95|послано|потеряно|дубли|поздно|получено|повторы|кБ",
+    "stats_own": "ко мне: датаграмм получено {down_received}, потеряно в пути {down_lost},"
+    " повторных {down_duplicates}; моих повторных отправок: {retransmissions}",
+    "bell_on": "Сигнал: на каждое сообщение",
+    "bell_mentions": "Сигнал: когда вас упоминают или пишут вам лично",
+    "bell_off": "Сигнал: никогда",
+    "joins_on": "Приход и уход участников: показывать",
+    "joins_off": "Приход и уход участников: не показывать",
+    "ignoring": "Сообщения от {name} скрыты. Показать снова: /ignore {name}",
+    "ignoring_no_more": "Сообщения от {name} снова показываются",
+    "saved_one": "Сохранена {count} строка в {text}",
+    "saved_few": "Сохранены {count} строки в {text}",
+    "saved_many": "Сохранено {count} строк в {text}",
+    "file_failed": "! Не удалось записать {text}: {reason}",
+    "file_exists": "! Файл {text} уже есть: /save! ФАЙЛ запишет поверх него",
+    "no_such_home": "такого пользователя нет, поэтому нет и домашнего каталога",
+    "no_such_path": "так файл называться не может",
+    "files_refused": "! С --json команды не трогают файлов: {text} не выполнена",
+    "status": "{room} · {members}",
+    "status_members_one": "{count} участник",
+    "status_members_few": "{count} участника",
+    "status_members_many": "{count} участников",
+    "status_away": "переподключаюсь …",
+    "status_waiting": "ждёт: {count}",
+    "looking": "Ищу комнату …",
+    "no_room": "В этой сети комнат не найдено. Откройте свою: {udp_client} --open или {udp_server};"
+    " либо назовите сервер: {udp_client} СЕРВЕР. Узнать причину: {udp_client} --doctor",
+    "open_question": "Комнат здесь нет. Открыть свою? [Д/н] ",
+    "opened": "Комната «{room}» открыта, порт {port}. Другие входят той же командой,"
+    " {udp_client}. Комната закроется, когда вы выйдете.",
+    "cannot_open": "Не удалось открыть комнату: {text}.",
+    "rooms_found": "Здесь несколько комнат:",
+    "room_choice": "  {number}  {room}  ({members}, {address})",
+    "which_room": "В какую войти? [1] ",
+    "no_such_room": "Введите число от 1 до {count}.",
+    "several_rooms": "Здесь несколько комнат. Назовите одну: {udp_client} СЕРВЕР:ПОРТ",
+}
+
+CHAT = Catalogue(_ENGLISH, _RUSSIAN)

@@ -1,0 +1,85 @@
+"""The way into a room without its address: find one, choose among several, or open one.
+
+A room opened here is a `UdpServer` on a thread of this process, as good as any other. It ends with
+the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from udp_chat.app.chat_sentences import CHAT
+from udp_chat.app.streams import complain
+from udp_chat.discovery.groups import DISCOVERY_PORT
+from udp_chat.discovery.search import Room, find_rooms
+from udp_chat.protocol.addresses import format_address
+from udp_chat.protocol.packets import DEFAULT_PORT
+from udp_chat.protocol.printable import printable
+from udp_chat.server.settings import RoomSettings
+from udp_chat.server.udp_server import UdpServer
+
+
+class NoRoom(Exception):
+    """There is no room to join; the person or the pipe has been told."""
+
+
+def find_room(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | None:
+    """The address of the room to join, None to open one; raises `NoRoom`.
+
+    `ask` puts a question to a person; it is None if nobody is there to answer.
+    """
+    if ask is not None:
+        complain(CHAT.sentence(language, "looking"))
+    rooms = find_rooms()
+    if len(rooms) == 1:
+        return rooms[0].address
+    if rooms:
+        return choose_room(rooms, language, ask)
+    if ask is not None:
+        answer = ask(CHAT.sentence(language, "open_question")).strip().casefold()
+        if not answer or answer[0] in "yд":
+            return None
+    complain(CHAT.sentence(language, "no_room"))
+    raise NoRoom
+
+
+def choose_room(
+    rooms: Sequence[Room], language: str, ask: Callable[[str], str] | None
+) -> tuple[str, int]:
+    """Lists the rooms and asks for a number until it is one of them; raises `NoRoom`."""
+    complain(CHAT.sentence(language, "rooms_found"))
+    for number, room in enumerate(rooms, 1):
+        values = {
+            "number": number,
+            "room": printable(room.name),
+            "members": CHAT.sentence(language, "status_members", count=room.member_count),
+            "address": format_address(room.address),
+        }
+        complain(CHAT.sentence(language, "room_choice", **values))
+    if ask is None:
+        complain(CHAT.sentence(language, "several_rooms"))
+        raise NoRoom
+    numbers = [str(number) for number in range(1, len(rooms) + 1)]
+    while True:
+        answer = ask(CHAT.sentence(language, "which_room")).strip() or "1"
+        if answer in numbers:
+            return rooms[numbers.index(answer)].address
+        complain(CHAT.sentence(language, "no_such_room", count=len(rooms)))
+
+
+def open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
+    """Opens a room in this process; `closing` closes it. Raises `NoRoom`."""
+    settings = RoomSettings(room=name)
+    try:
+        try:
+            server = UdpServer("", DEFAULT_PORT, settings, DISCOVERY_PORT)
+        except OSError:  # the port is taken: any other will do, because clients look for the room
+            server = UdpServer("", 0, settings, DISCOVERY_PORT)
+    except OSError as error:
+        complain(CHAT.sentence(language, "cannot_open", text=error.strerror or str(error)))
+        raise NoRoom from error
+    closing.enter_context(server)
+    port = server.address[1]
+    complain(CHAT.sentence(language, "opened", room=printable(name), port=port))
+    return "127.0.0.1", port

@@ -1,0 +1,59 @@
+"""How a text looks: its style stands beside it, in a `Span`, never in the text.
+
+No escape sequence in a text reaches the screen: `rendered` takes it out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from udp_chat.terminal.editor import clean
+
+DIM = "2"
+
+NAME_COLOURS = (160, 166, 100, 64, 28, 30, 31, 27, 63, 134, 164, 162)
+"""Of xterm's 256: hues all around the circle. Each has a contrast of at least 3.8 to 1 to black and
+to white, so that a name can be read on a dark and on a light screen."""
+
+_STYLE = re.compile(r"[0-9;]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A text and how it looks: `style` holds SGR parameters (ECMA-48 §8.3.117), as "1;31"."""
+
+    text: str
+    style: str = ""
+
+    def __post_init__(self) -> None:
+        assert _STYLE.match(self.style), f"{self.style!r} is no style"
+
+
+Part: TypeAlias = "str | Span"
+
+
+def colour(name: str) -> str:
+    """The style of a name: always the same, on every machine, for all its spellings."""
+    folded = unicodedata.normalize("NFKC", name).casefold().encode("utf-8", "replace")
+    return f"38;5;{NAME_COLOURS[zlib.crc32(folded) % len(NAME_COLOURS)]}"
+
+
+def paint(text: str, name: str) -> Span:
+    """The text in the colour of a name."""
+    return Span(text, colour(name))
+
+
+def rendered(parts: Iterable[Part], colours: bool) -> str:
+    """One line as it goes to a terminal."""
+    spans = [part if isinstance(part, Span) else Span(part) for part in parts]
+    return "".join(
+        f"\x1b[{span.style}m{clean(span.text)}\x1b[0m"
+        if colours and span.style
+        else clean(span.text)
+        for span in spans
+    )
