@@ -5,39 +5,51 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 PYZ := udp-chat.pyz
+PACKED := build/pyz
 
-.PHONY: test lint coverage check pyz clean
+# Tests mostly wait for each other's processes and timers, so twice as many as a small machine's
+# cores run at a time. Those marked `alone` measure what happens when; they run one by one.
+AT_ONCE := -n 4 --dist worksteal -m "not alone"
+ALONE := -m alone
 
-# Under coverage, so that `make check` need not run them a second time. Many tests mostly wait, so
-# three files at a time; then, one by one, those whose findings rest on when things happen.
+.PHONY: test check lint covered coverage test-all-pythons pyz clean
+
+# Fewer examples for each property, no coverage, and not what has to run alone.
 test: $(INSTALLED)
-	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run -m pytest -n 3 --dist loadfile -m "not alone"
-	$(PYTHON) -m coverage run -m pytest -m alone
+	$(PYTHON) -m pytest --hypothesis-profile=quick $(AT_ONCE)
+
+# Everything.
+check: lint covered coverage
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 
-# Of the newest `make test`. What the chat's promise rests on is covered entirely.
+covered: $(INSTALLED)
+	$(PYTHON) -m coverage erase
+	$(PYTHON) -m coverage run -m pytest $(AT_ONCE)
+	$(PYTHON) -m coverage run -m pytest $(ALONE)
+
+# The chat's promise rests on udp_chat/protocol, so the tests cover all of it.
 coverage: $(INSTALLED)
 	$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report --fail-under=95
 	$(PYTHON) -m coverage report --fail-under=100 --include='udp_chat/protocol/*'
 
-check: lint test
-	$(MAKE) coverage
+# On each CPython from 3.10 that pyenv or PATH has, in .venv-3.x.
+test-all-pythons:
+	python3 -m tests.all_pythons --hypothesis-profile=quick $(AT_ONCE)
 
 # One file that runs as client or, as `udp-chat.pyz server`, as server, wherever Python is.
 pyz:
-	rm -rf build/pyz && mkdir -p build/pyz
-	cp -R udp_chat build/pyz/
-	find build/pyz -name __pycache__ -type d -prune -exec rm -rf {} +
-	python3 -m zipapp build/pyz -o $(PYZ) -p '/usr/bin/env python3' -c -m udp_chat.app.one_file:main
+	rm -rf $(PACKED) && mkdir -p $(PACKED)
+	cp -R udp_chat $(PACKED)/
+	find $(PACKED) -name __pycache__ -type d -prune -exec rm -rf {} +
+	python3 -m zipapp $(PACKED) -o $(PYZ) -p '/usr/bin/env python3' -c -m udp_chat.app.one_file:main
 
 clean:
-	rm -rf $(PYZ) $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(PYZ) .venv .venv-3.* build *.egg-info .coverage .coverage.* .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is newer than pyproject.toml where what that asks for is installed.

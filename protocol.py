@@ -4,8 +4,8 @@ Where to read on:
 
 - udp_chat/protocol/packets.py: every packet, encoded and decoded;
 - udp_chat/protocol/wire.py: numbers, limits and the fields that packets are made of;
-- udp_chat/protocol/delivery.py: the log, its receiver, and how a link is measured;
-- docs/protocol.md: all of it in words, for whoever writes a client in another language.
+- udp_chat/protocol/delivery.py: the log, its receiver, and the measures of a link;
+- docs/protocol.md: all of it in words, for a client in any language.
 
 From Python: ``from protocol import decode``.
 """
@@ -16,7 +16,8 @@ from udp_chat.app.protocol_command import main
 from udp_chat.protocol.packets import *  # noqa: F403  all names of packets.py are this file's
 from udp_chat.protocol.packets import __all__ as _packets
 
-__all__ = [*_packets, "main"]
+__all__ = ["main"]
+__all__ += _packets  # a `*` in the list would be an error to Python 2, which must get our sentence
 
 if __name__ == "__main__":
     sys.exit(main())

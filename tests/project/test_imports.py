@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 ARROWS = {
-    "": {"app", "client", "protocol", "server"},  # udp_chat/__init__.py and what stands beside it
+    "": {"app", "client", "protocol", "server"},  # udp_chat/__init__.py, and each __main__.py
     "app": {"client", "discovery", "protocol", "server", "terminal", ""},
     "client": {"protocol"},
     "discovery": {"protocol"},
@@ -81,6 +81,8 @@ GRAPH = {name: (imported(path) & MODULES.keys()) - {name} for name, path in MODU
 def folder(module: str) -> str:
     """The folder that a module belongs to, as the plan names it."""
     parts = module.split(".")
+    if parts[0] == "udp_chat" and parts[-1] == "__main__":
+        return ""  # a command, wherever its name puts it
     if parts[0] != "udp_chat":
         return parts[0] if len(parts) > 1 or parts[0] in SOURCES else ""
     return parts[1] if (ROOT / "udp_chat" / "/".join(parts[1:2])).is_dir() and parts[1:] else ""

@@ -7,16 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.processes import PROJECT, WAIT_SECONDS
+from tests.processes import WAIT_SECONDS
 
 
-def test_the_one_file_serves_and_joins_without_anything_beside_it(tmp_path: Path) -> None:
-    target = tmp_path / "udp-chat.pyz"
-    subprocess.run(["make", "--silent", "pyz", f"PYZ={target}"], cwd=PROJECT, check=True)
-    server_command = [sys.executable, "-I", str(target), "server", "--host", "127.0.0.1"]
+def test_the_one_file_serves_and_joins_without_anything_beside_it(pyz: Path) -> None:
+    server_command = [sys.executable, "-I", str(pyz), "server", "--host", "127.0.0.1"]
     with subprocess.Popen(
         [*server_command, "--port", "0", "--no-discovery"],
-        cwd=tmp_path,
+        cwd=pyz.parent,
         stdout=subprocess.PIPE,
         text=True,
     ) as server:
@@ -24,8 +22,8 @@ def test_the_one_file_serves_and_joins_without_anything_beside_it(tmp_path: Path
             assert server.stdout is not None
             where = server.stdout.readline().removeprefix("listening on ").strip()
             done = subprocess.run(
-                [sys.executable, "-I", str(target), where, "--name", "Anna", "--json"],
-                cwd=tmp_path,
+                [sys.executable, "-I", str(pyz), where, "--name", "Anna", "--json"],
+                cwd=pyz.parent,
                 input="привет\n",
                 capture_output=True,
                 text=True,
@@ -37,17 +35,3 @@ def test_the_one_file_serves_and_joins_without_anything_beside_it(tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["event"] for event in events] == ["joined", "sent", "chat", "left"]
-
-
-def test_the_one_file_calls_itself_by_its_name(tmp_path: Path) -> None:
-    target = tmp_path / "udp-chat.pyz"
-    subprocess.run(["make", "--silent", "pyz", f"PYZ={target}"], cwd=PROJECT, check=True)
-    for command, name in (([], "udp-chat.pyz"), (["server"], "udp-chat.pyz server")):
-        done = subprocess.run(
-            [sys.executable, "-I", str(target), *command, "--help"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.startswith(f"usage: {name} ")
