@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.test_udp_client import Recorder
+from tests.client.recorder import Recorder
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
 from udp_chat.app import client_command as chat
