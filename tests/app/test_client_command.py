@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.test_udp_client import Recorder
+from tests.client.recorder import Recorder
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, silent_server
 from udp_chat.app.client_command import Limits, main, make_client, make_parser

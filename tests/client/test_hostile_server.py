@@ -22,7 +22,8 @@ from udp_chat.client.acknowledging import ACK_DELAY_MAX_SECONDS
 from udp_chat.client.chat_events import TIME_MS_MAX
 from udp_chat.client.liveness import HEARTBEAT_MAX_SECONDS, SILENCE_SECONDS
 from udp_chat.client.roster import CHANGES_MAX, NAMES_MAX
-from udp_chat.client.session import GATED_MAX, SEEN_LINES, ChatSession, State
+from udp_chat.client.session import GATED_MAX, ChatSession, State
+from udp_chat.client.transcript import SEEN_LINES
 from udp_chat.protocol.delivery import AHEAD_MAX, REORDER_MAX
 from udp_chat.protocol.packets import (
     Answer,
@@ -44,15 +45,15 @@ NEWEST = 2**64 - 1
 
 def _forged(session: ChatSession, epoch: int, **fields: object) -> Events:
     """A slice of the room's log without events, as a member could forge it."""
-    log = session._log
+    log = session.streams.log
     assert log is not None
-    slice_ = Events(epoch, session._liveness.newest_echo + 1, 1, log.latest, log.latest + 1)
+    slice_ = Events(epoch, session.liveness.newest_echo + 1, 1, log.latest, log.latest + 1)
     return replace(slice_, **fields)  # type: ignore[arg-type]
 
 
 def _leap(session: ChatSession, epoch: int) -> Events:
     """All up to here is gone: the issue's one slice, as far as it is taken."""
-    log = session._log
+    log = session.streams.log
     assert log is not None
     end = log.latest + FAR
     return _forged(session, epoch, oldest=end, latest=end, first=end + 1)
@@ -64,7 +65,7 @@ def _leap_for_ever(session: ChatSession, epoch: int) -> Events:
 
 def _line(session: ChatSession, epoch: int) -> Events:
     """Lines that nobody said, beyond what the server has."""
-    log = session._log
+    log = session.streams.log
     assert log is not None
     false = Event(EventKind.CHAT, 5000, "Mallory", "", "false", 66)
     end = log.latest + 5
@@ -219,7 +220,7 @@ def test_a_slice_may_claim_a_million_events_and_not_one_more() -> None:
     assert bench.shown("lost") == []
     bench.receive(bench.slice(latest=latest, first=latest + 1))
     assert bench.session.counters["too far ahead"] == 2
-    log = bench.session._log
+    log = bench.session.streams.log
     assert log is not None
     assert log.latest == latest
 
@@ -233,7 +234,7 @@ def test_an_answer_may_not_claim_more_of_the_inbox() -> None:
     far = replace(answer.answer, inbox_latest=AHEAD_MAX + 2)
     bench.receive(replace(answer, answer=far))
     assert bench.session.counters["too far ahead"] == 1
-    assert bench.session._inbox.latest == 1
+    assert bench.session.streams.inbox.latest == 1
 
 
 def test_only_a_welcome_may_claim_more() -> None:
@@ -278,7 +279,7 @@ def test_an_older_word_of_the_server_says_nothing_about_the_end_of_its_log() -> 
     bench.receive(bench.slice(2, 2))
     bench.receive(old)
     assert bench.state() is State.JOINED
-    log = bench.session._log
+    log = bench.session.streams.log
     assert log is not None
     assert log.latest == 4
 
@@ -314,9 +315,9 @@ def test_the_newest_answer_says_where_the_inbox_ends() -> None:
     bench.say("hello")
     echo = bench.newest(Say).timestamp
     bench.take(bench.slice(answer=Answer(echo, 1, 0, 9)))
-    assert bench.session._inbox.gap_end == 9
+    assert bench.session.streams.inbox.gap_end == 9
     bench.receive(bench.slice(answer=Answer(echo, 1, 0, 1)))
-    assert bench.session._inbox.gap_end == 1
+    assert bench.session.streams.inbox.gap_end == 1
 
 
 def test_heartbeats_that_are_answered_do_not_come_faster_than_ten_a_second() -> None:
@@ -500,8 +501,8 @@ def test_a_forged_echo_does_not_leave_a_client_mute(lost: bool) -> None:
     if lost:
         network.partitions.append(Partition(boris.number, network.now, network.now + 1.0))
     network.say(boris, "is it heard?")
-    message_id = session._outbox.sent_max
-    echo = Event(EventKind.CHAT, 5000, "Mallory", "", "false", session._member, message_id)
+    message_id = session.outbox.sent_max
+    echo = Event(EventKind.CHAT, 5000, "Mallory", "", "false", session.member, message_id)
     slice_ = _line(session, network.room.log.epoch)
     _forge(network, boris, replace(slice_, latest=slice_.first, events=(echo,)))
     assert session.pending_count == 0
@@ -547,9 +548,9 @@ def test_a_welcome_that_contradicts_what_was_received_begins_anew_and_says_so(
     assert bench.shown("lost") == [{"event": "lost", "count": None}]
     assert bench.kinds()[-1] == "resumed"
     assert bench.session.counters["astray"] == 1
-    log = bench.session._log
+    log = bench.session.streams.log
     assert log is not None
-    assert (log.acknowledged, bench.session._inbox.acknowledged) == (room_ack, inbox_ack)
+    assert (log.acknowledged, bench.session.streams.inbox.acknowledged) == (room_ack, inbox_ack)
     asked = [m.kind for say in of_type(Say, (p for _, p in bench.sent)) for m in say.messages]
     assert asked[-1] is MessageKind.WHO, "who is in is asked anew"
 
@@ -597,7 +598,7 @@ def _feed(bench: SessionBench, events: list[Event]) -> None:
 def test_joins_that_never_end_do_not_make_the_roster_grow_without_end() -> None:
     bench = SessionBench()
     bench.enter()
-    bench.session._roster.names |= {f"n{number}" for number in range(NAMES_MAX - 20)}
+    bench.session.roster.names |= {f"n{number}" for number in range(NAMES_MAX - 20)}
     _feed(bench, [Event(EventKind.JOIN, 1, f"x{n}", "", "", 9) for n in range(100)])
     assert len(bench.session.members) == NAMES_MAX
     _feed(bench, [Event(EventKind.RENAME, 1, f"x{n}", "", f"y{n}", 9) for n in range(100)])
@@ -607,10 +608,10 @@ def test_joins_that_never_end_do_not_make_the_roster_grow_without_end() -> None:
 def test_changes_that_never_end_are_not_all_kept_while_a_roster_is_awaited() -> None:
     bench = SessionBench()
     bench.enter()
-    bench.session._roster.await_one()
+    bench.session.roster.await_one()
     change = Event(EventKind.JOIN, 1, "x", "", "", 9)
     _feed(bench, [replace(change, name=f"x{n}") for n in range(CHANGES_MAX + 5)])
-    assert len(bench.session._roster._changes or []) <= CHANGES_MAX
+    assert len(bench.session.roster.changes or []) <= CHANGES_MAX
     old = bench.roster("Anna", seq=9)
     bench.receive(old)
     assert bench.session.members == ["Anna", "Boris"], "too much has happened since it was made"
@@ -637,29 +638,29 @@ class HostileServer(RuleBasedStateMachine):
 
     @rule()
     def lets_it_in(self) -> None:
-        if self.bench.session._joining.is_running:
+        if self.bench.session.joining.is_running:
             self.bench.challenge()
             self.bench.receive(self.bench.resume_packet(joined=0))
 
     @rule(number=st.integers(0, len(FORGERIES) - 1))
     def is_forged(self, number: int) -> None:
         session = self.bench.session
-        if session._log is not None:
-            latest = session._log.latest
+        if session.streams.log is not None:
+            latest = session.streams.log.latest
             if latest < 2**63:
-                packet = FORGERIES[number](session, session._log.epoch)
+                packet = FORGERIES[number](session, session.streams.log.epoch)
                 self.bench.take(replace(packet, timestamp=min(packet.timestamp, NEWEST)))
 
     @rule(count=st.integers(1, 50))
     def has_said_something(self, count: int) -> None:
         session = self.bench.session
-        if session._log is not None and session._log.latest < 2**63:
-            log = session._log
+        if session.streams.log is not None and session.streams.log.latest < 2**63:
+            log = session.streams.log
             event = Event(EventKind.CHAT, 1, "Boris", "", "x", 8)
             first = log.acknowledged + 1
             latest = max(log.latest, first + count - 1)
             packet = Events(
-                log.epoch, session._liveness.newest_echo, 1, latest, first, (event,) * count
+                log.epoch, session.liveness.newest_echo, 1, latest, first, (event,) * count
             )
             self.bench.take(packet)
 
@@ -687,15 +688,15 @@ class HostileServer(RuleBasedStateMachine):
     @invariant()
     def everything_is_bounded(self) -> None:
         session = self.bench.session
-        for receiver in (session._log, session._inbox):
+        for receiver in (session.streams.log, session.streams.inbox):
             if receiver is not None:
                 assert receiver.waiting_count <= REORDER_MAX
                 assert receiver.acknowledged <= receiver.latest < 2**64
-        assert len(session._gated or []) <= 2 * GATED_MAX
-        assert len(session._own_lines) <= SEEN_LINES
+        assert len(session.transcript.held_back or []) <= 2 * GATED_MAX
+        assert len(session.transcript.own_messages) <= SEEN_LINES
         assert len(session.members) <= NAMES_MAX
-        assert len(session._own_link._links) < 1000
-        assert len(session._roster._changes or []) <= CHANGES_MAX
+        assert len(session.own_link.links) < 1000
+        assert len(session.roster.changes or []) <= CHANGES_MAX
 
 
 HostileServer.TestCase.settings = settings(

@@ -10,13 +10,14 @@ import pytest
 
 from tests.machines import SessionBench, of_type
 from udp_chat.client.joining import REJOIN_RETRY_MAX_SECONDS
+from udp_chat.client.leaving import LEAVE_TRIES
 from udp_chat.client.liveness import (
     ASK_RETRY_MAX_SECONDS,
     HEARTBEAT_SLOTS,
     SILENCE_SECONDS,
     STALL_SECONDS,
 )
-from udp_chat.client.session import LEAVE_TRIES, State
+from udp_chat.client.session import State
 from udp_chat.protocol.packets import (
     ByeReason,
     Challenge,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import random
 import socket
 import threading
 import time
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.client.recorder import Recorder
 from tests.conftest import threads
 from tests.lossy_proxy import LossyProxy
 from tests.processes import WAIT_SECONDS, eventually, silent_server
@@ -26,46 +29,12 @@ from udp_chat.protocol.packets import (
     Challenge,
     ChatError,
     Join,
-    MessageKind,
     Refused,
     RefusedReason,
     decode,
 )
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
-
-
-class Recorder:
-    """An `on_event` that keeps what it was called with; any thread may wait for an event."""
-
-    def __init__(self) -> None:
-        self.events: list[ChatEvent] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, event: ChatEvent) -> None:
-        with self._changed:
-            self.events.append(event)
-            self._changed.notify_all()
-
-    def wait_for(self, kind: str, **keys: object) -> ChatEvent:
-        def found() -> ChatEvent | None:
-            for event in self.events:
-                values: dict[str, object] = {**event}
-                if event["event"] == kind and all(values.get(k) == keys[k] for k in keys):
-                    return event
-            return None
-
-        with self._changed:
-            event = self._changed.wait_for(found, WAIT_SECONDS)
-            assert event, f"no {kind} {keys} in {self.events}"
-            return event
-
-    def texts(self) -> list[str]:
-        return [event["text"] for event in self.events if event["event"] == "chat"]
-
-    def kinds(self) -> list[str]:
-        return [event["event"] for event in self.events]
-
 
 # --- joining ---------------------------------------------------------------------------------
 
@@ -194,11 +163,11 @@ def test_an_impossible_name_is_an_error_at_once(server: UdpServer, name: str) ->
 
 
 def test_more_than_can_wait_is_an_error_and_nothing_of_it_is_said(
-    server: UdpServer, monkeypatch: pytest.MonkeyPatch
+    server: UdpServer,
 ) -> None:
-    monkeypatch.setattr("outbox.PENDING_MAX", 5)
     record = Recorder()
-    with UdpClient(server.address, "Anna", record) as client:
+    make_session = functools.partial(ChatSession, pending_max=5)
+    with UdpClient(server.address, "Anna", record, make_session=make_session) as client:
         with pytest.raises(PendingFull):
             client.say("x" * 900 * 6)
         client.say("short")
@@ -316,11 +285,24 @@ def test_a_callback_may_call_the_client(server: UdpServer) -> None:
         record.wait_for("action", text="pongs")
 
 
-def test_a_callback_that_takes_long_keeps_no_other_thread_busy(
-    server: UdpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("liveness.SILENCE_SECONDS", 0.2)  # so that the writer has something to tell
+class CountsSteps(ChatSession):
+    """Counts how often the writer asks what to send."""
+
+    steps = 0
+
+    def datagrams_to_send(self) -> list[bytes]:
+        self.steps += 1
+        return super().datagrams_to_send()
+
+
+def test_a_callback_that_takes_long_keeps_no_other_thread_busy(server: UdpServer) -> None:
     inside, go_on = threading.Event(), threading.Event()
+    sessions: list[CountsSteps] = []
+
+    def make_session(address: Address, name: str, randomness: random.Random) -> ChatSession:
+        # The silence gives the writer something to tell.
+        sessions.append(CountsSteps(address, name, randomness, silence_seconds=0.2))
+        return sessions[0]
 
     def on_event(event: ChatEvent) -> None:
         if event["event"] == "chat":
@@ -328,26 +310,17 @@ def test_a_callback_that_takes_long_keeps_no_other_thread_busy(
             assert go_on.wait(WAIT_SECONDS)
 
     with LossyProxy(server.address, 0.0, seed=1) as proxy:
-        client = ReceiverCallsBack(proxy.address, "Anna", on_event)
+        client = ReceiverCallsBack(proxy.address, "Anna", on_event, make_session=make_session)
         with client:
             client.say("hello")
             assert inside.wait(WAIT_SECONDS)
             proxy.fault_ratio = 1.0
             client.say("into the void")
-            session = client._session
-            assert session is not None
+            (session,) = sessions
             eventually(lambda: session.has_events)
-            steps = 0
-            step = session.datagrams_to_send
-
-            def counted() -> list[bytes]:
-                nonlocal steps
-                steps += 1
-                return step()
-
-            monkeypatch.setattr(session, "datagrams_to_send", counted)
+            steps = session.steps
             time.sleep(0.3)  # the time in which nothing, or next to nothing, may happen
-            assert steps < 20
+            assert session.steps - steps < 20
             go_on.set()
 
 
@@ -397,17 +370,17 @@ def test_questions_are_answered_by_notices(server: UdpServer) -> None:
 class ReceiverCallsBack(UdpClient):
     """A client whose callbacks the writer thread never makes; else whichever is first does."""
 
-    def _dispatch(self) -> None:
+    def call_back(self) -> None:
         if threading.current_thread().name != "udp-chat writer":
-            super()._dispatch()
+            super().call_back()
 
 
 class WriterCallsBack(UdpClient):
     """A client whose callbacks the receiver thread never makes."""
 
-    def _dispatch(self) -> None:
+    def call_back(self) -> None:
         if threading.current_thread().name != "udp-chat receiver":
-            super()._dispatch()
+            super().call_back()
 
 
 def test_close_before_start_does_nothing_and_the_start_may_follow(server: UdpServer) -> None:
@@ -504,11 +477,12 @@ def test_a_callback_may_close_when_the_server_has_gone(kind: type[UdpClient]) ->
         if event["event"] == "reconnecting":
             client.close()
 
+    before = threads()
     with UdpServer("127.0.0.1", 0) as server:
         client = kind(server.address, "Anna", on_event)
         client.start()
     record.wait_for("left")
-    eventually(lambda: not [t for t in client._threads if t.is_alive()])
+    eventually(lambda: threads() <= before)
     assert record.kinds() == ["joined", "reconnecting", "left"]
 
 
@@ -516,15 +490,20 @@ def test_a_callback_may_close_when_the_server_has_gone(kind: type[UdpClient]) ->
 def test_a_callback_may_close_while_another_thread_does(
     server: UdpServer, kind: type[UdpClient]
 ) -> None:
-    inside = threading.Event()
+    inside, is_closing = threading.Event(), threading.Event()
+
+    class Tells(kind):  # type: ignore[valid-type, misc]
+        def flush(self, *arguments: Any) -> bool:  # as `close` does, once no other thread can
+            is_closing.set()
+            return bool(super().flush(*arguments))
 
     def on_event(event: ChatEvent) -> None:
         if event["event"] == "chat":
             inside.set()
-            eventually(client._closing.locked)
+            assert is_closing.wait(WAIT_SECONDS)
             client.close()
 
-    client = kind(server.address, "Anna", on_event)
+    client = Tells(server.address, "Anna", on_event)
     client.start()
     client.say("hello")
     assert inside.wait(WAIT_SECONDS)
@@ -606,170 +585,43 @@ def test_errors_of_the_socket_end_nothing(
     assert _FailingSocket.failed == _FailingSocket.FAILURES
 
 
-# --- faults of our own -----------------------------------------------------------------------
+# --- a server that is busy, or takes its time -----------------------------------------------
 
 
-class FailsToHear(ChatSession):
-    """The receiver thread meets a fault once somebody says "fail"."""
+@contextlib.contextmanager
+def busy_server() -> Iterator[tuple[str, int]]:
+    """The address of a server that takes no more joins."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
 
-    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
-        if b"fail" in datagram:
-            raise ZeroDivisionError("a fault of ours")
-        super().receive_datagram(datagram, address, now)
+        def refuse() -> None:
+            while True:
+                datagram, address = sock.recvfrom(2000)
+                if not datagram:
+                    return
+                join = decode(datagram)
+                assert isinstance(join, Join)
+                text = "too many are joining at this moment"
+                refused = Refused(join.client_id, join.timestamp, RefusedReason.BUSY, text)
+                sock.sendto(refused.encode(), address)
 
-
-class FailsToSpeak(ChatSession):
-    """The writer thread meets one once something is to be said, and nothing works after it."""
-
-    broken = False
-
-    def say(
-        self, text: str, now: float, kind: MessageKind = MessageKind.CHAT, to: str = ""
-    ) -> None:
-        super().say(text, now, kind, to)
-        self.broken = True
-
-    def datagrams_to_send(self) -> list[bytes]:
-        if self.broken:
-            raise ZeroDivisionError("a fault of ours")
-        return super().datagrams_to_send()
-
-    def take_events(self) -> list[ChatEvent]:
-        if self.broken:
-            raise ZeroDivisionError("another fault of ours")
-        return super().take_events()
-
-    def leave(self, now: float) -> None:
-        if self.broken:
-            raise ZeroDivisionError("a third fault of ours")
-        super().leave(now)
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield sock.getsockname()
+        finally:
+            sock.sendto(b"", sock.getsockname())
+            thread.join(WAIT_SECONDS)
 
 
-@pytest.mark.parametrize("session", [FailsToHear, FailsToSpeak])
-def test_a_thread_that_fails_ends_the_client_and_the_last_event_says_so(
-    server: UdpServer,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    session: type[ChatSession],
-) -> None:
-    caplog.set_level(logging.DEBUG, "udp_chat.client")
-    monkeypatch.setattr("udp_client.ChatSession", session)
+def test_start_raises_that_the_server_was_busy_all_the_time() -> None:
     record = Recorder()
-    client = UdpClient(server.address, "Anna", record)
-    before = threads()
-    client.start()
-    mine = threads() - before
-    client.say("fail")
-    assert not client.flush()
-    left = record.wait_for("left")
-    assert left == {
-        "event": "left",
-        "reason": "internal_error",
-        "text": "ZeroDivisionError: a fault of ours",
-    }
-    eventually(lambda: not any(thread.is_alive() for thread in mine))  # before anybody closes
-    with pytest.raises(ChatError, match="a fault of ours"):
-        client.say("too late")
-    client.close()
-    client.close()
-    assert record.kinds().count("left") == 1
-    assert record.kinds()[-1] == "left"
-    assert any(record.exc_info for record in caplog.records)
-
-
-def test_a_writer_that_fails_wakes_a_receiver_that_hears_nothing(
-    server: UdpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = threads()
-    with LossyProxy(server.address, 0.0, seed=1) as proxy:
-        with monkeypatch.context() as patched:
-            patched.setattr("udp_client.ChatSession", FailsToSpeak)
-            client = UdpClient(proxy.address, "Anna")
+    with busy_server() as address:
+        client = UdpClient(address, "Boris", record, 1.5, heard_timeout_seconds=1.5)
+        with pytest.raises(JoinFailed, match="too many are joining at this moment") as failure:
             client.start()
-        mine = {thread for thread in threads() - before if "receiver" in thread.name}
-        proxy.fault_ratio = 1.0
-        client.say("fail")
-        eventually(lambda: not any(thread.is_alive() for thread in mine))
-        client.close()
-    assert len(mine) == 1
-
-
-def test_a_client_that_fails_says_goodbye_to_the_room_if_it_can(
-    server: UdpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = Recorder()
-    with UdpClient(server.address, "Boris", record):
-        with monkeypatch.context() as patched:
-            patched.setattr("udp_client.ChatSession", FailsToHear)
-            anna = UdpClient(server.address, "Anna")
-            anna.start()
-        with contextlib.closing(anna):
-            anna.say("fail")
-            record.wait_for("leave", name="Anna", reason="left")
-
-
-def test_a_callback_that_ends_its_thread_ends_the_client(server: UdpServer) -> None:
-    record = Recorder()
-
-    def on_event(event: ChatEvent) -> None:
-        record(event)
-        if event["event"] == "chat":
-            raise SystemExit(3)
-
-    with UdpClient(server.address, "Anna", on_event) as client:
-        client.say("hello")
-        assert record.wait_for("left", reason="internal_error")["text"] == "SystemExit: 3"
-
-
-def test_a_callback_may_close_a_client_that_has_failed(
-    server: UdpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("udp_client.ChatSession", FailsToHear)
-    record = Recorder()
-
-    def on_event(event: ChatEvent) -> None:
-        if event["event"] == "left":
-            client.close()
-        record(event)
-
-    client = UdpClient(server.address, "Anna", on_event)
-    client.start()
-    client.say("fail")
-    record.wait_for("left", reason="internal_error")
-    client.close()
-    assert record.kinds().count("left") == 1
-
-
-def test_start_raises_the_fault_that_a_thread_met_while_joining(
-    server: UdpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("udp_client.ChatSession", FailsToHear)
-    with pytest.raises(JoinFailed, match="ZeroDivisionError: a fault of ours") as failure:
-        UdpClient(server.address, "fail", join_timeout_seconds=WAIT_SECONDS).start()
-    assert failure.value.reason == "internal_error"
-
-
-@pytest.fixture
-def busy_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[UdpServer]:
-    """A server that takes no more joins for a long while."""
-    monkeypatch.setattr("room.JOINS_PER_SECOND", 0.001)
-    monkeypatch.setattr("room.JOIN_BURST", 1.0)
-    with UdpServer("127.0.0.1", 0, RoomSettings(members_max=1)) as server:
-        with UdpClient(server.address, "Anna"):
-            pass
-        yield server
-
-
-def test_start_raises_that_the_server_was_busy_all_the_time(busy_server: UdpServer) -> None:
-    record = Recorder()
-    client = UdpClient(busy_server.address, "Boris", record, 1.5, heard_timeout_seconds=1.5)
-    with pytest.raises(JoinFailed, match="too many are joining at this moment") as failure:
-        client.start()
     assert failure.value.reason == "busy"
     assert record.events == [], "what start raises is enough"
-
-
-# --- a server that takes its time ------------------------------------------------------------
 
 
 REFUSES_AFTER_SECONDS = 1.0

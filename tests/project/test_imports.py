@@ -37,7 +37,8 @@ PURE = {
     *(f"server.{name}" for name in ("cookies", "floor", "hosts", "member", "memory", "register")),
     *(f"server.{name}" for name in ("relay", "room", "scribe", "settings", "survey")),
     *(f"client.{name}" for name in ("acknowledging", "chat_events", "joining", "liveness")),
-    *(f"client.{name}" for name in ("outbox", "own_link", "roster", "session")),
+    *(f"client.{name}" for name in ("leaving", "outbox", "own_link", "postbag", "roster")),
+    *(f"client.{name}" for name in ("session", "states", "streams", "transcript")),
 }
 """The machines, which are given the time and hand out what is to be sent."""
 

@@ -199,7 +199,7 @@ def test_half_rosters_do_not_pile_up_without_bound() -> None:
         text = f"1 1\n{names}"
         bench.inbox.append(Event(EventKind.ROSTER, 5000, "", "", text, bench.MEMBER))
         bench.receive(bench.slice(len(bench.inbox), inbox=True))
-    assert len(bench.session._roster._chunks) <= 100_000
+    assert len(bench.session.roster.chunks) <= 100_000
 
 
 def test_stale_rosters_do_not_pile_up_questions_without_bound() -> None:

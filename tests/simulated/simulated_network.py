@@ -452,19 +452,22 @@ class SimulatedNetwork:
 
     def _check_session(self, session: ChatSession) -> None:
         assert session.pending_count <= PENDING_MAX
-        assert session._inbox.waiting_count <= REORDER_MAX
-        assert session._log is None or session._log.waiting_count <= REORDER_MAX
-        assert session._gated is None or len(session._gated) <= 2 * GATED_MAX
+        assert session.streams.inbox.waiting_count <= REORDER_MAX
+        assert session.streams.log is None or session.streams.log.waiting_count <= REORDER_MAX
+        assert (
+            session.transcript.held_back is None
+            or len(session.transcript.held_back) <= 2 * GATED_MAX
+        )
         assert session.room == "" or session.name
 
     def _check_shown(self, user: User, session: ChatSession) -> None:
         """What is shown equals the log: nothing twice, nothing skipped unsaid, nothing else."""
         shown = user.shown
-        log = session._log
+        log = session.streams.log
         if log is not None and log.epoch != shown.epoch:
             shown.epoch, shown.last_seq, shown.lost_count = log.epoch, 0, 0
-        if session._inbox.epoch != shown.inbox_epoch:
-            shown.inbox_epoch, shown.inbox_at = session._inbox.epoch, 0
+        if session.streams.inbox.epoch != shown.inbox_epoch:
+            shown.inbox_epoch, shown.inbox_at = session.streams.inbox.epoch, 0
         for event in session.take_events():
             shown.events.append(event)
             kind = event["event"]
@@ -549,14 +552,15 @@ class SimulatedNetwork:
         for user in self.users:
             session = user.session
             if session is not None:
-                log, inbox = session._log, session._inbox
+                log, inbox = session.streams.log, session.streams.inbox
+                is_held_back = session.transcript.held_back is not None
                 lines.append(
                     f"  {user.name} {user.address} {session.state} pending {session.pending_count}"
-                    f" first {session._outbox.first_id} received {session._outbox.received}"
-                    f" sent {session._outbox.sent_until}"
+                    f" first {session.outbox.first_id} received {session.outbox.received}"
+                    f" sent {session.outbox.sent_until}"
                     f" log {log.acknowledged if log else 0}/{log.latest if log else 0}"
-                    f" inbox {inbox.acknowledged}/{inbox.latest} gated {session._gated is not None}"
-                    f" as {session._joining.wanted_name} refused {session._joining.refused_for}"
+                    f" inbox {inbox.acknowledged}/{inbox.latest} held back {is_held_back}"
+                    f" as {session.joining.wanted_name} refused {session.joining.refused_for}"
                 )
         return "\n".join(lines)
 
@@ -567,14 +571,14 @@ class SimulatedNetwork:
         talking = [s for s in living if s.state is not State.CLOSED and not self._is_full(s)]
         return len(room.members) == len(talking) and all(
             session.state is State.JOINED
-            and session._log is not None
-            and session._log.epoch == room.log.epoch
-            and session._log.acknowledged == room.log.latest
-            and session._client_id in room.register.by_client
-            and session._inbox.acknowledged
-            == room.register.by_client[session._client_id].inbox.log.latest
+            and session.streams.log is not None
+            and session.streams.log.epoch == room.log.epoch
+            and session.streams.log.acknowledged == room.log.latest
+            and session.client_id in room.register.by_client
+            and session.streams.inbox.acknowledged
+            == room.register.by_client[session.client_id].inbox.log.latest
             and session.pending_count == 0
-            and session._gated is None
+            and session.transcript.held_back is None
             for session in talking
         )
 
@@ -582,7 +586,7 @@ class SimulatedNetwork:
         """Whether this one waits outside because the room is full."""
         return (
             session.state is State.REJOINING
-            and session._joining.refused_for == RefusedReason.ROOM_FULL
+            and session.joining.refused_for == RefusedReason.ROOM_FULL
             and len(self.room.members) == self.settings.members_max
         )
 

@@ -10,8 +10,7 @@ import random
 from collections.abc import Callable
 
 from udp_chat.client.joining import JOIN_RETRY_SECONDS
-from udp_chat.client.outbox import NEVER
-from udp_chat.protocol.delivery import RttEstimator
+from udp_chat.protocol.delivery import NEVER, RttEstimator
 
 GRACE_MIN_SECONDS = 0.002
 GRACE_MAX_SECONDS = 0.05

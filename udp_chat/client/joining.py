@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 
 from udp_chat.client.chat_events import ChatEvent, reason_of
-from udp_chat.client.outbox import NEVER
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.names import UnusableName, nearest_name, numbered_name
 from udp_chat.protocol.packets import NO_COOKIE, Refused, RefusedReason
 

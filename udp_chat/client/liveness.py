@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from udp_chat.client.outbox import NEVER
-from udp_chat.protocol.delivery import RttEstimator
+from udp_chat.protocol.delivery import NEVER, RTT_SAMPLE_MAX_SECONDS, RttEstimator
 
 SILENCE_SECONDS = 4.0
 """Asked for so long without an answer, a client says that it is reconnecting. With 30 % loss
@@ -35,13 +34,20 @@ STALL_SECONDS = 1.0
 class Liveness:
     """What one client knows of its server being there. `jitter` is a factor around 1."""
 
-    def __init__(self, rtt: RttEstimator, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        rtt: RttEstimator,
+        jitter: Callable[[], float],
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         self.heard_at = 0.0
         self.said_at = 0.0
         """When a STATUS last went out: the server is to hear from the client, too."""
         self.newest_echo = 0
         """The newest time of the server's clock, in microseconds, and when it came here."""
         self.newest_echo_at = 0.0
+        self.newest_answered = 0
+        """The newest timestamp of ours that the server has answered."""
         self.heartbeat_seconds = 0.0
         self.slot_seconds = 0.0
         self.early_seconds = 0.0
@@ -50,6 +56,7 @@ class Liveness:
         """Since when an answer has been missing; never while none is."""
         self._ask_at = NEVER
         self._ask_tries = 0
+        self._silence_seconds = silence_seconds
         self._rtt = rtt
         self._jitter = jitter
 
@@ -65,6 +72,24 @@ class Liveness:
         self.heartbeat_seconds = interval_seconds * self._jitter()
         self.slot_seconds = interval_seconds / HEARTBEAT_SLOTS
         self.heard_at = self.said_at = now
+
+    def forget_clock(self) -> None:
+        """Another server: its clock is another, too."""
+        self.newest_echo = self.newest_answered = 0
+
+    def is_newest(self, timestamp: int, answered: int) -> bool:
+        """Whether nothing that the server sent later has come before this datagram.
+
+        `answered` is the timestamp of ours that it answers, 0 for none.
+        """
+        is_newest = timestamp > self.newest_echo
+        if answered > self.newest_answered:
+            self.newest_answered = answered
+            # What answers our newest question is new. If by the server's clock it is much older
+            # than what came before, then that was forged.
+            behind_us = self.newest_echo - timestamp
+            is_newest = is_newest or behind_us > RTT_SAMPLE_MAX_SECONDS * 1e6
+        return is_newest
 
     def stop(self) -> None:
         """Asks no more, and waits for no answer."""
@@ -107,7 +132,7 @@ class Liveness:
 
     def is_silent(self, now: float) -> bool:
         """Whether the server has not answered for too long."""
-        return self.asked_since + SILENCE_SECONDS <= now
+        return self.asked_since + self._silence_seconds <= now
 
     def is_ask_due(self, now: float) -> bool:
         """Whether it is time to ask, for the first time or again."""
@@ -118,7 +143,7 @@ class Liveness:
 
     def next_timeout(self) -> float:
         """When something is due next; never, if nothing is."""
-        return min(self._ask_at, self.heartbeat_at(), self.asked_since + SILENCE_SECONDS)
+        return min(self._ask_at, self.heartbeat_at(), self.asked_since + self._silence_seconds)
 
     def echo(self, now: float) -> int:
         """The server's clock, as far as it is known here: what a STATUS says; 0 if it is not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, LossEstimate, RttEstimator
+from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, NEVER, LossEstimate, RttEstimator
 from udp_chat.protocol.packets import (
     COUNT_MAX,
     IN_FLIGHT_MAX,
@@ -21,8 +21,6 @@ from udp_chat.protocol.packets import (
     MessageKind,
     Say,
 )
-
-NEVER = float("inf")
 
 PENDING_MAX = 10_000
 """Messages that wait: a person notices long before, a pipe is held back by the client."""
@@ -57,7 +55,13 @@ class _Pending:
 class Outbox:
     """The messages of one client, numbered from 1 without a gap. `jitter` is a factor around 1."""
 
-    def __init__(self, rtt: RttEstimator, loss: LossEstimate, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        rtt: RttEstimator,
+        loss: LossEstimate,
+        jitter: Callable[[], float],
+        pending_max: int = PENDING_MAX,
+    ) -> None:
         self.pending: dict[int, _Pending] = {}
         self.received = 0
         """The newest message that the server is known to have."""
@@ -68,6 +72,7 @@ class Outbox:
         self._rtt = rtt
         self._loss = loss
         self._jitter = jitter
+        self._pending_max = pending_max
         self._next_id = 1
         self._confirmed = 0
         self._known = self._known_timestamp = 0
@@ -89,7 +94,7 @@ class Outbox:
 
     def add(self, text: str, kind: MessageKind, to: str) -> None:
         """Has a text wait, in parts if it is longer than an event; raises `PendingFull`."""
-        parts_max = PENDING_MAX - len(self.pending)
+        parts_max = self._pending_max - len(self.pending)
         # What cannot fit, however it is cut, is refused before it is: a character has a byte.
         parts = split_text(text) if len(text) <= parts_max * TEXT_BYTES_MAX else None
         if parts is None or len(parts) > parts_max:

@@ -19,7 +19,7 @@ class OwnLink:
         self.received_count = 0
         self.server_sent_count = 0
         """EVENTS that the server says it has sent."""
-        self._links: list[Link] = []
+        self.links: list[Link] = []
 
     def begin(self) -> None:
         """A session begins: both ends count from zero."""
@@ -34,10 +34,10 @@ class OwnLink:
         """Takes in a part of the answer to /stats; all links once it is complete. To the first,
         which is the client's own, it adds what only this end knows."""
         links, last = parse_stats(text)
-        self._links = [*self._links[-STATS_MAX:], *links]
-        if not last or not self._links:
+        self.links = [*self.links[-STATS_MAX:], *links]
+        if not last or not self.links:
             return None
-        links, self._links = self._links, []
+        links, self.links = self.links, []
         links[0] |= {
             "down_received": self.received_count,
             "down_lost": max(0, self.server_sent_count - self.received_count),

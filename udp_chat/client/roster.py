@@ -27,28 +27,28 @@ class Roster:
         self.names: set[str] = set()
         self._seq = 0
         self._needed = 0
-        self._chunks: list[str] = []
-        self._changes: list[tuple[int, Event]] | None = None
+        self.chunks: list[str] = []
+        self.changes: list[tuple[int, Event]] | None = None
         """What was delivered while a roster is awaited; None if none is."""
 
     @property
     def awaited(self) -> bool:
-        return self._changes is not None
+        return self.changes is not None
 
     def restart(self) -> None:
         """Another log begins: its sequence numbers say nothing about the old ones."""
         self._seq = self._needed = 0
-        self._chunks = []
+        self.chunks = []
 
     def await_one(self, needed: int = 0) -> None:
         """A roster is on its way, or being asked for; one older than `needed` will not do."""
         self._needed = max(self._needed, needed)
         if self._seq < self._needed or needed == 0:
-            self._changes = []
+            self.changes = []
 
     def drop_chunks(self) -> None:
         """A part of a roster may be lost."""
-        self._chunks = []
+        self.chunks = []
 
     def need(self, seq: int) -> None:
         """Only a roster made after this event of the room is true."""
@@ -59,13 +59,13 @@ class Roster:
         for again, None if more of it is to come. `acknowledged` is the room log's."""
         head, *names = event.text.split("\n")
         as_of, _, remaining = head.partition(" ")
-        self._chunks = [*self._chunks[-NAMES_MAX:], *names]
+        self.chunks = [*self.chunks[-NAMES_MAX:], *names]
         if remaining != "0" or not as_of.isdecimal():
             return None
-        seq, complete, self._chunks = int(as_of), set(self._chunks[-NAMES_MAX:]), []
-        if seq < self._needed or (self._changes is None and seq < acknowledged):
+        seq, complete, self.chunks = int(as_of), set(self.chunks[-NAMES_MAX:]), []
+        if seq < self._needed or (self.changes is None and seq < acknowledged):
             return False  # who came and went since it was made is not known
-        changes, self._changes = self._changes or [], None
+        changes, self.changes = self.changes or [], None
         self._seq, self.names = seq, complete
         for changed_at, change in changes:
             if changed_at > seq:
@@ -75,11 +75,11 @@ class Roster:
     def follow(self, seq: int, event: Event) -> None:
         """Takes in an event of the room's log, in its order."""
         if event.kind in _CHANGES:
-            if self._changes is not None:
-                if len(self._changes) == CHANGES_MAX:
-                    self._changes = []
+            if self.changes is not None:
+                if len(self.changes) == CHANGES_MAX:
+                    self.changes = []
                     self.need(seq - 1)
-                self._changes.append((seq, event))
+                self.changes.append((seq, event))
             elif seq > self._seq:
                 self._apply(event)
 

@@ -3,20 +3,13 @@
 `ChatSession` is given what the person says, datagrams and the time, and hands out datagrams and
 events; it never touches a socket, a thread, a clock or a random source.
 
-==========  =============================  ==========================================
-state       means                          left by
-==========  =============================  ==========================================
-NEW         nothing sent yet               `start` → JOINING
-JOINING     JOIN repeated, never was in    WELCOME → JOINED, a REFUSED other than BUSY or
-                                           `leave` → CLOSED
-JOINED      talking                        silence, BYE or what contradicts itself →
-                                           REJOINING, `leave` → LEAVING
-REJOINING   JOIN repeated, was in before   WELCOME → JOINED, `leave` → CLOSED
-LEAVING     LEAVE repeated                 BYE or enough tries → CLOSED
-CLOSED      the end
-==========  =============================  ==========================================
+Its parts are one idea each. `StateMachine` runs the table of states (states.py). `Joining` and
+`Leaving` say when JOIN and LEAVE are sent again. `Streams` receives both logs, `Acknowledging` says
+when to acknowledge them, and `Roster` knows who is in. `Transcript` is what is shown. `Outbox`
+keeps what is said, `Liveness` watches the server, `OwnLink` counts, and `Postbag` takes what is
+to be sent. The session decides what each datagram and each deadline means to all of them.
 
-It promises: what it was told to say is sent until its echo comes, across lost links and server
+It promises: what it was told to say is sent until it is in a log, across lost links and server
 restarts; every event of both logs comes out once, in order, or as `lost`. It keeps what was typed
 while the server is away, but not beyond the end of the process.
 """
@@ -24,26 +17,23 @@ while the server is away, but not beyond the end of the process.
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from enum import Enum
 
 from udp_chat.client import chat_events
 from udp_chat.client.acknowledging import ACK_AGAIN_SECONDS, Acknowledging
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.joining import Attempt, Joining
-from udp_chat.client.liveness import Liveness
-from udp_chat.client.outbox import LINES, NEVER, Outbox
+from udp_chat.client.leaving import Leaving
+from udp_chat.client.liveness import SILENCE_SECONDS, Liveness
+from udp_chat.client.outbox import LINES, PENDING_MAX, Outbox
 from udp_chat.client.own_link import OwnLink
+from udp_chat.client.postbag import Postbag
 from udp_chat.client.roster import Roster
-from udp_chat.protocol.delivery import (
-    AHEAD_MAX,
-    RTT_SAMPLE_MAX_SECONDS,
-    LossEstimate,
-    Lost,
-    OrderedReceiver,
-    RttEstimator,
-)
+from udp_chat.client.states import DROPPED_AS, Input, State, StateMachine
+from udp_chat.client.streams import Seam, Streams
+from udp_chat.client.transcript import Transcript
+from udp_chat.protocol.delivery import NEVER, Delivery, LossEstimate, Lost, RttEstimator
 from udp_chat.protocol.packets import (
     NO_COOKIE,
     Address,
@@ -67,111 +57,102 @@ from udp_chat.protocol.packets import (
     decode,
 )
 
-LEAVE_TRIES = 5
-"""With 20 % loss each way, one leave in 3000 is left to the server's timeout."""
-
-SEEN_LINES = 3
-"""Lines of mine that "who has them?" is about."""
+__all__ = ["GATED_MAX", "ChatSession", "State"]
 
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
 
 
-class State(Enum):
-    NEW = "new"
-    JOINING = "joining"
-    JOINED = "joined"
-    REJOINING = "rejoining"
-    LEAVING = "leaving"
-    CLOSED = "closed"
-
-
 class ChatSession:
     """One client's side of the conversation. Not thread-safe; `now` is one monotonic clock.
 
-    `randomness` gives the client id and the jitter of timers.
+    `randomness` gives the client id and the jitter of timers. `silence_seconds` is how long the
+    client asks without an answer before it says "reconnecting"; `pending_max` is how many messages
+    may wait. The parts without an underscore are there to be looked at.
     """
 
-    def __init__(self, server: Address, name: str, randomness: random.Random) -> None:
+    def __init__(
+        self,
+        server: Address,
+        name: str,
+        randomness: random.Random,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+        pending_max: int = PENDING_MAX,
+    ) -> None:
         self.server = server
         self.name = name
         self.room = ""
-        self.state = State.NEW
         self.counters: Counter[str] = Counter()
         """What was dropped and why, what was sent again."""
         self.rtt = RttEstimator()
         self.loss = LossEstimate()
+        self.client_id = randomness.getrandbits(64) or 1
+        self.session_id = 0
+        self.member = 0
+        """The number that the room's events have for this client."""
         self._random = randomness
-        self._client_id = randomness.getrandbits(64) or 1
-        self._session_id = 0
-        self._member = 0
         self._now = 0.0
-        self._timestamp = 0
-        self._outgoing: list[bytes] = []
-        self._events: list[ChatEvent] = []
-        self._joining = Joining(name, randomness, self._jitter, self._next_timestamp)
-        self._liveness = Liveness(self.rtt, self._jitter)
+        self._states = StateMachine()
+        self._postbag = Postbag()
+        self._leaving = Leaving(self.rtt)
         self._acknowledging = Acknowledging(self.rtt, randomness, self._jitter)
-        self._own_link = OwnLink()
-        # Receiving.
-        self._log: OrderedReceiver | None = None
-        self._inbox = OrderedReceiver(0, 1)
-        self._history_before = 0
-        self._joined_seq = 0
-        self._newest_answered = 0
-        self._roster = Roster()
-        self._own_lines: deque[tuple[int, str]] = deque(maxlen=SEEN_LINES)
-        self._gated: list[tuple[int, Event] | Lost] | None = None
-        # Sending.
-        self._outbox = Outbox(self.rtt, self.loss, self._jitter)
-        self._settled = (0, 0, 0)
-        # Leaving.
-        self._leave_at = NEVER
-        self._leave_tries = 0
+        self.joining = Joining(name, randomness, self._jitter, self._next_timestamp)
+        self.liveness = Liveness(self.rtt, self._jitter, silence_seconds)
+        self.own_link = OwnLink()
+        self.streams = Streams()
+        self.roster = Roster()
+        self.transcript = Transcript()
+        self.outbox = Outbox(self.rtt, self.loss, self._jitter, pending_max)
 
     # --- what the shell calls ----------------------------------------------------------------
 
     @property
+    def state(self) -> State:
+        """Where this client stands."""
+        return self._states.state
+
+    @property
     def members(self) -> list[str]:
         """The names of all who are in, sorted."""
-        return sorted(self._roster.names, key=str.casefold)
+        return sorted(self.roster.names, key=str.casefold)
 
     @property
     def pending_count(self) -> int:
         """Messages that the server is not yet known to have put in order."""
-        return len(self._outbox.pending)
+        return len(self.outbox.pending)
 
     @property
     def pending_lines(self) -> list[str]:
         """The texts of what is said and not yet known to be in order, oldest first."""
-        return [message.text for message in self._outbox.lines()]
+        return [message.text for message in self.outbox.lines()]
 
     @property
     def server_was_heard(self) -> bool:
         """Whether the server has answered a JOIN since this session began to join: it is there."""
-        return self._joining.cookie != NO_COOKIE
+        return self.joining.cookie != NO_COOKIE
 
     @property
     def last_refusal(self) -> ChatEvent | None:
         """Why the server last said no in this attempt to join, as an event `refused`; None if it
         did not. A client that is joining goes on after `busy`: this is then all it says."""
-        return self._joining.last_refusal
+        return self.joining.last_refusal
 
     @property
     def has_output(self) -> bool:
         """Whether `datagrams_to_send` may have something."""
-        return bool(self._outgoing) or (self.state is State.JOINED and self._outbox.has_fresh)
+        return not self._postbag.is_empty or (self.state is State.JOINED and self.outbox.has_fresh)
 
     @property
     def has_events(self) -> bool:
         """Whether `take_events` has something."""
-        return bool(self._events)
+        return self.transcript.has_events
 
     def start(self, now: float) -> None:
         """Begins to join."""
-        assert self.state is State.NEW
+        assert self._states.takes(Input.START), "a session starts once"
         self._now = now
-        self.state = State.JOINING
+        self._states.move(Input.START)
         self._join(Attempt.FIRST)
 
     def say(
@@ -182,29 +163,29 @@ class ChatSession:
         A text longer than an event goes out in parts that stay side by side in the log.
         """
         self._now = now
-        self._outbox.add(text, kind, to)
+        self.outbox.add(text, kind, to)
 
     def ask_seen(self, now: float) -> None:
         """Asks who has my last lines; each is answered by a notice `seen`."""
         self._now = now
-        self._outbox.ask(MessageKind.SEEN, " ".join(str(seq) for seq, _ in self._own_lines))
+        self.outbox.ask(
+            MessageKind.SEEN, " ".join(str(seq) for seq, _ in self.transcript.own_messages)
+        )
 
     def ask_stats(self, now: float) -> None:
         """Asks how everyone's link does; answered by a notice `stats`."""
         self._now = now
-        self._outbox.ask(MessageKind.STATS)
+        self.outbox.ask(MessageKind.STATS)
 
     def leave(self, now: float) -> None:
         """Says LEAVE, repeated until the server says BYE; harmless in any state."""
         self._now = now
-        if self.state in (State.JOINED, State.REJOINING):
-            # Also while rejoining: the server may still have us.
-            self.state = State.LEAVING
-            self._joining.stop()  # a WELCOME would bring us back in
-            self._leave_at = now
+        if not self._states.takes(Input.LEAVE):
+            return
+        if self._move(Input.LEAVE) is State.LEAVING:
+            self.joining.stop()  # a WELCOME would bring us back in
+            self._leaving.begin(now)
             self._on_leave_timer()
-        elif self.state is not State.LEAVING:
-            self._close()
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
@@ -233,67 +214,71 @@ class ChatSession:
     def handle_timeout(self, now: float) -> None:
         """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
         self._now = now
-        if self._liveness.forgive_stall(self.next_timeout(), now):
+        if self.liveness.forgive_stall(self.next_timeout(), now):
             self.counters["stalls"] += 1
-        if self._joining.at <= now:
+        if self.joining.at <= now:
             self._send_join()
-        if self._leave_at <= now:
+        if self._leaving.at <= now:
             self._on_leave_timer()
         if self.state is State.JOINED:
             self._on_joined_timers()
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
-        at = min(self._joining.at, self._leave_at)
+        at = min(self.joining.at, self._leaving.at)
         if self.state is State.JOINED:
-            at = min(at, self._outbox.next_timeout(), self._acknowledging.next_timeout())
-            at = min(at, self._liveness.next_timeout())
+            at = min(at, self.outbox.next_timeout(), self._acknowledging.next_timeout())
+            at = min(at, self.liveness.next_timeout())
         return None if at == NEVER else at
 
     def datagrams_to_send(self) -> list[bytes]:
         """What has to go to the server now."""
         if self.state is State.JOINED:
-            self._send_say(self._outbox.fresh(self._now))
-        outgoing, self._outgoing = self._outgoing, []
-        return outgoing
+            self._send_say(self.outbox.fresh(self._now))
+        return self._postbag.take()
 
     def take_events(self) -> list[ChatEvent]:
         """What happened since the last call, in order."""
-        events, self._events = self._events, []
-        return events
+        return self.transcript.take()
 
     # --- joining and leaving -----------------------------------------------------------------
 
     def _join(self, attempt: Attempt) -> None:
-        self._joining.begin(attempt)
+        self.joining.begin(attempt)
         self._send_join()
 
     def _send_join(self) -> None:
-        log = self._log
+        log, inbox = self.streams.log, self.streams.inbox
         join = Join(
-            client_id=self._client_id,
+            client_id=self.client_id,
             timestamp=self._next_timestamp(),
-            cookie=self._joining.cookie,
+            cookie=self.joining.cookie,
             epoch=log.epoch if log is not None else 0,
             room_ack=log.acknowledged if log is not None else 0,
-            inbox_epoch=self._inbox.epoch,
-            inbox_ack=self._inbox.acknowledged,
-            next_message_id=self._outbox.first_id,
-            name=self._joining.wanted_name,
+            inbox_epoch=inbox.epoch,
+            inbox_ack=inbox.acknowledged,
+            next_message_id=self.outbox.first_id,
+            name=self.joining.wanted_name,
         )
-        self._outgoing.append(join.encode())
-        self._joining.sent(self._now)
+        self._postbag.put(join)
+        self.joining.sent(self._now)
 
     def _handle_challenge(self, challenge: Challenge) -> None:
-        joining = self._joining
-        if not (joining.is_running and challenge.sender_id == self._client_id):
-            if self.state is not State.JOINED or challenge.sender_id != self._session_id:
-                self._drop("unexpected packet")
-                return
-            if not joining.is_running:
-                # The server sees this session at a new address: the network has moved us.
-                joining.begin(Attempt.MOVE)
-                self.counters["address changes"] += 1
+        joining = self.joining
+        if joining.is_running and challenge.sender_id == self.client_id:
+            what = Input.CHALLENGE
+        elif challenge.sender_id == self.session_id:
+            what = Input.MOVED
+        else:
+            self._drop("unexpected packet")
+            return
+        if not self._takes(what):
+            return
+        self._move(what)
+        if not joining.is_running:
+            # The server sees this session at a new address: the network has moved us.
+            joining.begin(Attempt.MOVE)
+            self.counters["address changes"] += 1
         if joining.take_cookie(challenge.cookie):
             self._send_join()
         else:
@@ -301,174 +286,160 @@ class ChatSession:
 
     def _is_of_this_attempt(self, answer: Welcome | Refused) -> bool:
         return (
-            answer.client_id == self._client_id
-            and self._joining.began_timestamp <= answer.echo <= self._timestamp
+            answer.client_id == self.client_id
+            and self.joining.began_timestamp <= answer.echo <= self._postbag.timestamp
         )
 
     def _handle_welcome(self, welcome: Welcome) -> None:
-        if not self._joining.is_running or not self._is_of_this_attempt(welcome):
+        if not self._takes(Input.WELCOME):
+            return
+        if not self.joining.is_running or not self._is_of_this_attempt(welcome):
             self._drop("stale")
             return
-        was_session = self._session_id
-        self._joining.welcomed(welcome.name)
-        self._liveness.stop()
+        was_session, was_state = self.session_id, self.state
+        self._move(Input.WELCOME)
+        self.joining.welcomed(welcome.name)
+        self.liveness.stop()
         self.rtt.sample(self._now - welcome.echo / 1e6)
         self.name = welcome.name
         self.room = welcome.room
-        self._session_id = welcome.session_id
-        self._member = welcome.member
-        self._joined_seq = welcome.joined
+        self.session_id = welcome.session_id
+        self.member = welcome.member
+        self.transcript.begin_session(welcome.joined)
         self._acknowledging.wait_as_asked(welcome.ack_delay_ms)
-        self._liveness.begin(welcome.heartbeat_ms, self._now)
-        if self.state is State.JOINED and was_session == welcome.session_id:
+        self.liveness.begin(welcome.heartbeat_ms, self._now)
+        if was_state is State.JOINED and was_session == welcome.session_id:
             return  # an address change: nothing to show
-        self.state = State.JOINED
-        log, astray = self._receivers_of(welcome)
+        seam = self._begin_streams(welcome)
         received = welcome.received
         if was_session != welcome.session_id:
-            self._own_link.begin()
-            self._roster.await_one(needed=welcome.joined)
+            self.own_link.begin()
+            self.roster.await_one(needed=welcome.joined)
             # A session begins with a roster in the inbox: if it is lost, that is a gap.
-            self._inbox.latest = max(self._inbox.latest, welcome.inbox_start)
+            inbox = self.streams.inbox
+            inbox.latest = max(inbox.latest, welcome.inbox_start)
         else:
-            received = max(received, self._outbox.received)  # it may have grown since this was sent
-            if astray:
+            received = max(received, self.outbox.received)  # it may have grown since this was sent
+            if seam.is_astray:
                 self._ask_roster()
-        if self._gated is None:
-            self._events.append({"event": "resumed", "name": self.name, "room": self.room})
-        self._outbox.resume(received)
-        self._settled = (0, 0, 0)
+        resumed: ChatEvent = {"event": "resumed", "name": self.name, "room": self.room}
+        self.transcript.show_unless_joining(resumed)
+        self.outbox.resume(received)
+        log = self.streams.room
         self._deliver(log.receive(welcome.start, (), welcome.oldest, welcome.latest))
         self._plan_gap_report()
 
-    def _receivers_of(self, welcome: Welcome) -> tuple[OrderedReceiver, bool]:
-        """Begins to receive the logs of this WELCOME, or goes on where they are those we know.
-
-        Returns the room log's receiver, and whether one was led astray: the server is the same,
-        but what we have received cannot all come from it.
-        """
-        log, inbox = self._log, self._inbox
-        new_inbox = inbox.epoch != welcome.inbox_epoch
-        inbox_astray = not new_inbox and welcome.inbox_start != inbox.acknowledged + 1
-        if log is None or log.epoch != welcome.epoch:
-            # Another server, or the same one started again. Nobody can say what we missed.
-            was_in = log is not None and self._gated is None
-            if was_in:
-                self._events.append({"event": "lost", "count": None})
-            else:
-                self._gated = []  # until the roster is here: "joined" says who is in
-            log = OrderedReceiver(welcome.epoch, welcome.start)
-            # A returning client missed this; it is history to a newcomer only.
-            self._history_before = 0 if was_in else welcome.joined
-            self._roster.restart()
-            self._own_lines.clear()  # their numbers mean other events there
-            self._liveness.newest_echo = self._newest_answered = 0
-            log_astray, new_inbox = False, True
+    def _begin_streams(self, welcome: Welcome) -> Seam:
+        """Begins to receive the logs of this WELCOME, and says what of them nobody can show."""
+        streams, transcript = self.streams, self.transcript
+        was_in = streams.is_begun and transcript.held_back is None
+        seam = streams.begin(welcome)
+        if seam.is_other_log:
+            # A returning client missed what was said meanwhile: it is history to a newcomer only.
+            transcript.begin_log(welcome.joined, was_in=was_in)
+            self.roster.restart()
+            self.liveness.forget_clock()
         else:
-            acknowledged = log.acknowledged
-            log_astray = not welcome.start - 1 <= acknowledged <= welcome.latest
-            if log_astray:
-                log = log.restarted(welcome.start, welcome.latest)
-                self._roster.restart()
-                if self._gated is not None:
-                    # What was held back and is true has yet to be shown.
-                    true = [d for d in self._gated if not isinstance(d, Lost)]
-                    true = [d for d in true if d[0] <= min(log.acknowledged, welcome.latest)]
-                    missing = log.acknowledged - true[-1][0] if true else 0
-                    self._gated = [*true, Lost(missing)] if missing else [*true]
-            if (log_astray or inbox_astray or new_inbox) and self._gated is None:
-                self._events.append({"event": "lost", "count": None})
-        self._log = log
-        if new_inbox or inbox_astray:
-            self._inbox = OrderedReceiver(welcome.inbox_epoch, welcome.inbox_start)
-            self._roster.drop_chunks()
-        if new_inbox:
+            if seam.is_log_astray:
+                self.roster.restart()
+                transcript.keep_what_is_true(streams.room.acknowledged, welcome.latest)
+            if seam.is_astray or seam.is_other_inbox:
+                transcript.show_unless_joining({"event": "lost", "count": None})
+        if seam.is_other_inbox or seam.is_inbox_astray:
+            self.roster.drop_chunks()
+        if seam.is_other_inbox:
             # This server does not know us (any more): it counts our messages from the start.
-            for message_id in self._outbox.overtaken():
+            for message_id in self.outbox.overtaken():
                 self._confirm(message_id, None)
-        astray = log_astray or inbox_astray
-        if astray:
+        if seam.is_astray:
             self.counters["astray"] += 1
-        return log, astray
+        return seam
 
     def _handle_refused(self, refused: Refused) -> None:
-        joining = self.state in (State.JOINING, State.REJOINING)
-        if not joining or not self._is_of_this_attempt(refused):
+        what = Input.BUSY if refused.reason == RefusedReason.BUSY else Input.REFUSED
+        if not self._takes(what):
+            return
+        if not self._is_of_this_attempt(refused):
             self._drop("stale")
             return
-        refusal = self._joining.refused(refused, self._now)
+        refusal = self.joining.refused(refused, self._now)
         if refusal is not None:
-            self._events.append(refusal)
-        if self.state is State.REJOINING:
-            if self._joining.try_another_name():
-                self._send_join()
-        elif refused.reason != RefusedReason.BUSY:
-            self._close()
+            self.transcript.show(refusal)
+        if self._move(what) is State.REJOINING and self.joining.try_another_name():
+            self._send_join()
 
-    def _rejoin(self, reason: str) -> None:
-        self.state = State.REJOINING
-        self._outbox.stop()
+    def _rejoin(self, what: Input, reason: str) -> None:
+        self._move(what)
+        self.outbox.stop()
         self._acknowledging.stop()
-        self._liveness.stop()
-        if self._gated is None:
-            self._events.append({"event": "reconnecting", "reason": reason})
+        self.liveness.stop()
+        self.transcript.show_unless_joining({"event": "reconnecting", "reason": reason})
         self._join(Attempt.RETURN)
 
     def _handle_bye(self, bye: Bye) -> None:
-        if bye.session_id != self._session_id or self._session_id == 0:
+        if bye.session_id != self.session_id or self.session_id == 0:
             self._drop("stale")
-        elif self.state is State.LEAVING:
-            self._close()
-        elif self.state is State.JOINED:
-            self._rejoin(chat_events.reason_of(ByeReason, bye.reason))
+        elif self._takes(Input.BYE):
+            if self.state is State.JOINED:
+                self._rejoin(Input.BYE, chat_events.reason_of(ByeReason, bye.reason))
+            else:
+                self._move(Input.BYE)
 
     def _on_leave_timer(self) -> None:
-        if self._leave_tries == LEAVE_TRIES:
-            self._close()
+        if self._leaving.is_over:
+            self._move(Input.NO_BYE)
             return
-        self._outgoing.append(Leave(self._session_id, self._next_timestamp()).encode())
-        self._leave_at = self._now + self.rtt.backed_off(self._leave_tries)
-        self._leave_tries += 1
+        self._postbag.put(Leave(self.session_id, self._next_timestamp()))
+        self._leaving.sent(self._now)
 
-    def _close(self) -> None:
-        if self.state is not State.CLOSED:
-            was_in = self._log is not None
-            self.state = State.CLOSED
-            self._joining.stop()
-            self._leave_at = NEVER
-            if was_in:
-                self._events.append({"event": "left"})
+    def _takes(self, what: Input) -> bool:
+        """Whether this packet counts in this state; else drops it."""
+        if not self._states.takes(what):
+            self._drop(DROPPED_AS[what])
+            return False
+        return True
+
+    def _move(self, what: Input) -> State:
+        """Goes on to the next state, and returns it."""
+        before = self.state
+        after = self._states.move(what)
+        if after is State.CLOSED and before is not State.CLOSED:
+            self.joining.stop()
+            self._leaving.stop()
+            if self.streams.is_begun:
+                self.transcript.show({"event": "left"})
+        return after
 
     # --- receiving ---------------------------------------------------------------------------
 
     def _handle_events(self, packet: Events) -> None:
-        log = self._log
-        self._own_link.received_count += 1
-        if self.state is not State.JOINED or log is None:
-            self._drop("not joined")
+        streams = self.streams
+        self.own_link.received_count += 1
+        if not self._takes(Input.EVENTS):
             return
-        receiver = self._inbox if packet.inbox else log
-        if packet.epoch != receiver.epoch:
+        receiver = streams.receiver_of(packet)
+        if receiver is None:
             self._drop("other epoch")
             return
         answer = packet.answer
-        sent_since = self._joining.began_timestamp
-        if answer is not None and not sent_since < answer.echo <= self._timestamp:
+        sent_since = self.joining.began_timestamp
+        if answer is not None and not sent_since < answer.echo <= self._postbag.timestamp:
             self._drop("stale")  # of a session before: since then the server may have let go
             answer = None
-        if answer is not None and max(answer.received, answer.appended) > self._outbox.sent_max:
+        if answer is not None and max(answer.received, answer.appended) > self.outbox.sent_max:
             self._drop("impossible answer")
             return
-        if packet.latest - receiver.latest > AHEAD_MAX or (
-            answer is not None and answer.inbox_latest - self._inbox.latest > AHEAD_MAX
-        ):
+        if streams.is_too_far_ahead(packet, answer):
             self._drop("too far ahead")
             return
-        if self._is_newest(packet, answer) and not self._hear(packet, answer, receiver):
+        answered = answer.echo if answer is not None else 0
+        is_newest = self.liveness.is_newest(packet.timestamp, answered)
+        if is_newest and not self._hear(packet, answer):
             self.counters["contradictions"] += 1
-            self._rejoin("contradiction")
+            self._rejoin(Input.CONTRADICTION, "contradiction")
             return
-        if not packet.inbox and self._gated is not None and len(self._gated) > GATED_MAX:
+        held_back = self.transcript.held_back
+        if not packet.inbox and held_back is not None and len(held_back) > GATED_MAX:
             return
         deliveries = receiver.receive(packet.first, packet.events, packet.oldest, packet.latest)
         if answer is not None:
@@ -485,181 +456,149 @@ class ChatSession:
         if packet.ask:
             self._send_status()
         elif deliveries or (
-            packet.events and self._now - self._liveness.said_at > ACK_AGAIN_SECONDS
+            packet.events and self._now - self.liveness.said_at > ACK_AGAIN_SECONDS
         ):
             self._acknowledging.plan(self._now)
         self._plan_gap_report()
-        self._settle()
+        self._confirm_what_was_lost()
 
-    def _is_newest(self, packet: Events, answer: Answer | None) -> bool:
-        """Whether nothing that the server sent later has come."""
-        newest = packet.timestamp > self._liveness.newest_echo
-        if answer is not None and answer.echo > self._newest_answered:
-            self._newest_answered = answer.echo
-            # What answers our newest question is new. If by the server's clock it is much older
-            # than what came before, then that was forged.
-            behind_us = self._liveness.newest_echo - packet.timestamp
-            newest = newest or behind_us > RTT_SAMPLE_MAX_SECONDS * 1e6
-        return newest
-
-    def _hear(self, packet: Events, answer: Answer | None, receiver: OrderedReceiver) -> bool:
+    def _hear(self, packet: Events, answer: Answer | None) -> bool:
         """Takes the server's newest word on itself and its logs.
 
         False if a log ends before what we have of it, or if our messages that are in a log never
         came to the server: that was forged.
         """
-        self._liveness.hear(packet.timestamp, self._now)
+        self.liveness.hear(packet.timestamp, self._now)
         self._acknowledging.wait_as_asked(packet.ack_delay_ms)
         if not packet.inbox:  # a question is answered by a slice of the room's log
-            self._liveness.answered()
-        if packet.latest < receiver.acknowledged:
+            self.liveness.answered()
+        if not self.streams.correct(packet, answer):
             return False
-        receiver.correct(packet.latest)
-        if answer is not None:
-            if answer.inbox_latest < self._inbox.acknowledged:
-                return False
-            self._inbox.correct(answer.inbox_latest)
-            if answer.echo == self._newest_answered:
-                return self._outbox.correct(answer, self._timestamp, self._now)
+        if answer is not None and answer.echo == self.liveness.newest_answered:
+            return self.outbox.correct(answer, self._postbag.timestamp, self._now)
         return True
 
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
         self.rtt.sample(self._now - answer.echo / 1e6)
-        self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
-        self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
-        self._own_link.server_sent_count = answer.sent_count + 1
-        self._outbox.note_received(answer.received, self._now)
+        self.streams.note_answer(answer, room_latest)
+        self.own_link.server_sent_count = answer.sent_count + 1
+        self.outbox.note_received(answer.received, self._now)
 
-    def _settle(self) -> None:
-        """Ends the wait for an echo that lies in a part of a log that is lost for us."""
-        appended, room_latest, inbox_latest = self._settled
-        if (
-            self._log is not None
-            and self._log.acknowledged >= room_latest
-            and self._inbox.acknowledged >= inbox_latest
-        ):
-            pending = self._outbox.pending
-            settled = [message_id for message_id in pending if message_id <= appended]
-            asked = any(pending[i].message.kind is MessageKind.WHO for i in settled)
-            for message_id in settled:
-                self._confirm(message_id, None)
-            if asked and self._roster.awaited:
-                self._ask_roster()  # the answer is lost with the echo
+    def _confirm_what_was_lost(self) -> None:
+        """Ends the wait for messages of ours that are in a part of a log which is lost for us."""
+        appended = self.streams.appended_until()
+        pending = self.outbox.pending
+        in_log = [message_id for message_id in pending if message_id <= appended]
+        asked = any(pending[i].message.kind is MessageKind.WHO for i in in_log)
+        for message_id in in_log:
+            self._confirm(message_id, None)
+        if asked and self.roster.awaited:
+            self._ask_roster()  # the answer is lost with the question
 
-    def _deliver(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
+    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
         """Shows what came of the room's log."""
-        if self._gated is not None:
-            self._gated.extend(deliveries)
+        transcript = self.transcript
+        if transcript.held_back is not None:
+            transcript.held_back.extend(deliveries)
             return
         for delivery in deliveries:
             if isinstance(delivery, Lost):
-                self._events.append({"event": "lost", "count": delivery.count})
-                self._roster.need(self._log.acknowledged if self._log else 0)
-                if not self._roster.awaited:
+                transcript.show_lost(delivery)
+                self.roster.need(self.streams.room.acknowledged)
+                if not self.roster.awaited:
                     self._ask_roster()  # who came and went meanwhile?
                 # If it is not true, the answer or its lack says so.
-                self._liveness.ask_soon(self._now)
+                self.liveness.ask_soon(self._now)
                 continue
             seq, event = delivery
-            self._roster.follow(seq, event)
-            if event.kind is EventKind.RENAME and event.member == self._member:
+            self.roster.follow(seq, event)
+            is_mine = event.member == self.member
+            if is_mine and event.kind is EventKind.RENAME:
                 self.name = event.text
-                self._joining.renamed(event.text)
-            if event.member == self._member and event.message_id:
+                self.joining.renamed(event.text)
+            if is_mine and event.message_id:
                 self._confirm(event.message_id, seq)
-                if event.kind in (EventKind.CHAT, EventKind.ACTION):
-                    self._own_lines.append((seq, event.text))
-            if seq != self._joined_seq:  # that one is told as "joined" or "resumed"
-                self._events.append(chat_events.of_room(seq, event, seq < self._history_before))
+            transcript.show_of_room(seq, event, is_mine=is_mine)
 
-    def _deliver_inbox(self, deliveries: Iterable[tuple[int, Event] | Lost]) -> None:
+    def _deliver_inbox(self, deliveries: Iterable[Delivery]) -> None:
         """Shows what came for this member alone."""
         for delivery in deliveries:
             if isinstance(delivery, Lost):
-                self._events.append({"event": "lost", "count": delivery.count})
-                self._roster.drop_chunks()
+                self.transcript.show_lost(delivery)
+                self.roster.drop_chunks()
                 self._ask_roster()
                 continue
             _, event = delivery
-            if event.member == self._member and event.message_id:
-                self._confirm(event.message_id, None, event.kind is not EventKind.NOTICE)
+            if event.member == self.member and event.message_id:
+                self._confirm(event.message_id, None, accepted=event.kind is not EventKind.NOTICE)
             if event.kind is EventKind.ROSTER:
                 self._take_roster(event)
-            elif event.kind is EventKind.SEEN:
-                self._events.append(chat_events.of_seen(event, dict(self._own_lines)))
             elif event.kind is EventKind.STATS:
-                links = self._own_link.take(event.text, self.counters)
+                links = self.own_link.take(event.text, self.counters)
                 if links is not None:
-                    self._events.append({"event": "notice", "reason": "stats", "links": links})
-            elif event.kind is EventKind.NOTICE:
-                self._events.append(chat_events.of_notice(event))
+                    self.transcript.show({"event": "notice", "reason": "stats", "links": links})
             else:
-                self._events.append(chat_events.of_private(event))
+                self.transcript.show_of_inbox(event)
 
     def _ask_roster(self) -> None:
-        if self._log is not None:
-            self._roster.need(self._log.acknowledged)  # what was delivered before is in it
-        self._roster.await_one()
-        self._outbox.ask(MessageKind.WHO)
+        self.roster.need(self.streams.room.acknowledged)  # what was delivered before is in it
+        self.roster.await_one()
+        self.outbox.ask(MessageKind.WHO)
 
     def _take_roster(self, event: Event) -> None:
-        assert self._log is not None
-        complete = self._roster.take(event, self._log.acknowledged)
-        if complete is False:
+        is_complete = self.roster.take(event, self.streams.room.acknowledged)
+        if is_complete is False:
             self._ask_roster()
-        elif complete and self._gated is not None:
-            gated, self._gated = self._gated, None
+        elif is_complete and self.transcript.held_back is not None:
+            held_back = self.transcript.release()
             joined: ChatEvent = {"event": "joined", "name": self.name, "room": self.room}
-            self._events.append({**joined, "members": self.members})
-            self._deliver(gated)
+            self.transcript.show({**joined, "members": self.members})
+            self._deliver(held_back)
 
     # --- acknowledging, asking, repairing ----------------------------------------------------
 
-    def _send_status(self, ask: bool = False) -> None:
-        log, inbox = self._log, self._inbox
-        assert log is not None
+    def _send_status(self, *, ask: bool = False) -> None:
+        log, inbox = self.streams.room, self.streams.inbox
         gap_is_due = self._acknowledging.gap_at <= self._now
         status = Status(
-            session_id=self._session_id,
+            session_id=self.session_id,
             timestamp=self._next_timestamp(),
-            echo=self._liveness.echo(self._now),
+            echo=self.liveness.echo(self._now),
             room_ack=log.acknowledged,
             room_gap_end=log.gap_end if gap_is_due else log.acknowledged,
             inbox_ack=inbox.acknowledged,
             inbox_gap_end=inbox.gap_end if gap_is_due else inbox.acknowledged,
-            sent_count=self._own_link.count_sent(),
+            sent_count=self.own_link.count_sent(),
             ask=ask,
         )
-        self._outgoing.append(status.encode())
-        self._liveness.said_at = self._now
+        self._postbag.put(status)
+        self.liveness.said_at = self._now
         self._acknowledging.acknowledged()
 
     def _plan_gap_report(self) -> None:
-        log, inbox = self._log, self._inbox
-        assert log is not None
-        if log.gap_end == log.acknowledged and inbox.gap_end == inbox.acknowledged:
-            self._acknowledging.find_no_gap()
-        else:
+        if self.streams.has_gap:
             self._acknowledging.find_gap(self._now)
+        else:
+            self._acknowledging.find_no_gap()
 
     def _on_joined_timers(self) -> None:
         now = self._now
-        if self._liveness.is_silent(now):
-            self._rejoin("silence")
+        if self.liveness.is_silent(now):
+            self._rejoin(Input.SILENCE, "silence")
             return
-        self._send_say(self._outbox.copy(now))
-        repeated = self._outbox.retry(now)
+        self._send_say(self.outbox.copy(now))
+        repeated = self.outbox.retry(now)
         if repeated:
             self.counters["retransmissions"] += 1
             self._send_say(repeated)
-            self._liveness.asked_otherwise(now)  # a line is a question too
+            self.liveness.asked_otherwise(now)  # a message is a question, too
         if self._acknowledging.gap_at <= now:
             self.counters["gap reports"] += 1
             self._send_status()
-            self._acknowledging.reported(now, joining=self._gated is not None)
-        if self._liveness.is_ask_due(now):
+            self._acknowledging.reported(now, joining=self.transcript.held_back is not None)
+        if self.liveness.is_ask_due(now):
             self._send_status(ask=True)
-            self._liveness.asked(now)
+            self.liveness.asked(now)
         if self._acknowledging.ack_at <= now:
             self._send_status()
 
@@ -667,25 +606,22 @@ class ChatSession:
 
     def _send_say(self, chunks: Iterable[tuple[Message, ...]]) -> None:
         for messages in chunks:
-            say = Say(self._session_id, self._next_timestamp(), messages)
-            self._own_link.count_sent()
-            self._outgoing.append(say.encode())
+            say = Say(self.session_id, self._next_timestamp(), messages)
+            self.own_link.count_sent()
+            self._postbag.put(say)
 
-    def _confirm(self, message_id: int, seq: int | None, accepted: bool = True) -> None:
-        """The echo of a message of ours has come (or will never, but it is in the log)."""
-        message = self._outbox.confirm(message_id, self._now)
+    def _confirm(self, message_id: int, seq: int | None, *, accepted: bool = True) -> None:
+        """A message of ours is in a log, at `seq` if it came back in the room's log."""
+        message = self.outbox.confirm(message_id, self._now)
         if message is None:
             return
-        if not accepted or message.more or message.kind not in LINES:
-            return
-        self._events.append(chat_events.of_sent(message, seq))
+        if accepted and not message.more and message.kind in LINES:
+            self.transcript.show_sent(message, seq)
 
     # --- small things ------------------------------------------------------------------------
 
     def _next_timestamp(self) -> int:
-        """Microseconds of `now`, made to grow with each datagram."""
-        self._timestamp = max(self._timestamp + 1, int(self._now * 1e6))
-        return self._timestamp
+        return self._postbag.next_timestamp(self._now)
 
     def _jitter(self) -> float:
         """A factor around 1, so that clients that start together do not stay together."""

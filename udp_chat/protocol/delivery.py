@@ -12,12 +12,16 @@ simulated network of the tests runs it in virtual time.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from udp_chat.protocol.packets import COUNT_MAX, Event
+
+NEVER = math.inf
+"""When a timer that does not run is due: on any clock, after all others."""
 
 RTO_INITIAL_SECONDS = 0.25
 """Before the first sample. RFC 6298 §2.1 says 1 s; on a LAN that would be felt at each join."""

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
-from udp_chat.protocol.delivery import EventLog, TokenBucket
+from udp_chat.protocol.delivery import NEVER, EventLog, TokenBucket
 from udp_chat.protocol.packets import IN_FLIGHT_MAX, RUN_MAX, Message, MessageKind
 from udp_chat.server.hosts import Host
 from udp_chat.server.member import Inbox, Member
@@ -201,7 +201,7 @@ class Floor:
 
     def next_timeout(self) -> float:
         """When `handle_timeout` or `questions` is next needed."""
-        at = self._later[0][0] if self._later else float("inf")
+        at = self._later[0][0] if self._later else NEVER
         if self._hosts:
             at = min(at, self._round_at)
         if self._asking:

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from udp_chat.protocol.delivery import EventLog, LossEstimate, RttEstimator, TokenBucket
+from udp_chat.protocol.delivery import NEVER, EventLog, LossEstimate, RttEstimator, TokenBucket
 from udp_chat.protocol.packets import Address, Message
 from udp_chat.server.hosts import Host
 from udp_chat.server.settings import RoomSettings
@@ -273,8 +273,8 @@ class Member:
         self.loss = LossEstimate()
         self.traffic = Traffic(0)
         self.probe_started_at = float("-inf")
-        self.probe_at = float("inf")
-        self.wake_at = float("inf")
+        self.probe_at = NEVER
+        self.wake_at = NEVER
         """When the room next looks at this member; the one heap entry that counts."""
 
     def bytes_held(self) -> int:
@@ -328,7 +328,7 @@ class MemberTimers:
 
     def next_at(self) -> float:
         """When the next member may be due; infinity if none."""
-        return self._heap[0][0] if self._heap else float("inf")
+        return self._heap[0][0] if self._heap else NEVER
 
     def take_due(self, now: float) -> Iterator[Member]:
         """The members that are due; each is forgotten until it is scheduled again."""
@@ -336,5 +336,5 @@ class MemberTimers:
             at, session_id = heapq.heappop(self._heap)
             member = self._members.get(session_id)
             if member is not None and member.wake_at == at:
-                member.wake_at = float("inf")
+                member.wake_at = NEVER
                 yield member

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, RTO_MIN_SECONDS, EventLog
+from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, NEVER, RTO_MIN_SECONDS, EventLog
 from udp_chat.protocol.packets import Address, Answer, Events, encode_events
 from udp_chat.server.member import Member, MemberTimers, Place
 
@@ -83,7 +83,7 @@ class Relay:
         self._copies: list[tuple[float, int, bytes, Address]] = []
         """(when, number, datagram, address): what is sent once more, as the link loses."""
         self._copy_number = 0
-        self._audit_at = float("inf")
+        self._audit_at = NEVER
         self._audited_seq = 0
         self._loss_seen_at = float("-inf")
 
@@ -169,7 +169,7 @@ class Relay:
 
     def next_timeout(self) -> float:
         """When `handle_timeout` is next needed."""
-        return min(self._audit_at, self._copies[0][0] if self._copies else float("inf"))
+        return min(self._audit_at, self._copies[0][0] if self._copies else NEVER)
 
     def datagrams_to_send(self, now: float) -> list[Outgoing]:
         """What has to go out now, each datagram with all its addresses."""
@@ -219,7 +219,7 @@ class Relay:
     def _repair_due(self, member: Member, place: Place) -> float:
         """When a member that stays silent about this log is sent its slice (again)."""
         if not place.behind:
-            return float("inf")
+            return NEVER
         sent_at = max(place.log.sent_at(place.next_seq), place.repaired_at)
         due = sent_at + self.ack_delay_ms() / 1000 + member.rtt.backed_off(place.attempts)
         return max(due, place.repair_bucket.ready_at(1))
@@ -237,7 +237,7 @@ class Relay:
         self._audited_seq = seq
         for member in [m for m in self._members.values() if m.room.acked < seq]:
             self._timers.schedule(member, self._repair_due(member, member.room))
-        self._audit_at = float("inf")
+        self._audit_at = NEVER
         if seq < log.latest:
             next_at = log.sent_at(seq + 1) + self._audit_after()
             self._audit_at = max(next_at, now + AUDIT_INTERVAL_SECONDS)
@@ -267,7 +267,7 @@ class Relay:
             datagram, after = self._slice(log, after, now, pad=True)
             self._outgoing.append((datagram, self._addresses))
             self.broadcast_count += 1
-        if self._audit_at == float("inf"):
+        if self._audit_at == NEVER:
             self._audit_at = now + self._audit_after()
 
     def _repeat_from(self, first: int, now: float) -> int:

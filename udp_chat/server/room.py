@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from udp_chat.protocol.addresses import format_address
-from udp_chat.protocol.delivery import EventLog, TokenBucket
+from udp_chat.protocol.delivery import NEVER, EventLog, TokenBucket
 from udp_chat.protocol.names import UnusableName, check_name
 from udp_chat.protocol.packets import (
     FROM_SESSIONS,
@@ -227,7 +227,7 @@ class ChatRoom:
         at = min(self._relay.next_timeout(), self._floor.next_timeout(), self._timers.next_at())
         if self._newcomers:
             at = min(at, self._rosters_at)
-        return None if at == float("inf") else at
+        return None if at == NEVER else at
 
     def datagrams_to_send(self) -> list[Outgoing]:
         """What has to go out now, each datagram with all its addresses."""
@@ -417,7 +417,7 @@ class ChatRoom:
 
     def _is_alive(self, holder: Member, now: float) -> bool:
         """Whether the holder of a wanted name keeps it; if that is not known, it is asked."""
-        if holder.probe_at == float("inf"):
+        if holder.probe_at == NEVER:
             if now - holder.probe_started_at <= PROBE_VALID_SECONDS:
                 return True  # it has just answered
             holder.probe_started_at = holder.probe_at = now
@@ -436,7 +436,7 @@ class ChatRoom:
     def _on_probe_timer(self, member: Member, now: float) -> bool:
         """Asks once more, or gives up; false if the member is gone."""
         if member.heard_at > member.probe_started_at:
-            member.probe_at = float("inf")
+            member.probe_at = NEVER
         elif now >= self._gives_up_at(member):
             self._remove(member, "timeout")
             return False
@@ -455,7 +455,7 @@ class ChatRoom:
         self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
         member.drop_held()
         member.traffic = Traffic(0)
-        member.wake_at = member.probe_at = float("inf")
+        member.wake_at = member.probe_at = NEVER
         member.probe_started_at = float("-inf")
         if reason == "left":
             self._forget_unread(member)
@@ -594,7 +594,7 @@ class ChatRoom:
         self.counters["stalls"] += 1
         for member in self.members.values():
             member.heard_at = min(member.heard_at + seconds, self._now)
-            if member.probe_at != float("inf"):
+            if member.probe_at != NEVER:
                 member.probe_started_at = min(member.probe_started_at + seconds, self._now)
 
     # --- small things ------------------------------------------------------------------------
