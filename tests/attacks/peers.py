@@ -222,7 +222,7 @@ class Company:
         status = Status(
             session.id,
             self.timestamp(session),
-            echo=0,
+            echoed_timestamp=0,
             room_ack=room_ack,
             room_gap_end=room_ack,
             inbox_ack=session.inbox_ack,

@@ -34,6 +34,7 @@ FOR_ALL = {"udp_chat.version"}
 PURE = {
     *(f"protocol.{name}" for name in ("answers", "delivery", "names", "packets", "printable")),
     "protocol.wire",
+    "server.state",
     *(f"server.{name}" for name in ("cookies", "floor", "hosts", "member", "memory", "register")),
     *(f"server.{name}" for name in ("relay", "room", "scribe", "settings", "survey")),
     *(f"client.{name}" for name in ("acknowledging", "chat_events", "joining", "liveness")),
@@ -81,6 +82,8 @@ GRAPH = {name: (imported(path) & MODULES.keys()) - {name} for name, path in MODU
 def folder(module: str) -> str:
     """The folder that a module belongs to, as the plan names it."""
     parts = module.split(".")
+    if parts[-1] == "__main__" and parts[0] == "udp_chat":
+        return "app"  # it runs a command, so it stands where the commands are
     if parts[0] != "udp_chat":
         return parts[0] if len(parts) > 1 or parts[0] in SOURCES else ""
     return parts[1] if (ROOT / "udp_chat" / "/".join(parts[1:2])).is_dir() and parts[1:] else ""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.cells import cells
 from udp_chat.protocol.delivery import (
     COPIES_MAX,
     REORDER_MAX,
@@ -181,9 +182,9 @@ def test_a_duplicate_event_is_delivered_once() -> None:
 def test_what_is_beyond_a_gap_waits_until_the_gap_is_filled() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     assert receiver.receive(3, events(3, 4), oldest=1, latest=4) == []
-    assert (receiver.acknowledged, receiver.waiting_count) == (0, 2)
+    assert (receiver.acknowledged, cells(receiver)) == (0, 2)
     assert receiver.receive(1, events(1, 2), oldest=1, latest=4) == delivered(1, 4)
-    assert (receiver.acknowledged, receiver.waiting_count) == (4, 0)
+    assert (receiver.acknowledged, cells(receiver)) == (4, 0)
 
 
 def test_what_was_before_the_start_is_not_delivered() -> None:
@@ -239,7 +240,7 @@ def test_only_so_many_events_wait_beyond_a_gap() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     last = REORDER_MAX + 50
     assert receiver.receive(2, events(2, last), oldest=1, latest=last) == []
-    assert receiver.waiting_count == REORDER_MAX - 1
+    assert cells(receiver) == REORDER_MAX - 1
     # What was too far ahead comes with its repair.
     assert receiver.receive(1, events(1, 1), 1, last) == delivered(1, REORDER_MAX)
     assert receiver.receive(last - 49, events(last - 49, last), 1, last) == delivered(
@@ -252,9 +253,9 @@ def test_a_word_on_where_the_log_ends_drops_what_is_held_beyond() -> None:
     receiver.receive(1, events(1, 2), 1, 2)
     receiver.receive(5, events(5, 6), 1, 90)
     receiver.correct(5)
-    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (5, 1, 4)
+    assert (receiver.latest, cells(receiver), receiver.gap_end) == (5, 1, 4)
     receiver.correct(2)
-    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (2, 0, 2)
+    assert (receiver.latest, cells(receiver), receiver.gap_end) == (2, 0, 2)
     receiver.correct(1)
     assert (receiver.latest, receiver.acknowledged) == (2, 2)
 
@@ -296,7 +297,7 @@ def test_a_long_slice_without_a_gap_is_not_bounded() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     last = 2 * REORDER_MAX
     assert receiver.receive(1, events(1, last), 1, last) == delivered(1, last)
-    assert receiver.waiting_count == 0
+    assert cells(receiver) == 0
 
 
 class ModelReceiver:
@@ -358,7 +359,7 @@ def test_every_event_is_delivered_once_in_order_or_counted_as_lost(
         assert deliveries == model.receive(first, last, oldest, latest)
         assert receiver.acknowledged == model.at
         assert receiver.gap_end == model.gap_end
-        assert receiver.waiting_count == sum(seq > model.at for seq in model.heard)
+        assert cells(receiver) == sum(seq > model.at for seq in model.heard)
 
 
 @given(st.data(), st.integers(1, 40))
@@ -375,7 +376,7 @@ def test_slices_in_any_order_and_number_deliver_the_whole_log(
         deliveries += receiver.receive(first, events(first, min(first + more, latest)), 1, latest)
     assert deliveries == delivered(1, latest)
     assert receiver.gap_end == receiver.acknowledged == latest
-    assert receiver.waiting_count == 0
+    assert cells(receiver) == 0
 
 
 # --- the round-trip time ---------------------------------------------------------------------
@@ -453,23 +454,23 @@ def test_the_timeout_doubles_with_each_attempt_up_to_the_ceiling(
 def test_a_link_that_has_lost_nothing_gets_one_copy() -> None:
     loss = LossEstimate()
     for _ in range(100):
-        loss.update(False)
+        loss.update(lost=False)
     assert loss.ratio == 0.0
     assert loss.copies(late_ratio=0.0) == 1
 
 
 def test_a_loss_weighs_one_in_32_and_fades() -> None:
     loss = LossEstimate()
-    loss.update(True)
+    loss.update(lost=True)
     assert loss.ratio == 1 / 32
-    loss.update(False)
+    loss.update(lost=False)
     assert loss.ratio == pytest.approx(31 / 1024)
 
 
 def test_a_link_that_loses_everything_approaches_one() -> None:
     loss = LossEstimate()
     for _ in range(500):
-        loss.update(True)
+        loss.update(lost=True)
     assert 0.999 < loss.ratio <= 1.0
     assert loss.copies(late_ratio=0.01) == COPIES_MAX
 

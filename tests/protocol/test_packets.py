@@ -48,7 +48,6 @@ from udp_chat.protocol.packets import (
     UnsupportedVersion,
     Welcome,
     decode,
-    encode_events,
     read_new_messages,
     sender_and_timestamp,
 )
@@ -96,7 +95,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
     "welcome": (
         Welcome(
             client_id=CLIENT,
-            echo=TIMESTAMP,
+            echoed_timestamp=TIMESTAMP,
             session_id=SESSION,
             epoch=EPOCH,
             inbox_epoch=INBOX_EPOCH,
@@ -117,7 +116,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         " 0000000000000004 0000000b 00000005 00001388 0014 06 05 416e6e612d32 4c6f626279",
     ),
     "refused": (
-        Refused(client_id=CLIENT, echo=TIMESTAMP, reason=2, text="name in use"),
+        Refused(client_id=CLIENT, echoed_timestamp=TIMESTAMP, reason=2, text="name in use"),
         "55430106 94bc87e3 a1a2a3a4a5a6a7a8 0001020304050607 02 0b 6e616d6520696e20757365",
     ),
     "say": (
@@ -202,7 +201,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         Status(
             session_id=SESSION,
             timestamp=TIMESTAMP,
-            echo=SERVER_TIME,
+            echoed_timestamp=SERVER_TIME,
             room_ack=41,
             room_gap_end=42,
             inbox_ack=3,
@@ -477,7 +476,7 @@ def test_text_that_is_not_utf_8_is_refused(name: str, text: bytes, bad: bytes) -
 
 
 def events_with(encoded: bytes) -> bytes:
-    return encode_events(EPOCH, SERVER_TIME, 1, 1, 1, [encoded])
+    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_with([encoded])
 
 
 def say_with(encoded: bytes) -> bytes:
@@ -639,7 +638,7 @@ MESSAGE = st.builds(
 @st.composite
 def says(draw: st.DrawFn) -> Say:
     messages = [draw(MESSAGE)]
-    room = Say.ROOM_BYTES - len(messages[0].encode())
+    room = Say.MESSAGES_BYTES_MAX - len(messages[0].encode())
     for message in draw(st.lists(MESSAGE)):
         room -= len(message.encode())
         if room >= 0:
@@ -650,7 +649,7 @@ def says(draw: st.DrawFn) -> Say:
 @st.composite
 def slices(draw: st.DrawFn) -> Events:
     answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64, U32))
-    room = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
+    room = Events.EVENTS_BYTES_MAX - (Answer.LAYOUT.size if answer else 0)
     inbox = draw(st.booleans())
     events: list[Event] = []
     for event in draw(st.lists(INBOX_EVENTS if inbox else ROOM_EVENTS)):
@@ -760,9 +759,9 @@ def test_the_longest_message_fits_a_datagram() -> None:
 
 
 def test_the_room_for_events_and_messages_fills_a_datagram() -> None:
-    assert len(encode_events(EPOCH, 0, 1, 1, 1, [bytes(Events.ROOM_BYTES)])) == 1200
+    assert len(Events(EPOCH, 0, 1, 1, 1).encode_with([bytes(Events.EVENTS_BYTES_MAX)])) == 1200
     empty_bytes = len(SMALLEST_SAY.messages[0].encode())
-    assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.ROOM_BYTES == 1200
+    assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.MESSAGES_BYTES_MAX == 1200
 
 
 # --- what every version can read -------------------------------------------------------------

@@ -22,7 +22,7 @@ from tests.processes import WAIT_SECONDS
 from udp_chat.protocol.packets import Address
 from udp_chat.server import batch_datagrams, datagrams
 from udp_chat.server.batch_datagrams import TRAIN_MAX, BatchDatagrams
-from udp_chat.server.datagrams import DATAGRAM_ROOM_BYTES, Datagrams, PlainDatagrams
+from udp_chat.server.datagrams import RECEIVE_BYTES, Datagrams, PlainDatagrams
 from udp_chat.server.server_socket import dropped_count, open_datagrams, receive_buffer
 
 LACKING = missing()
@@ -150,7 +150,7 @@ def test_of_a_datagram_that_is_too_long_its_beginning_comes(kind: Kind) -> None:
         sender.sendto(b"next", receiver.getsockname())
         deliver()
         first, second = [data for data, _ in incoming.receive()]
-        assert first == (b"long" * 1000)[:DATAGRAM_ROOM_BYTES]
+        assert first == (b"long" * 1000)[:RECEIVE_BYTES]
         assert second == b"next"
 
 

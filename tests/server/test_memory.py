@@ -28,7 +28,7 @@ def _stuff(bench: RoomBench, sender: Peer, recipients: list[Peer], rounds: int) 
     """Sends recipients, who acknowledge nothing, as much as the room takes."""
     for _ in range(rounds):
         for recipient in recipients:
-            if bench.room._scribe._has_room(recipient.member):
+            if bench.room._scribe._has_space(recipient.member):
                 sender.say(LONG, kind=PRIVATE, to=recipient.name)
         sender.status()
         for recipient in recipients:
@@ -223,7 +223,7 @@ def test_2000_sessions_of_the_worst_behaviour_stay_within_a_stated_number_of_byt
             to = peers[(number + 1) % sessions].name
             say = peer.say_packet(text, kind=PRIVATE, to=to, first=peer.member.received + 1)
             room.receive_datagram(say.encode(), peer.address, bench.now)
-            status = peer.status_packet(room_ack=peer.member.room.acked, inbox_ack=0)
+            status = peer.status_packet(room_ack=peer.member.position.acked, inbox_ack=0)
             room.receive_datagram(status.encode(), peer.address, bench.now)
         room.handle_timeout(bench.now)
         bench.now += 0.5

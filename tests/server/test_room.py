@@ -346,7 +346,7 @@ def test_a_heartbeat_is_answered_at_once_with_what_the_room_has() -> None:
     assert packet.events == ()
     assert (packet.latest, packet.first) == (2, 3)
     assert packet.answer is not None
-    assert packet.answer.echo == status.timestamp
+    assert packet.answer.echoed_timestamp == status.timestamp
     assert (packet.answer.received, packet.answer.appended) == (1, 1)
     assert packet.answer.inbox_latest == anna.member.inbox.log.latest
 

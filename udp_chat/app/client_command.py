@@ -26,7 +26,7 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PENDING_MAX, PendingFull
 from udp_chat.client.udp_client import JoinFailed, UdpClient, default_name
 from udp_chat.discovery.groups import DISCOVERY_PORT
-from udp_chat.discovery.search import Room, find_rooms
+from udp_chat.discovery.search import FoundRoom, find_rooms
 from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
@@ -160,7 +160,7 @@ def _find(language: str, ask: Callable[[str], str] | None) -> tuple[str, int] | 
 
 
 def _choose(
-    rooms: Sequence[Room], language: str, ask: Callable[[str], str] | None
+    rooms: Sequence[FoundRoom], language: str, ask: Callable[[str], str] | None
 ) -> tuple[str, int]:
     complain(sentence(language, "rooms_found"))
     for number, room in enumerate(rooms, 1):

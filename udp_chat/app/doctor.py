@@ -31,7 +31,7 @@ from typing import Any, Literal, TypeAlias
 
 from udp_chat.discovery.groups import DISCOVERY_PORT, RECEIVE_BYTES, join_group, listening_socket
 from udp_chat.discovery.interfaces import LINUX, Interface, list_interfaces
-from udp_chat.discovery.search import Room, Way, find_rooms, open_ways
+from udp_chat.discovery.search import FoundRoom, Way, find_rooms, open_ways
 from udp_chat.protocol.addresses import format_address, resolve
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
@@ -157,7 +157,7 @@ def short_probe(session_id: int, timestamp: int) -> bytes:
 
 def long_probe(session_id: int, timestamp: int) -> bytes:
     """A SAY of exactly DATAGRAM_BYTES_MAX: one longest message, and one that fills the rest."""
-    rest = Say.ROOM_BYTES - 2 * Message.LAYOUT.size - TEXT_BYTES_MAX
+    rest = Say.MESSAGES_BYTES_MAX - 2 * Message.LAYOUT.size - TEXT_BYTES_MAX
     texts = ("x" * TEXT_BYTES_MAX, "x" * rest)
     messages = (Message(n, MessageKind.CHAT, text) for n, text in enumerate(texts, 1))
     datagram = Say(session_id, timestamp, tuple(messages)).encode()
@@ -635,7 +635,7 @@ class _Report:
         if any(echo.returned and not echo.way.interface.loopback for echo in echoes):
             self.tell("echo_note")
 
-    def rooms(self, rooms: Sequence[Room]) -> None:
+    def rooms(self, rooms: Sequence[FoundRoom]) -> None:
         for room in rooms:
             address = format_address(room.address)
             self.tell("room", room=room.name, address=address, count=room.member_count)

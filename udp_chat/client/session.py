@@ -302,7 +302,7 @@ class ChatSession:
     def _is_of_this_attempt(self, answer: Welcome | Refused) -> bool:
         return (
             answer.client_id == self._client_id
-            and self._joining.began_timestamp <= answer.echo <= self._timestamp
+            and self._joining.began_timestamp <= answer.echoed_timestamp <= self._timestamp
         )
 
     def _handle_welcome(self, welcome: Welcome) -> None:
@@ -312,7 +312,7 @@ class ChatSession:
         was_session = self._session_id
         self._joining.welcomed(welcome.name)
         self._liveness.stop()
-        self.rtt.sample(self._now - welcome.echo / 1e6)
+        self.rtt.sample(self._now - welcome.echoed_timestamp / 1e6)
         self.name = welcome.name
         self.room = welcome.room
         self._session_id = welcome.session_id
@@ -453,7 +453,7 @@ class ChatSession:
             return
         answer = packet.answer
         sent_since = self._joining.began_timestamp
-        if answer is not None and not sent_since < answer.echo <= self._timestamp:
+        if answer is not None and not sent_since < answer.echoed_timestamp <= self._timestamp:
             self._drop("stale")  # of a session before: since then the server may have let go
             answer = None
         if answer is not None and max(answer.received, answer.appended) > self._outbox.sent_max:
@@ -475,7 +475,7 @@ class ChatSession:
             self._handle_answer(answer, packet.latest)
         if deliveries:
             self._acknowledging.progressed()
-            self.loss.update(packet.repair)
+            self.loss.update(lost=packet.repair)
             if packet.inbox:
                 self._deliver_inbox(deliveries)
             else:
@@ -494,8 +494,8 @@ class ChatSession:
     def _is_newest(self, packet: Events, answer: Answer | None) -> bool:
         """Whether nothing that the server sent later has come."""
         newest = packet.timestamp > self._liveness.newest_echo
-        if answer is not None and answer.echo > self._newest_answered:
-            self._newest_answered = answer.echo
+        if answer is not None and answer.echoed_timestamp > self._newest_answered:
+            self._newest_answered = answer.echoed_timestamp
             # What answers our newest question is new. If by the server's clock it is much older
             # than what came before, then that was forged.
             behind_us = self._liveness.newest_echo - packet.timestamp
@@ -519,12 +519,12 @@ class ChatSession:
             if answer.inbox_latest < self._inbox.acknowledged:
                 return False
             self._inbox.correct(answer.inbox_latest)
-            if answer.echo == self._newest_answered:
+            if answer.echoed_timestamp == self._newest_answered:
                 return self._outbox.correct(answer, self._timestamp, self._now)
         return True
 
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
-        self.rtt.sample(self._now - answer.echo / 1e6)
+        self.rtt.sample(self._now - answer.echoed_timestamp / 1e6)
         self._inbox.latest = max(self._inbox.latest, answer.inbox_latest)
         self._settled = max(self._settled, (answer.appended, room_latest, answer.inbox_latest))
         self._own_link.server_sent_count = answer.sent_count + 1
@@ -622,7 +622,7 @@ class ChatSession:
         status = Status(
             session_id=self._session_id,
             timestamp=self._next_timestamp(),
-            echo=self._liveness.echo(self._now),
+            echoed_timestamp=self._liveness.echo(self._now),
             room_ack=log.acknowledged,
             room_gap_end=log.gap_end if gap_is_due else log.acknowledged,
             inbox_ack=inbox.acknowledged,

@@ -186,11 +186,6 @@ class OrderedReceiver:
         true = before if before <= latest < after else min(self.acknowledged, latest)
         return OrderedReceiver(self.epoch, max(start, true + 1))
 
-    @property
-    def waiting_count(self) -> int:
-        """Events held beyond a gap."""
-        return len(self._waiting)
-
 
 # --- measuring the link ----------------------------------------------------------------------
 
@@ -246,7 +241,7 @@ class LossEstimate:
     def __init__(self) -> None:
         self.ratio = 0.0
 
-    def update(self, lost: bool) -> None:
+    def update(self, *, lost: bool) -> None:
         self.ratio += (lost - self.ratio) * self.GAIN
 
     def copies(self, late_ratio: float) -> int:

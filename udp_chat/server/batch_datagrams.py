@@ -23,7 +23,7 @@ from typing import Any
 
 from udp_chat.protocol.packets import Address
 from udp_chat.server import datagrams
-from udp_chat.server.datagrams import DATAGRAM_ROOM_BYTES, Patience, SendError, send_one
+from udp_chat.server.datagrams import RECEIVE_BYTES, SendError, WaitBudget, send_one
 
 BATCH_MAX = 1024
 """Messages of one `sendmmsg`: the kernel's own limit (UIO_MAXIOV)."""
@@ -127,19 +127,19 @@ class BatchDatagrams:
         self._laid_out: tuple[Address, ...] = ()
         self._fanout = _Fanout([b""])
         self._can_train = True
-        self._patience = Patience(sock)
+        self._wait_budget = WaitBudget(sock)
         self._prepare_receiving()
 
     def _prepare_receiving(self) -> None:
         self._receive_max = datagrams.RECEIVE_MAX
-        self._buffer = ctypes.create_string_buffer(self._receive_max * DATAGRAM_ROOM_BYTES)
+        self._buffer = ctypes.create_string_buffer(self._receive_max * RECEIVE_BYTES)
         self._peers = ctypes.create_string_buffer(self._receive_max * _NAME_BYTES)
         self._vectors = (IoVector * self._receive_max)()
         self._incoming = (MultiMessage * self._receive_max)()
         for number in range(self._receive_max):
             vector, header = self._vectors[number], self._incoming[number].header
-            vector.base = ctypes.addressof(self._buffer) + number * DATAGRAM_ROOM_BYTES
-            vector.length = DATAGRAM_ROOM_BYTES
+            vector.base = ctypes.addressof(self._buffer) + number * RECEIVE_BYTES
+            vector.length = RECEIVE_BYTES
             header.name = ctypes.addressof(self._peers) + number * _NAME_BYTES
             header.name_length = _NAME_BYTES
             header.vectors = ctypes.pointer(vector)
@@ -172,7 +172,7 @@ class BatchDatagrams:
                     addresses.clear()
                 address = addresses[name] = _from_name(name)
             received.append((bytes(buffer[start : start + length]), address))
-            start += DATAGRAM_ROOM_BYTES
+            start += RECEIVE_BYTES
             peer += _NAME_BYTES
         return received
 
@@ -182,7 +182,7 @@ class BatchDatagrams:
             return errors
         if len(addresses) == 1:
             for datagram in datagrams:
-                send_one(self._socket, datagram, addresses[0], self._patience, errors)
+                send_one(self._socket, datagram, addresses[0], self._wait_budget, errors)
             return errors
         if addresses is not self._laid_out:
             self._fanout = _Fanout([self._name_of(address) for address in addresses])
@@ -227,7 +227,7 @@ class BatchDatagrams:
                 if problem.errno == errno.EAGAIN:  # it was waited for: enough
                     errors.append((address, problem))
                 else:  # no train gets through a small MTU, or a tunnel; its datagrams may
-                    send_one(self._socket, datagram, address, self._patience, errors)
+                    send_one(self._socket, datagram, address, self._wait_budget, errors)
         return errors
 
     def _send_to_all(self, data: bytes) -> list[SendError]:
@@ -251,7 +251,7 @@ class BatchDatagrams:
             if code == errno.EINTR:
                 continue
             if code == errno.EAGAIN and not waited:
-                waited = self._patience.wait()
+                waited = self._wait_budget.wait()
                 if waited:
                     continue
             # This address is the one that cannot be sent to: the others go on behind it.

@@ -23,7 +23,7 @@ RECEIVE_MAX = 512
 """Datagrams taken in before they are worked on: what a wake-up may gather. Their room is 1 MB of
 address space, of which the kernel fills what it uses."""
 
-DATAGRAM_ROOM_BYTES = 2048
+RECEIVE_BYTES = 2048
 """For one datagram received: the longest of this protocol and the rest of a longer one."""
 
 SEND_RETRY_SECONDS = 0.05
@@ -52,7 +52,7 @@ class Datagrams(Protocol):
         """
 
 
-class Patience:
+class WaitBudget:
     """With a full send buffer; bounded, or a link that stands still would hold up the room as
     often as there are members."""
 
@@ -81,13 +81,13 @@ class PlainDatagrams:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._patience = Patience(sock)
+        self._wait_budget = WaitBudget(sock)
 
     def receive(self) -> list[tuple[bytes, Address]]:
         received: list[tuple[bytes, Address]] = []
         while len(received) < RECEIVE_MAX:
             try:
-                received.append(self._socket.recvfrom(DATAGRAM_ROOM_BYTES))
+                received.append(self._socket.recvfrom(RECEIVE_BYTES))
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
@@ -100,7 +100,7 @@ class PlainDatagrams:
         errors: list[SendError] = []
         for datagram in datagrams:
             for address in addresses:
-                send_one(self._socket, datagram, address, self._patience, errors)
+                send_one(self._socket, datagram, address, self._wait_budget, errors)
         return errors
 
 
@@ -108,7 +108,7 @@ def send_one(
     sock: socket.socket,
     datagram: bytes,
     address: Address,
-    patience: Patience,
+    wait_budget: WaitBudget,
     errors: list[SendError],
 ) -> None:
     """Sends a datagram, or appends the error that kept it."""
@@ -116,7 +116,7 @@ def send_one(
         try:
             sock.sendto(datagram, address)
         except BlockingIOError:
-            if not patience.wait():
+            if not wait_budget.wait():
                 raise
             sock.sendto(datagram, address)
     except OSError as error:
