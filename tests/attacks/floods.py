@@ -611,7 +611,7 @@ def flood(attack: Attack, company: Company, orders: Orders, seconds: float, rate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """One attacker against a server on this machine."""
-    parser = argparse.ArgumentParser(prog="python3 -m tests.attack_floods", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.attacks.floods", description=__doc__)
     parser.add_argument("name", choices=[name for name, a in ATTACKS.items() if a.make])
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, required=True)

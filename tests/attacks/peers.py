@@ -431,7 +431,7 @@ def stand_by(company: Company, orders: Orders) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Bystanders of a room, until stdin ends."""
-    parser = argparse.ArgumentParser(prog="python3 -m tests.attack_peers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.attacks.peers", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)
     arguments = parser.parse_args(argv)

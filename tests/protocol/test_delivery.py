@@ -23,6 +23,7 @@ from udp_chat.protocol.delivery import (
     OrderedReceiver,
     RttEstimator,
     TokenBucket,
+    quantile,
 )
 from udp_chat.protocol.packets import Event, EventKind
 
@@ -380,6 +381,33 @@ def test_slices_in_any_order_and_number_deliver_the_whole_log(
 
 
 # --- the round-trip time ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.0, 1), (0.5, 50), (0.9, 90), (0.99, 99), (0.991, 100), (1, 100)]
+)
+def test_a_quantile_is_the_nearest_rank(ratio: float, expected: int) -> None:
+    assert quantile(range(100, 0, -1), ratio) == expected
+    assert quantile([7.0], ratio) == 7.0
+
+
+def test_a_median_of_two_is_the_smaller_one() -> None:
+    assert quantile([2.0, 1.0], 0.5) == 1.0
+
+
+def test_a_quantile_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        quantile([], 0.5)
+
+
+def test_the_quantile_of_round_trips_is_that_of_the_recent_samples() -> None:
+    estimator = RttEstimator()
+    assert estimator.quantile(0.95) == 0.0, "there are no samples yet"
+    for milliseconds in range(1000, 0, -1):
+        estimator.sample(milliseconds / 1000)
+    recent = [n / 1000 for n in range(1, RttEstimator.RECENT_MAX + 1)]
+    assert estimator.quantile(0.5) == quantile(recent, 0.5)
+    assert estimator.quantile(0.95) == quantile(recent, 0.95)
 
 
 def test_before_the_first_sample_the_timeout_is_the_initial_one() -> None:

@@ -33,6 +33,7 @@ from udp_chat.discovery.groups import DISCOVERY_PORT, RECEIVE_BYTES, join_group,
 from udp_chat.discovery.interfaces import LINUX, Interface, list_interfaces
 from udp_chat.discovery.search import FoundRoom, Way, find_rooms, open_ways
 from udp_chat.protocol.addresses import format_address, resolve
+from udp_chat.protocol.delivery import quantile
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     DEFAULT_PORT,
@@ -163,12 +164,6 @@ def long_probe(session_id: int, timestamp: int) -> bytes:
     datagram = Say(session_id, timestamp, tuple(messages)).encode()
     assert len(datagram) == DATAGRAM_BYTES_MAX
     return datagram
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least this part of them does not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, -int(-len(ordered) * part // 1) - 1)]
 
 
 def inodes_of_port(table: str, port: int) -> set[str]:
@@ -672,7 +667,7 @@ class _Report:
             answered=len(rtts),
             sent=sent,
             median=self._number(1000 * statistics.median(rtts)),
-            p95=self._number(1000 * percentile(rtts, 0.95)),
+            p95=self._number(1000 * quantile(rtts, 0.95)),
             loss=self._number(100 * loss),
             **values,
         )

@@ -12,6 +12,7 @@ simulated network of the tests runs it in virtual time.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -190,6 +191,18 @@ class OrderedReceiver:
 # --- measuring the link ----------------------------------------------------------------------
 
 
+def quantile(values: Iterable[float], ratio: float) -> float:
+    """The smallest value that at least this part of all values does not exceed (nearest rank).
+
+    A lost message counts as infinitely late: p99 is infinite if more than one in a hundred is lost.
+    Raises ValueError if there are no values.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("a quantile of nothing")
+    return ordered[max(0, math.ceil(ratio * len(ordered)) - 1)]
+
+
 class RttEstimator:
     """Smoothed round-trip time and retransmission timeout in seconds (RFC 6298 §2).
 
@@ -209,9 +222,8 @@ class RttEstimator:
         self._recent: deque[float] = deque(maxlen=self.RECENT_MAX)
 
     def quantile(self, ratio: float) -> float:
-        """What so large a part of the recent samples does not exceed; 0 without samples."""
-        ordered = sorted(self._recent)
-        return ordered[int(ratio * (len(ordered) - 1) + 0.5)] if ordered else 0.0
+        """The `quantile` of the recent samples; 0 without samples."""
+        return quantile(self._recent, ratio) if self._recent else 0.0
 
     def sample(self, rtt_seconds: float) -> None:
         if not 0.0 <= rtt_seconds <= RTT_SAMPLE_MAX_SECONDS:

@@ -521,7 +521,7 @@ Packet: TypeAlias = (
     Discover | Offer | Join | Challenge | Welcome | Refused | Say | Events | Status | Leave | Bye
 )
 
-_PACKETS: dict[int, type[Packet]] = {
+PACKETS: dict[int, type[Packet]] = {
     PacketType.DISCOVER: Discover,
     PacketType.OFFER: Offer,
     PacketType.JOIN: Join,
@@ -556,7 +556,7 @@ def check_header(datagram: bytes) -> int:
         raise MalformedDatagram("bad checksum")
     if version != VERSION and packet_type != PacketType.REFUSED:
         raise UnsupportedVersion(version)  # a REFUSED says just that, so it is read in any
-    if packet_type not in _PACKETS:
+    if packet_type not in PACKETS:
         raise MalformedDatagram("unknown PacketType")
     return cast(int, packet_type)
 
@@ -569,7 +569,7 @@ def decode(datagram: bytes) -> Packet:
 def decode_body(packet_type: int, datagram: bytes) -> Packet:
     """The same for a datagram whose header is known to be good."""
     parser = Parser(datagram, HEADER_BYTES)
-    packet = _PACKETS[packet_type].parse(parser)
+    packet = PACKETS[packet_type].parse(parser)
     parser.finish()
     return packet
 

@@ -53,8 +53,10 @@ class Datagrams(Protocol):
 
 
 class WaitBudget:
-    """With a full send buffer; bounded, or a link that stands still would hold up the room as
-    often as there are members."""
+    """How long a server waits for a full send buffer, in each second.
+
+    Without a bound, a link that stands still would hold up the room once for each member.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -62,7 +64,7 @@ class WaitBudget:
         self._left_seconds = 0.0
 
     def wait(self) -> bool:
-        """Gives the buffer a moment; false, and at once, if it has had enough of them."""
+        """Waits a moment for space in the buffer; false, at once, if the budget is used up."""
         begun_at = time.monotonic()
         if begun_at > self._renewed_at + 1.0:
             self._renewed_at, self._left_seconds = begun_at, SEND_WAITS_SECONDS
@@ -77,15 +79,16 @@ class WaitBudget:
 
 
 class PlainDatagrams:
-    """One system call a datagram: works everywhere."""
+    """One system call a datagram: works everywhere. It takes in `receive_max` at a time."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, receive_max: int = RECEIVE_MAX) -> None:
         self._socket = sock
+        self._receive_max = receive_max
         self._wait_budget = WaitBudget(sock)
 
     def receive(self) -> list[tuple[bytes, Address]]:
         received: list[tuple[bytes, Address]] = []
-        while len(received) < RECEIVE_MAX:
+        while len(received) < self._receive_max:
             try:
                 received.append(self._socket.recvfrom(RECEIVE_BYTES))
             except (BlockingIOError, InterruptedError):
