@@ -4,7 +4,7 @@ A datagram is a header (magic, version, type, CRC-32) and a body of fixed fields
 byte order, followed by texts in UTF-8. `decode` turns bytes into one of the packet classes
 below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. What a
 packet's `encode` made, `decode` reads back; padding is written as zeros and not looked at.
-What packets are made of is in wire_parts.py. docs/protocol.md is the normative description.
+What packets are made of is in wire.py. docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
