@@ -31,7 +31,7 @@ from benchmarks.crowds import (
     TcpCrowd,
     have_one_order,
 )
-from compare.experiments.experiment import quantile
+from udp_chat.protocol.delivery import quantile
 
 STALL_SECONDS = 0.2
 """Without any progress for so long, what is on its way counts as lost, or is repeated."""

@@ -8,14 +8,13 @@ infinitely late.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.simulated.simulated_network import Faults, SimulatedNetwork, User
 from udp_chat.client.session import State
+from udp_chat.protocol.delivery import quantile
 
 MEMBERS = 8
 LINES_PER_SECOND = 10
@@ -36,11 +35,6 @@ class Figures:
     p99: float
     longest: float
     datagrams_per_shown_line: float
-
-
-def percentile(ordered: Sequence[float], ratio: float) -> float:
-    """The value that so large a part of the ordered values does not exceed (nearest rank)."""
-    return ordered[max(0, math.ceil(ratio * len(ordered)) - 1)]
 
 
 def measure(loss: float, lines: int, seed: int = 1) -> Figures:
@@ -81,9 +75,9 @@ def measure(loss: float, lines: int, seed: int = 1) -> Figures:
         loss=loss,
         line_count=lines,
         delivered=sum(latency < float("inf") for latency in latencies) / expected,
-        p50=1000 * percentile(latencies, 0.5),
-        p90=1000 * percentile(latencies, 0.9),
-        p99=1000 * percentile(latencies, 0.99),
+        p50=1000 * quantile(latencies, 0.5),
+        p90=1000 * quantile(latencies, 0.9),
+        p99=1000 * quantile(latencies, 0.99),
         longest=1000 * latencies[-1],
         datagrams_per_shown_line=datagrams / expected,
     )

@@ -167,7 +167,7 @@ class RoomBench:
                     m.address,
                     m.newest_timestamp,
                     m.heard_at,
-                    m.room.acked,
+                    m.position.acked,
                     m.inbox.acked,
                     m.inbox.log.latest,
                     m.received,
@@ -452,7 +452,7 @@ class SessionBench:
         join = self.newest(Join)
         welcome = Welcome(
             client_id=join.client_id,
-            echo=join.timestamp,
+            echoed_timestamp=join.timestamp,
             session_id=self.SESSION_ID,
             epoch=self.epoch,
             inbox_epoch=self.inbox_epoch,

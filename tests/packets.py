@@ -143,7 +143,7 @@ class Choices:
         if self.flag():
             numbers = self.number(64), self.number(32), self.number(32), self.number(64)
             answer = Answer(*numbers, self.number(32))
-        room_bytes = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
+        room_bytes = Events.EVENTS_BYTES_MAX - (Answer.LAYOUT.size if answer else 0)
         inbox = self.flag()
         events = self.fitting(lambda: self.event(inbox), room_bytes, 0)
         latest = self.number(64, len(events))
@@ -168,7 +168,7 @@ class Choices:
         latest = self.number(64)
         return Welcome(
             client_id=self.number(64),
-            echo=self.number(64),
+            echoed_timestamp=self.number(64),
             session_id=self.number(64),
             epoch=self.number(64),
             inbox_epoch=self.number(64),
@@ -206,13 +206,13 @@ class Choices:
         yield self.welcome()
         reason = self.random.choice([*RefusedReason, 0, 7, 255])
         yield Refused(self.number(64), self.number(64), reason, self.text(REASON_BYTES_MAX))
-        messages = self.fitting(self.message, Say.ROOM_BYTES, 1)
+        messages = self.fitting(self.message, Say.MESSAGES_BYTES_MAX, 1)
         yield Say(self.number(64), self.number(64), messages)
         yield self.events()
         yield Status(
             session_id=self.number(64),
             timestamp=self.number(64),
-            echo=self.number(64),
+            echoed_timestamp=self.number(64),
             room_ack=self.number(64),
             room_gap_end=self.number(64),
             inbox_ack=self.number(64),
@@ -228,10 +228,10 @@ def longest() -> Iterator[Packet]:
     """As many small things as one datagram can carry: more than a hundred, and 1200 bytes."""
     message = Message(1, MessageKind.CHAT, "")
     event = Event(EventKind.CHAT, 0, "A", member=1)
-    count, left = divmod(Say.ROOM_BYTES, len(message.encode()))
+    count, left = divmod(Say.MESSAGES_BYTES_MAX, len(message.encode()))
     last = Message(2, MessageKind.CHAT, "x" * left)
     yield Say(1, 2, (message,) * (count - 1) + (last,))
-    count, left = divmod(Events.ROOM_BYTES, len(event.encode()))
+    count, left = divmod(Events.EVENTS_BYTES_MAX, len(event.encode()))
     yield Events(
         1, 2, 1, 99, 1, (event,) * (count - 1) + (Event(EventKind.CHAT, 0, "A", "", "x" * left, 1),)
     )

@@ -118,7 +118,7 @@ class Evening:
         network, chance = self.network, self.chance
         for _ in range(20):
             datagram = chance.randbytes(chance.randrange(1400))
-            network._arrive(datagram, ("6.6.6.6", chance.randrange(1, 65536)), SERVER)
+            network.arrive(datagram, ("6.6.6.6", chance.randrange(1, 65536)), SERVER)
 
     def _act(self, user: User) -> None:
         network, chance, session = self.network, self.chance, user.session

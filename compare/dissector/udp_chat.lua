@@ -152,7 +152,7 @@ local epoch = hex("epoch", 8)
 local inbox_epoch = hex("inbox_epoch", 8)
 local cookie = bytes("cookie", 16)
 local timestamp = number("timestamp", 8)
-local echo = number("echo", 8)
+local echo = number("echoed_timestamp", 8)
 local room_ack = number("room_ack", 8)
 local inbox_ack = number("inbox_ack", 8)
 local oldest = number("oldest", 8)
@@ -211,7 +211,7 @@ local PACKETS = {
 }
 
 local ANSWER = {
-    number("answer.echo", 8), number("answer.received", 4), number("answer.appended", 4),
+    number("answer.echoed_timestamp", 8), number("answer.received", 4), number("answer.appended", 4),
     number("answer.inbox_latest", 8), number("answer.sent_count", 4),
 }
 

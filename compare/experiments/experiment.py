@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypeVar
 
@@ -150,18 +150,6 @@ class Experiment:
     plots: tuple[Plot, ...]
     words: Mapping[str, Words]
     """By language: "en" and "ru"."""
-
-
-def quantile(values: Iterable[float], share: float) -> float:
-    """The smallest value that at least this share of all values does not exceed (nearest rank).
-
-    Lost lines count as NEVER: p99 is NEVER where more than one line in a hundred was lost.
-    Raises ValueError for no values.
-    """
-    ordered = sorted(values)
-    if not ordered:
-        raise ValueError("a quantile of nothing")
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 _DECIMAL_POINT = {"en": ".", "ru": ","}

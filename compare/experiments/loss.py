@@ -33,10 +33,10 @@ from compare.experiments.experiment import (
     Tell,
     Words,
     amount,
-    quantile,
 )
 from compare.experiments.participants import TRANSPORTS, Room, Transport, pause, side_by_side
 from compare.wire.network import Wire
+from udp_chat.protocol.delivery import quantile
 
 LOSSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 DELAY_SECONDS = 0.02

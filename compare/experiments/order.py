@@ -37,10 +37,10 @@ from compare.experiments.experiment import (
     Tell,
     Words,
     amount,
-    quantile,
 )
 from compare.experiments.participants import Room, Transport, pause, side_by_side
 from compare.wire.network import Wire
+from udp_chat.protocol.delivery import quantile
 
 SHARE = 0.1
 DELAY_SECONDS = 0.005

@@ -40,7 +40,6 @@ from compare.experiments.experiment import (
     Words,
     amount,
     duration,
-    quantile,
 )
 from compare.experiments.participants import (
     TRANSPORTS,
@@ -52,6 +51,7 @@ from compare.experiments.participants import (
     at_once,
     pause,
 )
+from udp_chat.protocol.delivery import quantile
 
 SILENCE = Silence()
 

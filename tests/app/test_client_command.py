@@ -27,7 +27,7 @@ from udp_chat.app.rooms import choose_room
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PendingFull
 from udp_chat.client.udp_client import UdpClient, default_name
-from udp_chat.discovery.search import Room
+from udp_chat.discovery.search import FoundRoom
 from udp_chat.protocol.packets import ChatError, Join, Refused, RefusedReason, decode
 from udp_chat.server.udp_server import UdpServer
 from udp_chat.terminal.screen import PlainTerminal
@@ -549,7 +549,7 @@ def test_a_file_that_cannot_be_opened_is_one_sentence_and_exit_code_1(
 def test_the_number_of_a_room_may_be_typed_with_any_number_of_digits(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rooms = [Room(("192.0.2.1", port), f"room {port}", 1, port) for port in (1, 2)]
+    rooms = [FoundRoom(("192.0.2.1", port), f"room {port}", 1, port) for port in (1, 2)]
     answers = iter(["9" * 5000, "0", "2"])
     assert choose_room(rooms, "en", lambda question: next(answers)) == ("192.0.2.1", 2)
     assert capsys.readouterr().err.count("Type a number from 1 to 2.") == 2

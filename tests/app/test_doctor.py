@@ -30,7 +30,7 @@ from tests.discovery.test_discovery import (
 )
 from tests.processes import WAIT_SECONDS, eventually
 from udp_chat.app.catalogue import LANGUAGES
-from udp_chat.app.doctor import main_checks, percentile
+from udp_chat.app.doctor import main_checks
 from udp_chat.app.doctor_checks import (
     LONG_PROBE_COUNT,
     PROBE_COUNT,
@@ -75,17 +75,6 @@ def test_the_long_probe_is_as_long_as_a_datagram_may_be_and_the_answer_is_no_lar
     assert isinstance(status, Status)
     assert (status.session_id, status.ask) == (1, False)
     assert len(Bye(1, ByeReason.UNKNOWN_SESSION).encode()) < len(short_probe(1, 2))
-
-
-@pytest.mark.parametrize(
-    ("part", "expected"),
-    [(0.0, 1), (0.01, 1), (0.5, 10), (0.94, 19), (0.95, 19), (0.96, 20), (1, 20)],
-)
-def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(
-    part: float, expected: int
-) -> None:
-    assert percentile([float(n) for n in range(20, 0, -1)], part) == expected
-    assert percentile([3.0], part) == 3.0
 
 
 def test_sockets_of_a_port_are_found_in_the_table_of_linux() -> None:

@@ -34,7 +34,9 @@ def person(server: UdpServer, *arguments: str, columns: int = 100) -> Screen:
 
 def wait_until_all_have_all(server: UdpServer) -> None:
     """Waits until every member has acknowledged what is in the room's log."""
-    eventually(lambda: not any(member.room.behind for member in [*server.room.members.values()]))
+    eventually(
+        lambda: not any(member.position.behind for member in [*server.room.members.values()])
+    )
 
 
 @pytest.mark.parametrize("columns", [40, 120])

@@ -36,8 +36,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Server as ServerFigures
-from compare.experiments.experiment import NEVER, quantile
+from compare.experiments.experiment import NEVER
 from tests.attacks.floods import ATTACKS, Attack
+from udp_chat.protocol.delivery import quantile
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -204,9 +205,9 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 _WITH_BEACON_ON = """
 import sys
 sys.path.insert(0, "")
-from udp_chat.server import udp_server
-udp_server.DISCOVERY_PORT = int(sys.argv.pop(1))
-sys.exit(udp_server.main())
+from udp_chat.app import server_command
+server_command.DISCOVERY_PORT = int(sys.argv.pop(1))
+sys.exit(server_command.main())
 """
 """The real command but for the port that its beacon listens on, which others may want."""
 
@@ -352,18 +353,18 @@ def measure(attack: Attack, quiet_seconds: float = QUIET_SECONDS) -> Measured:
         stack.enter_context(server)
         if attack.bystanders:
             count = str(attack.bystanders)
-            crowd = stack.enter_context(Child("-m", "tests.attack_peers", str(port), count))
+            crowd = stack.enter_context(Child("-m", "tests.attacks.peers", str(port), count))
             entered = crowd.read()["entered"]
             if entered != attack.bystanders:
                 raise Broken(f"only {entered} of {count} bystanders got in")
         whispers = ["--whispers"] if attack.whispers else []
-        honest = stack.enter_context(Child("-m", "tests.attack_witnesses", str(port), *whispers))
+        honest = stack.enter_context(Child("-m", "tests.attacks.witnesses", str(port), *whispers))
         attacker: Child | None = None
         if attack.make is not None:
             target = discovery_port if attack.beacon else port
             timing = ["--seconds", str(attack.seconds), "--rate", str(attack.rate)]
             attacker = stack.enter_context(
-                Child("-m", "tests.attack_floods", attack.name, str(target), *timing)
+                Child("-m", "tests.attacks.floods", attack.name, str(target), *timing)
             )
             attacker.read()
         if not honest.read()["joined"]:

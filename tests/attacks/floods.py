@@ -353,7 +353,7 @@ def joins(cookies: bool, chance: random.Random) -> list[bytes]:
 def forged_says(chance: random.Random) -> list[bytes]:
     """Full SAYs of sessions that are not in, with as many messages as fit."""
     message_bytes = len(Message(1, MessageKind.CHAT, "").encode())
-    count = Say.ROOM_BYTES // message_bytes
+    count = Say.MESSAGES_BYTES_MAX // message_bytes
     messages = tuple(Message(n, MessageKind.CHAT, "") for n in range(1, count + 1))
     return [Say(_random_id(chance), n + 1, messages).encode() for n in range(DISCOVER_KEEP)]
 
@@ -364,7 +364,7 @@ def server_packets(chance: random.Random) -> list[bytes]:
     somebody = _random_id(chance)
     welcome = Welcome(
         client_id=somebody,
-        echo=1,
+        echoed_timestamp=1,
         session_id=_random_id(chance),
         epoch=_random_id(chance),
         inbox_epoch=_random_id(chance),
@@ -611,7 +611,7 @@ def flood(attack: Attack, company: Company, orders: Orders, seconds: float, rate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """One attacker against a server on this machine."""
-    parser = argparse.ArgumentParser(prog="python3 -m tests.attack_floods", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.attacks.floods", description=__doc__)
     parser.add_argument("name", choices=[name for name, a in ATTACKS.items() if a.make])
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, required=True)

@@ -222,7 +222,7 @@ class Company:
         status = Status(
             session.id,
             self.timestamp(session),
-            echo=0,
+            echoed_timestamp=0,
             room_ack=room_ack,
             room_gap_end=room_ack,
             inbox_ack=session.inbox_ack,
@@ -431,7 +431,7 @@ def stand_by(company: Company, orders: Orders) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Bystanders of a room, until stdin ends."""
-    parser = argparse.ArgumentParser(prog="python3 -m tests.attack_peers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.attacks.peers", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)
     arguments = parser.parse_args(argv)

@@ -351,13 +351,13 @@ def test_an_attacker_outlives_nobody() -> None:
 
 
 def flooding(name: str, port: int) -> list[str]:
-    program = ["-m", "tests.attack_floods", name, str(port)]
+    program = ["-m", "tests.attacks.floods", name, str(port)]
     return [*program, "--seconds", "60", "--rate", "100"]
 
 
 def test_a_server_dies_with_who_started_it() -> None:
     script = (
-        "import sys, time; from tests.attacks import *;"
+        "import sys, time; from tests.attacks.command import *;"
         "server, port = start_server(ATTACKS['joins'], 0);"
         "print(server.pid, flush=True); time.sleep(60)"
     )

@@ -21,11 +21,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from compare.experiments.experiment import NEVER, quantile
+from compare.experiments.experiment import NEVER
 from tests.attacks.peers import Orders, tell
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PendingFull
 from udp_chat.client.session import ChatSession, State
+from udp_chat.protocol.delivery import quantile
 from udp_chat.protocol.packets import MessageKind
 
 NAMES = ("Anna", "Boris", "Clara", "David", "Emma", "Felix")
@@ -285,7 +286,7 @@ class Witnesses:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Honest members of a room on this machine."""
-    parser = argparse.ArgumentParser(prog="python3 -m tests.attack_witnesses", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tests.attacks.witnesses", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--whispers", action="store_true")
     arguments = parser.parse_args(argv)

@@ -18,7 +18,7 @@ def test_what_is_timed_is_done() -> None:
     assert len(addresses) == len(bench.room.members) == 3
     assert b"x" * 64 in datagram
     bench.receive(bench.status())
-    assert bench.speaker.room.acked == bench.room.log.latest == before + 13
+    assert bench.speaker.position.acked == bench.room.log.latest == before + 13
     assert not bench.room.counters["stale"]
     bench.receive(bench.stray_say())
     bench.receive(bench.broadcast())

@@ -81,7 +81,9 @@ def test_a_status_echoes_the_newest_timestamp_with_the_time_it_was_held() -> Non
     bench.receive(packet)
     received_at = bench.now
     ((at, status),) = _statuses(bench.advance(0.5))
-    assert status.echo == pytest.approx(packet.timestamp + 1e6 * (at - received_at), abs=2)
+    assert status.echoed_timestamp == pytest.approx(
+        packet.timestamp + 1e6 * (at - received_at), abs=2
+    )
 
 
 def test_an_overtaken_datagram_does_not_set_the_echo_back() -> None:
@@ -94,7 +96,9 @@ def test_an_overtaken_datagram_does_not_set_the_echo_back() -> None:
     bench.now += 0.001
     bench.receive(overtaken)
     ((at, status),) = _statuses(bench.advance(0.5))
-    assert status.echo == pytest.approx(newest.timestamp + 1e6 * (at - received_at), abs=2)
+    assert status.echoed_timestamp == pytest.approx(
+        newest.timestamp + 1e6 * (at - received_at), abs=2
+    )
 
 
 def test_a_repeated_datagram_is_acknowledged_again_but_not_a_copy_that_follows_at_once() -> None:

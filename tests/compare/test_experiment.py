@@ -1,4 +1,4 @@
-"""What all experiments share: figures, quantiles, amounts, and programs seen from outside."""
+"""What all experiments share: figures, amounts, and programs seen from outside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from compare.experiments.experiment import (
     Words,
     amount,
     duration,
-    quantile,
 )
 from compare.experiments.participants import (
     CHAT,
@@ -38,18 +37,6 @@ from compare.experiments.participants import (
     side_by_side,
 )
 from tests.processes import WAIT_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"), [(0.0, 1), (0.5, 50), (0.9, 90), (0.99, 99), (0.991, 100), (1.0, 100)]
-)
-def test_a_quantile_is_the_nearest_rank(share: float, expected: int) -> None:
-    assert quantile(range(100, 0, -1), share) == expected
-
-
-def test_a_quantile_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing"):
-        quantile([], 0.5)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ from udp_chat.discovery.interfaces import INTERFACES_MAX, Interface, list_interf
 from udp_chat.discovery.search import (
     FIND_SECONDS,
     ROOMS_MAX,
+    FoundRoom,
     Offers,
-    Room,
     find_rooms,
     open_ways,
     scoped_host,
@@ -105,7 +105,7 @@ def test_neither_another_packet_nor_a_part_of_a_discover_is_answered() -> None:
     assert answer(asked, an_offer) is not None
 
 
-def offers_to(nonce: int, *heard: tuple[str, Offer]) -> list[Room]:
+def offers_to(nonce: int, *heard: tuple[str, Offer]) -> list[FoundRoom]:
     offers = Offers(nonce)
     for host, offer in heard:
         offers.receive(offer.encode(), host)
@@ -118,7 +118,7 @@ def test_an_offer_with_another_nonce_or_no_port_is_no_room() -> None:
         ("192.0.2.2", Offer(7, 2, 0, 0, "no port")),
         ("192.0.2.3", Offer(7, 3, 12, 9191, "good")),
     ]
-    assert offers_to(7, *heard) == [Room(("192.0.2.3", 9191), "good", 12, 3)]
+    assert offers_to(7, *heard) == [FoundRoom(("192.0.2.3", 9191), "good", 12, 3)]
 
 
 @given(st.binary(max_size=200))
@@ -246,7 +246,7 @@ def test_a_room_on_this_machine_is_found_at_once_with_all_that_is_told_about_it(
     with offered(port, epoch=5, name="Кухня") as chat_port:
         rooms = find_rooms(100.0, 0.05, port, LOOPBACK)
     assert time.monotonic() - started_at < WAIT_SECONDS
-    assert rooms == [Room(("127.0.0.1", chat_port), "Кухня", 6, 5)]
+    assert rooms == [FoundRoom(("127.0.0.1", chat_port), "Кухня", 6, 5)]
 
 
 def test_several_servers_on_one_machine_all_answer() -> None:

@@ -1,18 +1,14 @@
-"""What reaches a terminal, and what is kept in memory: looked at from outside.
+"""What reaches a terminal, looked at from outside.
 
-`Shown` shows events as the programs do and asserts that nothing of them moves a cursor. `cells`
-counts what an object keeps, whatever its tables are called.
+`Shown` shows events as the programs do and asserts that nothing in them moves a cursor.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import json
-import types
 import unicodedata
-from collections import deque
 from functools import lru_cache
 
 from udp_chat.app.catalogue import LANGUAGES
@@ -58,23 +54,3 @@ class Shown:
         assert len(lines) == 1 or event.get("reason") == "stats", f"{event} is several lines"
         for line in lines:
             check_line(line)
-
-
-_OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
-
-
-def cells(thing: object) -> int:
-    """How many entries all containers have that can be reached from an object: its memory, in
-    things. Whatever its tables are called, one without a bound shows here."""
-    seen = {id(thing)}
-    waiting = [thing]
-    count = 0
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, dict | list | set | deque):
-            count += len(current)
-        for other in gc.get_referents(current):
-            if id(other) not in seen and not isinstance(other, _OPAQUE):
-                seen.add(id(other))
-                waiting.append(other)
-    return count

@@ -149,7 +149,7 @@ class Intruder:
 
     def _say(self, chance: random.Random) -> Say:
         messages: list[Message] = []
-        room_bytes = Say.ROOM_BYTES
+        room_bytes = Say.MESSAGES_BYTES_MAX
         for number in range(1, chance.choice((1, 1, 2, 5, 40)) + 1):
             kind = chance.choice(list(MessageKind))
             odd = chance.choice(TEXTS).encode()[:TEXT_BYTES_MAX].decode("utf-8", "ignore")

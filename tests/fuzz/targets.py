@@ -14,7 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tests.fuzz.checks import Shown, cells, check_line
+from tests.cells import cells
+from tests.fuzz.checks import Shown, check_line
 from tests.fuzz.mutations import TEXTS, Dissected, bend, damage, dissect, words
 from tests.fuzz.stage import (
     HONEST,
@@ -29,7 +30,7 @@ from udp_chat.client import chat_events
 from udp_chat.client.roster import Roster
 from udp_chat.client.session import State
 from udp_chat.discovery.beacon import answer
-from udp_chat.discovery.search import ROOMS_MAX, Offers, Room
+from udp_chat.discovery.search import ROOMS_MAX, FoundRoom, Offers
 from udp_chat.protocol.answers import LINK_KEYS, SEEN_MAX, parse_asked, parse_seen, parse_stats
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
@@ -374,7 +375,7 @@ class SessionTarget(_StageTarget):
             EventKind.RENAME: "b",
         }
         event = replace(event, text=texts.get(self._flood_kind, ""))
-        count = max(1, min(200, (Events.ROOM_BYTES - 44) // (len(event.encode()) + 8)))
+        count = max(1, min(200, (Events.EVENTS_BYTES_MAX - 44) // (len(event.encode()) + 8)))
         jump = 3 if self._flood_jumps and chance.random() < 0.3 else 0
         packet = Events(
             newest.epoch,
@@ -494,7 +495,7 @@ class DiscoveryTarget(Target):
         for room in set(rooms) - set(before):
             self._check_room(room)
 
-    def _check_room(self, room: Room) -> None:
+    def _check_room(self, room: FoundRoom) -> None:
         assert 0 < room.address[1] < 65536
         check_line(printable(room.name))
 

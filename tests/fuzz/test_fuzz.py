@@ -161,7 +161,7 @@ def test_the_same_seed_and_number_give_the_same_input(target: str) -> None:
 def test_another_process_makes_the_same_inputs() -> None:
     """Whatever order its sets of strings have."""
     numbers = [first_round("room"), first_round("session")]
-    program = f"from tests.test_fuzz import _digest; print([_digest(3, n) for n in {numbers}])"
+    program = f"from tests.fuzz.test_fuzz import _digest; print([_digest(3, n) for n in {numbers}])"
     printed = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -101,7 +101,7 @@ def fixed_fields(heading: str) -> list[tuple[int, int, str]]:
 
 def headings_of_packets() -> list[tuple[str, type[protocol.Packet]]]:
     return [
-        (f"### 3.{number.value} {number.name} ({number.value})", protocol._PACKETS[number])
+        (f"### 3.{number.value} {number.name} ({number.value})", protocol.PACKETS[number])
         for number in PacketType
     ]
 
@@ -255,7 +255,7 @@ def test_every_alphabet_of_names_is_in_the_protocol_document() -> None:
         for row in rows(section(PROTOCOL, "### 4.6 Names"))
         if len(row) == 2 and re.fullmatch(r"[0-9A-F -]{4,}", row[1].strip("-"))
     }
-    assert documented == names._ALPHABETS
+    assert documented == names.ALPHABETS
 
 
 def test_every_look_alike_is_in_the_protocol_document_with_its_code_point() -> None:
@@ -265,7 +265,7 @@ def test_every_look_alike_is_in_the_protocol_document_with_its_code_point() -> N
         for row, others in (row for row in rows("| counts as |" + table)[2:])
         for kept in [chr(int(row.rpartition("U+")[2], 16))]
     }
-    assert documented == {kept: list(others) for kept, others in names._LOOK_ALIKES.items()}
+    assert documented == {kept: list(others) for kept, others in names.LOOK_ALIKES.items()}
 
 
 def test_every_character_drawn_as_nothing_is_in_the_protocol_document() -> None:
@@ -274,7 +274,7 @@ def test_every_character_drawn_as_nothing_is_in_the_protocol_document() -> None:
         (int(first, 16), int(last or first, 16))
         for first, last in re.findall(r"U\+([0-9A-F]+)(?: to U\+([0-9A-F]+))?", rule)
     }
-    assert documented == set(names._INVISIBLE)
+    assert documented == set(names.INVISIBLE)
 
 
 # --- the documents themselves ----------------------------------------------------------------

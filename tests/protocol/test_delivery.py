@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.cells import cells
 from udp_chat.protocol.delivery import (
     COPIES_MAX,
     REORDER_MAX,
@@ -22,6 +23,7 @@ from udp_chat.protocol.delivery import (
     OrderedReceiver,
     RttEstimator,
     TokenBucket,
+    quantile,
 )
 from udp_chat.protocol.packets import Event, EventKind
 
@@ -181,9 +183,9 @@ def test_a_duplicate_event_is_delivered_once() -> None:
 def test_what_is_beyond_a_gap_waits_until_the_gap_is_filled() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     assert receiver.receive(3, events(3, 4), oldest=1, latest=4) == []
-    assert (receiver.acknowledged, receiver.waiting_count) == (0, 2)
+    assert (receiver.acknowledged, cells(receiver)) == (0, 2)
     assert receiver.receive(1, events(1, 2), oldest=1, latest=4) == delivered(1, 4)
-    assert (receiver.acknowledged, receiver.waiting_count) == (4, 0)
+    assert (receiver.acknowledged, cells(receiver)) == (4, 0)
 
 
 def test_what_was_before_the_start_is_not_delivered() -> None:
@@ -239,7 +241,7 @@ def test_only_so_many_events_wait_beyond_a_gap() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     last = REORDER_MAX + 50
     assert receiver.receive(2, events(2, last), oldest=1, latest=last) == []
-    assert receiver.waiting_count == REORDER_MAX - 1
+    assert cells(receiver) == REORDER_MAX - 1
     # What was too far ahead comes with its repair.
     assert receiver.receive(1, events(1, 1), 1, last) == delivered(1, REORDER_MAX)
     assert receiver.receive(last - 49, events(last - 49, last), 1, last) == delivered(
@@ -252,9 +254,9 @@ def test_a_word_on_where_the_log_ends_drops_what_is_held_beyond() -> None:
     receiver.receive(1, events(1, 2), 1, 2)
     receiver.receive(5, events(5, 6), 1, 90)
     receiver.correct(5)
-    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (5, 1, 4)
+    assert (receiver.latest, cells(receiver), receiver.gap_end) == (5, 1, 4)
     receiver.correct(2)
-    assert (receiver.latest, receiver.waiting_count, receiver.gap_end) == (2, 0, 2)
+    assert (receiver.latest, cells(receiver), receiver.gap_end) == (2, 0, 2)
     receiver.correct(1)
     assert (receiver.latest, receiver.acknowledged) == (2, 2)
 
@@ -296,7 +298,7 @@ def test_a_long_slice_without_a_gap_is_not_bounded() -> None:
     receiver = OrderedReceiver(EPOCH, start=1)
     last = 2 * REORDER_MAX
     assert receiver.receive(1, events(1, last), 1, last) == delivered(1, last)
-    assert receiver.waiting_count == 0
+    assert cells(receiver) == 0
 
 
 class ModelReceiver:
@@ -358,7 +360,7 @@ def test_every_event_is_delivered_once_in_order_or_counted_as_lost(
         assert deliveries == model.receive(first, last, oldest, latest)
         assert receiver.acknowledged == model.at
         assert receiver.gap_end == model.gap_end
-        assert receiver.waiting_count == sum(seq > model.at for seq in model.heard)
+        assert cells(receiver) == sum(seq > model.at for seq in model.heard)
 
 
 @given(st.data(), st.integers(1, 40))
@@ -375,10 +377,37 @@ def test_slices_in_any_order_and_number_deliver_the_whole_log(
         deliveries += receiver.receive(first, events(first, min(first + more, latest)), 1, latest)
     assert deliveries == delivered(1, latest)
     assert receiver.gap_end == receiver.acknowledged == latest
-    assert receiver.waiting_count == 0
+    assert cells(receiver) == 0
 
 
 # --- the round-trip time ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.0, 1), (0.5, 50), (0.9, 90), (0.99, 99), (0.991, 100), (1, 100)]
+)
+def test_a_quantile_is_the_nearest_rank(ratio: float, expected: int) -> None:
+    assert quantile(range(100, 0, -1), ratio) == expected
+    assert quantile([7.0], ratio) == 7.0
+
+
+def test_a_median_of_two_is_the_smaller_one() -> None:
+    assert quantile([2.0, 1.0], 0.5) == 1.0
+
+
+def test_a_quantile_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        quantile([], 0.5)
+
+
+def test_the_quantile_of_round_trips_is_that_of_the_recent_samples() -> None:
+    estimator = RttEstimator()
+    assert estimator.quantile(0.95) == 0.0, "there are no samples yet"
+    for milliseconds in range(1000, 0, -1):
+        estimator.sample(milliseconds / 1000)
+    recent = [n / 1000 for n in range(1, RttEstimator.RECENT_MAX + 1)]
+    assert estimator.quantile(0.5) == quantile(recent, 0.5)
+    assert estimator.quantile(0.95) == quantile(recent, 0.95)
 
 
 def test_before_the_first_sample_the_timeout_is_the_initial_one() -> None:
@@ -453,23 +482,23 @@ def test_the_timeout_doubles_with_each_attempt_up_to_the_ceiling(
 def test_a_link_that_has_lost_nothing_gets_one_copy() -> None:
     loss = LossEstimate()
     for _ in range(100):
-        loss.update(False)
+        loss.update(lost=False)
     assert loss.ratio == 0.0
     assert loss.copies(late_ratio=0.0) == 1
 
 
 def test_a_loss_weighs_one_in_32_and_fades() -> None:
     loss = LossEstimate()
-    loss.update(True)
+    loss.update(lost=True)
     assert loss.ratio == 1 / 32
-    loss.update(False)
+    loss.update(lost=False)
     assert loss.ratio == pytest.approx(31 / 1024)
 
 
 def test_a_link_that_loses_everything_approaches_one() -> None:
     loss = LossEstimate()
     for _ in range(500):
-        loss.update(True)
+        loss.update(lost=True)
     assert 0.999 < loss.ratio <= 1.0
     assert loss.copies(late_ratio=0.01) == COPIES_MAX
 

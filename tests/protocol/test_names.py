@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import assume, example, given
@@ -242,15 +242,23 @@ NOT_DRAWN = {
 }
 """Default_Ignorable_Code_Point of Unicode 15.1, and what else is drawn as nothing or a blank."""
 
+RANGES = {
+    scripts: [
+        (int(first, 16), int(last or first, 16))
+        for first, _, last in (part.partition("-") for part in ranges.split())
+    ]
+    for scripts, ranges in names.ALPHABETS.items()
+}
+"""First and last code point, by scripts."""
+
 ALPHABETS = {
     scripts: [
         chr(code)
-        for first, last, of in names._RANGES
-        if of == frozenset(scripts.split())
+        for first, last in ranges
         for code in range(first, last + 1)
         if unicodedata.category(chr(code))[0] in "LM" or unicodedata.category(chr(code)) == "Nd"
     ]
-    for scripts in names._ALPHABETS
+    for scripts, ranges in RANGES.items()
 }
 
 
@@ -290,7 +298,7 @@ def test_every_character_of_an_alphabet_is_of_the_script_that_unicode_names() ->
 
 
 def test_no_character_is_in_two_alphabets() -> None:
-    for (_, last, _), (first, _, _) in pairwise(names._RANGES):
+    for (_, last), (first, _) in pairwise(sorted(chain.from_iterable(RANGES.values()))):
         assert last < first
 
 
@@ -394,10 +402,10 @@ def test_different_names_have_different_keys(different: str) -> None:
 
 def test_the_look_alikes_are_letters_that_a_folded_name_can_have() -> None:
     seen: set[str] = set()
-    for kept, others in names._LOOK_ALIKES.items():
+    for kept, others in names.LOOK_ALIKES.items():
         assert name_key(kept) == kept
         for other in others:
-            assert names._scripts(other) or names._is_sign(other), hex(ord(other))
+            assert names.scripts_of(other) or names.is_sign(other), hex(ord(other))
             assert unicodedata.normalize("NFKD", other.casefold()) == other, hex(ord(other))
             assert name_key(other) == kept
         assert not seen & {kept, *others}
@@ -417,7 +425,7 @@ def test_a_key_is_normalized_and_is_its_own_key(name: str) -> None:
     assert name_key(name_fold(name)) == name_key(name)
 
 
-GROUPS = [*({*scripts.split()} for scripts in ALPHABETS), *names._TOGETHER]
+GROUPS = [*({*scripts.split()} for scripts in ALPHABETS), *names.TOGETHER]
 
 
 @st.composite

@@ -16,8 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udp_chat.protocol.packets import (
-    CODE_BYTES_MAX,
-    COOKIE_BYTES,
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
     NAME_BYTES_MAX,
@@ -48,7 +46,6 @@ from udp_chat.protocol.packets import (
     UnsupportedVersion,
     Welcome,
     decode,
-    encode_events,
     read_new_messages,
     sender_and_timestamp,
 )
@@ -96,7 +93,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
     "welcome": (
         Welcome(
             client_id=CLIENT,
-            echo=TIMESTAMP,
+            echoed_timestamp=TIMESTAMP,
             session_id=SESSION,
             epoch=EPOCH,
             inbox_epoch=INBOX_EPOCH,
@@ -117,7 +114,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         " 0000000000000004 0000000b 00000005 00001388 0014 06 05 416e6e612d32 4c6f626279",
     ),
     "refused": (
-        Refused(client_id=CLIENT, echo=TIMESTAMP, reason=2, text="name in use"),
+        Refused(client_id=CLIENT, echoed_timestamp=TIMESTAMP, reason=2, text="name in use"),
         "55430106 94bc87e3 a1a2a3a4a5a6a7a8 0001020304050607 02 0b 6e616d6520696e20757365",
     ),
     "say": (
@@ -202,7 +199,7 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
         Status(
             session_id=SESSION,
             timestamp=TIMESTAMP,
-            echo=SERVER_TIME,
+            echoed_timestamp=SERVER_TIME,
             room_ack=41,
             room_gap_end=42,
             inbox_ack=3,
@@ -477,7 +474,7 @@ def test_text_that_is_not_utf_8_is_refused(name: str, text: bytes, bad: bytes) -
 
 
 def events_with(encoded: bytes) -> bytes:
-    return encode_events(EPOCH, SERVER_TIME, 1, 1, 1, [encoded])
+    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_with([encoded])
 
 
 def say_with(encoded: bytes) -> bytes:
@@ -564,152 +561,6 @@ def test_changed_bytes_raise_nothing_but_malformed_datagram(
     decodes_or_is_malformed(resealed(bytes(changed)))
 
 
-# --- round trips -----------------------------------------------------------------------------
-
-U16 = st.integers(0, 2**16 - 1)
-U32 = st.integers(0, 2**32 - 1)
-U64 = st.integers(0, 2**64 - 1)
-SEQ = st.integers(1, 2**64 - 1)
-COOKIES = st.one_of(st.just(NO_COOKIE), st.binary(min_size=COOKIE_BYTES, max_size=COOKIE_BYTES))
-CHARACTERS = st.one_of(
-    st.sampled_from("azAZ09 \t\0Жяё漢é\u0301\u202e\uffff🙂👩🏽"),
-    st.characters(exclude_categories=["Cs"]),  # half a surrogate pair is not a character
-)
-
-
-def texts(bytes_max: int) -> st.SearchStrategy[str]:
-    """Texts up to a limit; every now and then exactly as long as it allows."""
-    texts = st.text(CHARACTERS, max_size=bytes_max)
-    long_texts = texts.filter(bool).map(lambda text: text * bytes_max)
-    return st.one_of(texts, long_texts).map(
-        lambda text: text.encode()[:bytes_max].decode("utf-8", "ignore")
-    )
-
-
-NAMES = texts(NAME_BYTES_MAX)
-ROOMS = texts(ROOM_NAME_BYTES_MAX)
-MEMBER_NAMES = NAMES.filter(bool)
-CODES = texts(CODE_BYTES_MAX).filter(bool)
-NONE = st.just("")
-NUMBERS = U64.map(str)
-LINES = MEMBER_NAMES.filter(lambda name: "\n" not in name)
-
-
-def answers(number_count: int) -> st.SearchStrategy[str]:
-    """Numbers with a space between them, and a few names, a line each."""
-    heads = st.lists(NUMBERS, min_size=number_count, max_size=number_count).map(" ".join)
-    return st.tuples(heads, st.lists(LINES, max_size=9)).map(lambda it: "\n".join([it[0], *it[1]]))
-
-
-def events_like(
-    kind: EventKind,
-    name: st.SearchStrategy[str],
-    to: st.SearchStrategy[str],
-    text: st.SearchStrategy[str],
-    member: st.SearchStrategy[int] = U32,
-) -> st.SearchStrategy[Event]:
-    return st.builds(Event, st.just(kind), U64, name, to, text, member, U32)
-
-
-MEMBERS = st.integers(1, 2**32 - 1)
-ROOM_EVENTS = st.one_of(
-    events_like(EventKind.CHAT, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
-    events_like(EventKind.ACTION, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
-    events_like(EventKind.JOIN, MEMBER_NAMES, NONE, NONE, MEMBERS),
-    events_like(EventKind.LEAVE, MEMBER_NAMES, NONE, CODES, MEMBERS),
-    events_like(EventKind.RENAME, MEMBER_NAMES, NONE, MEMBER_NAMES, MEMBERS),
-)
-INBOX_EVENTS = st.one_of(
-    events_like(EventKind.PRIVATE, MEMBER_NAMES, MEMBER_NAMES, texts(TEXT_BYTES_MAX), MEMBERS),
-    events_like(EventKind.NOTICE, NONE, NAMES, CODES),
-    events_like(EventKind.ROSTER, NONE, NONE, answers(2)),
-    events_like(EventKind.SEEN, NONE, NONE, answers(3)),
-    events_like(EventKind.STATS, NONE, NONE, answers(1)),
-)
-MESSAGE = st.builds(
-    Message,
-    message_id=U32,
-    kind=st.sampled_from(MessageKind),
-    text=texts(TEXT_BYTES_MAX),
-    to=NAMES,
-    more=st.booleans(),
-)
-
-
-@st.composite
-def says(draw: st.DrawFn) -> Say:
-    messages = [draw(MESSAGE)]
-    room = Say.ROOM_BYTES - len(messages[0].encode())
-    for message in draw(st.lists(MESSAGE)):
-        room -= len(message.encode())
-        if room >= 0:
-            messages.append(message)
-    return Say(draw(U64), draw(U64), tuple(messages))
-
-
-@st.composite
-def slices(draw: st.DrawFn) -> Events:
-    answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64, U32))
-    room = Events.ROOM_BYTES - (Answer.LAYOUT.size if answer else 0)
-    inbox = draw(st.booleans())
-    events: list[Event] = []
-    for event in draw(st.lists(INBOX_EVENTS if inbox else ROOM_EVENTS)):
-        room -= len(event.encode())
-        if room >= 0:
-            events.append(event)
-    oldest = draw(st.integers(1, 2**64 - 1 - 255))
-    first = draw(st.integers(oldest, 2**64 - 1 - len(events)))
-    return Events(
-        epoch=draw(U64),
-        timestamp=draw(U64),
-        oldest=oldest,
-        latest=draw(st.integers(first + len(events) - 1, 2**64 - 1)),
-        first=first,
-        events=tuple(events),
-        inbox=inbox,
-        ask=draw(st.booleans()),
-        repair=draw(st.booleans()),
-        ack_delay_ms=draw(U16),
-        answer=answer,
-        padded=draw(st.booleans()),
-    )
-
-
-@st.composite
-def welcomes(draw: st.DrawFn) -> Welcome:
-    oldest = draw(SEQ)
-    latest = draw(st.integers(oldest - 1, 2**64 - 1))
-    ids = draw(st.tuples(U64, U64, U64, U64, U64))
-    start = draw(st.integers(1, min(latest + 1, 2**64 - 1)))
-    starts = start, draw(st.integers(0, latest)), draw(SEQ)
-    numbers = draw(st.tuples(U32, U32, U32, U16))
-    return Welcome(*ids, oldest, latest, *starts, *numbers, draw(MEMBER_NAMES), draw(ROOMS))
-
-
-PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
-    Discover: st.builds(Discover, U64, U64),
-    Offer: st.builds(Offer, U64, U64, U32, U16, ROOMS),
-    Join: st.builds(Join, U64, U64, COOKIES, U64, U64, U64, U64, U32, NAMES),
-    Challenge: st.builds(Challenge, U64, COOKIES),
-    Welcome: welcomes(),
-    Refused: st.builds(Refused, U64, U64, st.integers(0, 255), texts(REASON_BYTES_MAX)),
-    Say: says(),
-    Events: slices(),
-    Status: st.builds(Status, U64, U64, U64, U64, U64, U64, U64, U32, st.booleans()),
-    Leave: st.builds(Leave, U64, U64),
-    Bye: st.builds(Bye, U64, st.integers(0, 255)),
-}
-
-
-@pytest.mark.parametrize("kind", get_args(Packet), ids=lambda kind: kind.__name__)
-@given(data=st.data())
-def test_a_packet_survives_the_wire(kind: type[Packet], data: st.DataObject) -> None:
-    packet = data.draw(PACKETS[kind])
-    datagram = packet.encode()
-    assert len(datagram) <= DATAGRAM_BYTES_MAX
-    assert decode(datagram) == packet
-
-
 # --- sizes -----------------------------------------------------------------------------------
 
 SMALLEST_JOIN = Join(CLIENT, TIMESTAMP, NO_COOKIE, 0, 0, 0, 0, 1, "")
@@ -760,9 +611,9 @@ def test_the_longest_message_fits_a_datagram() -> None:
 
 
 def test_the_room_for_events_and_messages_fills_a_datagram() -> None:
-    assert len(encode_events(EPOCH, 0, 1, 1, 1, [bytes(Events.ROOM_BYTES)])) == 1200
+    assert len(Events(EPOCH, 0, 1, 1, 1).encode_with([bytes(Events.EVENTS_BYTES_MAX)])) == 1200
     empty_bytes = len(SMALLEST_SAY.messages[0].encode())
-    assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.ROOM_BYTES == 1200
+    assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.MESSAGES_BYTES_MAX == 1200
 
 
 # --- what every version can read -------------------------------------------------------------

@@ -24,7 +24,7 @@ def notices(network: SimulatedNetwork, user: User, reason: str) -> list[ChatEven
         session.ask_seen(network.now)
     else:
         session.ask_stats(network.now)
-    network._step_user(user)
+    network.step_user(user)
     network.run_until(
         lambda: any(e.get("reason") in (reason, "nothing_said") for e in user.shown.events), 30.0
     )

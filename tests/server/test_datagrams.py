@@ -18,12 +18,24 @@ from typing import Any
 import pytest
 
 from compare.wire.network import Wire, missing
+from tests.cells import cells
 from tests.processes import WAIT_SECONDS
 from udp_chat.protocol.packets import Address
-from udp_chat.server import batch_datagrams, datagrams
-from udp_chat.server.batch_datagrams import TRAIN_MAX, BatchDatagrams
-from udp_chat.server.datagrams import DATAGRAM_ROOM_BYTES, Datagrams, PlainDatagrams
-from udp_chat.server.server_socket import dropped_count, open_datagrams, receive_buffer
+from udp_chat.server import datagrams
+from udp_chat.server.batch_datagrams import (
+    TRAIN_MAX,
+    BatchDatagrams,
+    SystemCalls,
+    from_name,
+    to_name,
+)
+from udp_chat.server.datagrams import RECEIVE_BYTES, Datagrams, PlainDatagrams
+from udp_chat.server.server_socket import (
+    ask_for_buffer,
+    dropped_count,
+    open_datagrams,
+    receive_buffer,
+)
 
 LACKING = missing()
 IS_LINUX = sys.platform == "linux"
@@ -54,6 +66,22 @@ def opened(count: int, family: int, host: str) -> Iterator[list[socket.socket]]:
             sock.setblocking(False)
             sockets.append(sock)
         yield sockets
+
+
+def calls_with(sendmmsg: Callable[..., int]) -> SystemCalls:
+    calls = SystemCalls()
+    calls.sendmmsg = sendmmsg
+    return calls
+
+
+def failing_calls(code: int) -> SystemCalls:
+    """Calls of which each `sendmmsg` that has something to send fails with this error."""
+
+    def sendmmsg(_: int, first: int | None, *__: int) -> int:
+        ctypes.set_errno(code)
+        return -1 if first else 0
+
+    return calls_with(sendmmsg)
 
 
 @pytest.fixture(autouse=True)
@@ -131,10 +159,9 @@ def test_what_has_come_is_received_in_order_with_its_senders(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_at_most_so_many_come_in_at_a_time(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datagrams, "RECEIVE_MAX", 10)
+def test_at_most_so_many_come_in_at_a_time(kind: Callable[[socket.socket, int], Datagrams]) -> None:
     with opened(2, socket.AF_INET, "127.0.0.1") as (receiver, sender):
-        incoming = kind(receiver)
+        incoming = kind(receiver, 10)
         for number in range(25):
             sender.sendto(bytes([number]), receiver.getsockname())
         deliver()
@@ -150,7 +177,7 @@ def test_of_a_datagram_that_is_too_long_its_beginning_comes(kind: Kind) -> None:
         sender.sendto(b"next", receiver.getsockname())
         deliver()
         first, second = [data for data, _ in incoming.receive()]
-        assert first == (b"long" * 1000)[:DATAGRAM_ROOM_BYTES]
+        assert first == (b"long" * 1000)[:RECEIVE_BYTES]
         assert second == b"next"
 
 
@@ -212,19 +239,18 @@ def test_several_datagrams_arrive_as_they_are_and_in_their_order(
 def test_datagrams_of_one_size_go_out_in_one_call() -> None:
     calls = 0
     with opened(4, socket.AF_INET, "127.0.0.1") as (sender, *members):
-        out = BatchDatagrams(sender)
-        real = out._sendmmsg
+        real = SystemCalls().sendmmsg
 
         def sendmmsg(*arguments: Any) -> int:
             nonlocal calls
             calls += 1
-            done: int = real(*arguments)
-            return done
+            return real(*arguments)
 
-        out._sendmmsg = sendmmsg
+        out = BatchDatagrams(sender, calls=calls_with(sendmmsg))
         addresses = tuple(member.getsockname() for member in members)
+        calls = 0
         out.send([b"a" * 1200, b"b" * 1200, b"c" * 1200, b"d" * 70], addresses)
-        assert (calls, out._can_train) == (1, True)
+        assert calls == 1
         deliver()
         assert [len(waiting(member)) for member in members] == [4, 4, 4]
 
@@ -263,19 +289,10 @@ def test_an_address_that_no_train_reaches_does_not_keep_the_others_waiting(kind:
 
 @needs_linux
 @pytest.mark.parametrize("code", [errno.EMSGSIZE, errno.EIO, errno.EINVAL, errno.EAGAIN])
-def test_datagrams_that_cannot_go_as_a_train_go_one_by_one(
-    code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_datagrams_that_cannot_go_as_a_train_go_one_by_one(code: int) -> None:
     """As where the way has a small MTU, or a device that adds no checksums."""
-    monkeypatch.setattr(datagrams, "SEND_RETRY_SECONDS", 0.001)
     with opened(3, socket.AF_INET, "127.0.0.1") as (sender, *members):
-        out = BatchDatagrams(sender)
-
-        def sendmmsg(*_: Any) -> int:
-            ctypes.set_errno(code)
-            return -1
-
-        out._sendmmsg = sendmmsg
+        out = BatchDatagrams(sender, calls=failing_calls(code))
         addresses = tuple(member.getsockname() for member in members)
         errors = out.send([b"a" * 1200, b"b" * 1200, b"c"], addresses)
         deliver()
@@ -325,10 +342,7 @@ def test_a_datagram_that_no_socket_takes_is_an_error_for_each(kind: Kind) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_addresses_than_one_call_takes_are_all_served(
-    kind: Kind, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch_datagrams, "BATCH_MAX", 100)  # what waits for delivery is bounded
+def test_more_addresses_than_one_call_takes_are_all_served(kind: Kind) -> None:
     counts = [20, 55, 30, 100, 20]
     with opened(len(counts) + 1, socket.AF_INET, "127.0.0.1") as (sender, *members):
         addresses = tuple(
@@ -336,7 +350,12 @@ def test_more_addresses_than_one_call_takes_are_all_served(
             for member, count in zip(members, counts, strict=True)
             for _ in range(count)
         )
-        assert kind(sender).send((b"x",), addresses) == []
+        out = kind(sender)
+        if isinstance(out, BatchDatagrams):
+            calls = SystemCalls()
+            calls.batch_max = 100  # what waits for delivery is bounded
+            out = BatchDatagrams(sender, calls=calls)
+        assert out.send((b"x",), addresses) == []
         deliver()
         assert [len(waiting(member)) for member in members] == counts
 
@@ -379,22 +398,19 @@ def test_a_full_send_buffer_is_waited_for_and_then_given_up() -> None:
     ],
 )
 def test_a_batch_that_breaks_off_is_resumed_behind_what_was_sent(
-    answers: list[int], missed: list[int], monkeypatch: pytest.MonkeyPatch
+    answers: list[int], missed: list[int]
 ) -> None:
-    monkeypatch.setattr(datagrams, "SEND_RETRY_SECONDS", 0.001)
     with opened(11, socket.AF_INET, "127.0.0.1") as (sender, *members):
-        out = BatchDatagrams(sender)
-        real, script = out._sendmmsg, iter(answers)
+        real, script = SystemCalls().sendmmsg, iter(answers)
 
-        def sendmmsg(descriptor: int, first: int, count: int, flags: int) -> int:
-            answer = next(script, count)
+        def sendmmsg(descriptor: int, first: int | None, count: int, flags: int) -> int:
+            answer = next(script, count) if first else count  # else it asks if there are batches
             if answer < 0:
                 ctypes.set_errno(-answer)
                 return -1
-            done: int = real(descriptor, first, min(answer, count), flags)
-            return done
+            return real(descriptor, first, min(answer, count), flags)
 
-        out._sendmmsg = sendmmsg
+        out = BatchDatagrams(sender, calls=calls_with(sendmmsg))
         addresses = tuple(member.getsockname() for member in members)
         errors = out.send((b"x",), addresses)
         assert [address for address, _ in errors] == [addresses[number] for number in missed]
@@ -419,17 +435,13 @@ def test_a_link_that_stands_still_holds_up_the_room_a_quarter_of_the_time(
             now[0] += timeout
             return []
 
-    def sendmmsg(*_: Any) -> int:
-        ctypes.set_errno(errno.EAGAIN)
-        return -1
-
     monkeypatch.setattr("udp_chat.server.datagrams.selectors.DefaultSelector", Selector)
     monkeypatch.setattr("udp_chat.server.datagrams.time.monotonic", lambda: now[0])
     addresses = tuple(("127.0.0.1", port) for port in range(1, 31))
     with StandingStill(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         out = kind(sender)
         if isinstance(out, BatchDatagrams):
-            out._sendmmsg = sendmmsg
+            out = BatchDatagrams(sender, calls=failing_calls(errno.EAGAIN))
         for _ in range(2):
             errors = out.send((b"x",), addresses)
             assert [address for address, _ in errors] == [*addresses]
@@ -510,25 +522,25 @@ def test_an_address_has_one_form_in_either_direction() -> None:
         (socket.AF_INET6, ("fe80::7", 9091, 0x12345, 3)),
     ]
     for family, address in addresses:
-        assert batch_datagrams._from_name(batch_datagrams._to_name(family, address)) == address
-    assert batch_datagrams._to_name(socket.AF_INET6, ("::1", 5)) == batch_datagrams._to_name(
-        socket.AF_INET6, ("::1", 5, 0, 0)
-    )
+        assert from_name(to_name(family, address)) == address
+    short, long = ("::1", 5), ("::1", 5, 0, 0)
+    assert to_name(socket.AF_INET6, short) == to_name(socket.AF_INET6, long)
 
 
 @needs_linux
-def test_the_memory_for_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_datagrams, "ADDRESS_CACHE_MAX", 4)
-    with opened(11, socket.AF_INET, "127.0.0.1") as (sock, *members):
-        both = BatchDatagrams(sock)
-        addresses = tuple(member.getsockname() for member in members)
-        assert both.send((b"x",), addresses) == []
-        for member in members:
-            member.sendto(b"y", sock.getsockname())
-        deliver()
-        assert both.receive() == [(b"y", address) for address in addresses]
-        assert len(both._names) <= 4
-        assert len(both._addresses) <= 4
+def test_the_memory_for_addresses_is_bounded() -> None:
+    with opened(21, socket.AF_INET, "127.0.0.1") as (sock, *members):
+        both = BatchDatagrams(sock, addresses_max=4)
+        kept = []
+        for group in (members[:10], members[10:]):
+            addresses = tuple(member.getsockname() for member in group)
+            assert both.send((b"x",), addresses) == []
+            for member in group:
+                member.sendto(b"y", sock.getsockname())
+            deliver()
+            assert both.receive() == [(b"y", address) for address in addresses]
+            kept.append(cells(both))
+        assert kept[1] - kept[0] <= 4 + 4, "ten more addresses in either direction"
 
 
 def test_where_there_are_no_batches_it_goes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -561,7 +573,7 @@ def test_a_sandbox_that_forbids_batches_is_noticed_at_once(monkeypatch: pytest.M
 
 
 def test_a_python_without_ctypes_can_still_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "batch_datagrams", raising=False)
+    monkeypatch.delitem(sys.modules, "udp_chat.server.batch_datagrams", raising=False)
     monkeypatch.setitem(sys.modules, "ctypes", None)  # importing it raises ImportError
     with opened(1, socket.AF_INET, "127.0.0.1") as (sock,):
         assert isinstance(open_datagrams(sock), PlainDatagrams)
@@ -570,17 +582,20 @@ def test_a_python_without_ctypes_can_still_serve(monkeypatch: pytest.MonkeyPatch
 @needs_linux
 def test_nothing_that_goes_wrong_leaves_the_socket_cutting_datagrams() -> None:
     with opened(3, socket.AF_INET, "127.0.0.1") as (sender, *members):
-        out = BatchDatagrams(sender)
+        real, is_interrupted = SystemCalls().sendmmsg, False
+
+        def sendmmsg(*arguments: Any) -> int:
+            if is_interrupted:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        out = BatchDatagrams(sender, calls=calls_with(sendmmsg))
         addresses = tuple(member.getsockname() for member in members)
         assert out.send([b"a" * 10, b"b" * 10], ()) == []
-
-        def interrupted(*_: Any) -> int:
-            raise KeyboardInterrupt
-
-        real, out._sendmmsg = out._sendmmsg, interrupted
+        is_interrupted = True
         with pytest.raises(KeyboardInterrupt):
             out.send([b"a" * 10, b"b" * 10], addresses)
-        out._sendmmsg = real
+        is_interrupted = False
         assert out.send([b"c" * 2000], addresses) == []
         deliver()
         assert [len(data) for data, _ in waiting(members[0])] == [2000]
@@ -614,12 +629,40 @@ def test_the_kernel_tells_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> No
         kept = len(waiting(receiver))
         assert 0 < kept < 100
         assert dropped_count(receiver) == 100 - kept
-        monkeypatch.setattr(datagrams, "_SO_MEMINFO", socket.SO_RCVBUF)
-        assert dropped_count(receiver) is None  # an answer of another size
-        monkeypatch.setattr(datagrams, "_SO_MEMINFO", 9999)
-        assert dropped_count(receiver) is None
         monkeypatch.setattr(sys, "platform", "win32")
         assert dropped_count(receiver) is None
+
+
+@needs_linux
+def test_an_older_kernel_does_not_tell_what_it_dropped() -> None:
+    class Older(socket.socket):
+        def getsockopt(self, *_: Any) -> Any:
+            return bytes(4 * 8)  # without the ninth number
+
+    class Oldest(socket.socket):
+        def getsockopt(self, *_: Any) -> Any:
+            raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+
+    for kind in (Older, Oldest):
+        with kind(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            assert dropped_count(sock) is None
+
+
+@pytest.mark.parametrize(
+    ("granted_bytes", "members_max", "is_said"),
+    [(8 * 1024 * 1024, 10_000, False), (425_984, 1000, True), (425_984, 400, False)],
+)
+def test_a_buffer_that_is_too_small_for_a_full_room_is_said(
+    granted_bytes: int, members_max: int, is_said: bool
+) -> None:
+    class Granting(socket.socket):
+        def getsockopt(self, *_: Any) -> Any:
+            return granted_bytes
+
+    with Granting(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        shortfall = ask_for_buffer(sock, members_max)
+    said = "a receive buffer of 416 KiB, enough for some 416 members" in shortfall
+    assert said == is_said == bool(shortfall)
 
 
 def test_a_refused_buffer_leaves_the_one_there_is() -> None:

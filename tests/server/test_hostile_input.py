@@ -111,7 +111,7 @@ def room_packet(choose: Choices, peer: Peer) -> Packet:
         return Status(
             session_id,
             timestamp,
-            echo=choose.number(64),
+            echoed_timestamp=choose.number(64),
             room_ack=choose.number(64, *SMALL),
             room_gap_end=choose.number(64, *SMALL),
             inbox_ack=choose.number(64, *SMALL),
@@ -288,7 +288,7 @@ def _own(peer: Peer) -> tuple[object, ...]:
         member.address,
         member.session_id,
         member.newest_timestamp,
-        member.room.acked,
+        member.position.acked,
         member.inbox.acked,
         member.received,
         member.appended,
@@ -358,7 +358,7 @@ def test_a_hostile_member_harms_nobody_else(data: bytes) -> None:
             if member.client_id == boris.client_id:
                 boris.session_id = member.session_id
     _settle(bench)
-    assert all(m.room.acked <= bench.room.log.latest for m in bench.room.members.values())
+    assert all(m.position.acked <= bench.room.log.latest for m in bench.room.members.values())
 
 
 @MANY

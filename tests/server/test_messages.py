@@ -152,7 +152,9 @@ def test_a_message_the_room_has_already_is_answered_when_its_echo_is_due() -> No
     bench.now += 2 * anna.member.rtt.rto
     again = anna.say_packet("hello", first=1)
     answers = [p.answer for p in of_type(Events, anna.send(again)) if p.answer]
-    assert [(a.echo, a.received, a.appended) for a in answers] == [(again.timestamp, 1, 1)]
+    assert [(a.echoed_timestamp, a.received, a.appended) for a in answers] == [
+        (again.timestamp, 1, 1)
+    ]
 
 
 # --- long lines ------------------------------------------------------------------------------

@@ -53,7 +53,6 @@ def test_an_address_without_a_cookie_costs_the_room_no_memory() -> None:
         bench.receive(peer.join_packet(), peer.address)
     assert bench.state() == before
     assert bench.room.next_timeout() is None
-    assert not bench.room._relay._copies
 
 
 def test_a_cookie_brought_back_lets_its_sender_in() -> None:
@@ -139,7 +138,7 @@ def test_a_join_of_another_version_is_refused_where_the_refusal_is_not_larger() 
     (refused,) = of_type(Refused, anna.send(foreign))
     assert refused.reason == RefusedReason.VERSION
     assert refused.client_id == anna.client_id
-    assert refused.echo == anna.newest_timestamp
+    assert refused.echoed_timestamp == anna.newest_timestamp
     shortest = reseal(foreign[: HEADER_BYTES + 16])
     assert anna.send(shortest) == [], "the refusal would be larger than its trigger"
     assert anna.send(reseal(shortest[:-1])) == [], "nobody to refuse"
@@ -165,8 +164,8 @@ def test_a_repeated_join_gets_the_same_welcome_and_no_second_session() -> None:
     anna = bench.peer("Anna")
     first = anna.enter()
     (again,) = of_type(Welcome, anna.send(anna.join_packet()))
-    assert replace(again, echo=first.echo) == first
-    assert again.echo == anna.newest_timestamp
+    assert replace(again, echoed_timestamp=first.echoed_timestamp) == first
+    assert again.echoed_timestamp == anna.newest_timestamp
     assert bench.lines() == ["Anna join"]
     assert len(bench.room.members) == 1
 
@@ -518,9 +517,9 @@ def test_a_client_takes_a_welcome_for_its_own_join_only() -> None:
     bench.challenge()
     good = bench.welcome_packet()
     bench.receive(replace(good, client_id=good.client_id ^ 1))
-    bench.receive(replace(good, echo=good.echo + 1))
-    bench.receive(replace(good, echo=first.timestamp - 2))
-    bench.receive(replace(good, echo=0))
+    bench.receive(replace(good, echoed_timestamp=good.echoed_timestamp + 1))
+    bench.receive(replace(good, echoed_timestamp=first.timestamp - 2))
+    bench.receive(replace(good, echoed_timestamp=0))
     assert bench.state() is State.JOINING
     assert bench.session.counters["stale"] == 4
     bench.receive(good)

@@ -7,7 +7,6 @@ import logging
 import pytest
 
 from tests.machines import START, Peer, RoomBench, Sent, of_type, to_address
-from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     NAME_BYTES_MAX,
@@ -346,7 +345,7 @@ def test_a_heartbeat_is_answered_at_once_with_what_the_room_has() -> None:
     assert packet.events == ()
     assert (packet.latest, packet.first) == (2, 3)
     assert packet.answer is not None
-    assert packet.answer.echo == status.timestamp
+    assert packet.answer.echoed_timestamp == status.timestamp
     assert (packet.answer.received, packet.answer.appended) == (1, 1)
     assert packet.answer.inbox_latest == anna.member.inbox.log.latest
 
@@ -483,18 +482,13 @@ def test_a_say_that_was_challenged_is_taken_after_the_move() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        (("192.0.2.1", 9091), "192.0.2.1:9091"),
-        (("fe80::1", 9091, 0, 3), "[fe80::1]:9091"),
-        (("::ffff:192.0.2.1", 9091, 0, 0), "[::ffff:192.0.2.1]:9091"),
-    ],
+    "address",
+    [("192.0.2.1", 9091), ("fe80::1", 9091, 0, 3), ("::ffff:192.0.2.1", 9091, 0, 0)],
 )
-def test_an_address_of_either_family_is_only_carried_around(address: Address, shown: str) -> None:
+def test_an_address_of_either_family_is_only_carried_around(address: Address) -> None:
     bench = RoomBench()
     anna = bench.join("Anna", address)
     assert {s.address for s in anna.say("hello")} == {address}
-    assert format_address(address) == shown
 
 
 # --- unknown sessions, leaving, closing ------------------------------------------------------

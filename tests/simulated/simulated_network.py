@@ -16,6 +16,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.cells import cells
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
 from udp_chat.client.outbox import PENDING_MAX
@@ -24,6 +25,7 @@ from udp_chat.protocol.delivery import REORDER_MAX, EventLog
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     NO_COOKIE,
+    Challenge,
     Event,
     EventKind,
     Events,
@@ -156,6 +158,8 @@ class SimulatedNetwork:
         self._line_numbers: dict[tuple[int, int], int] = {}
         # Who has proven its address, and the bytes from and to those who have not.
         self._proven: set[tuple[str, int]] = set()
+        self._cookies: set[tuple[tuple[str, int], bytes]] = set()
+        """(address, cookie) of each CHALLENGE that the room has sent."""
         self._balance: Counter[tuple[str, int]] = Counter()
         self.restart_server()
 
@@ -204,7 +208,7 @@ class SimulatedNetwork:
         user.port += 1
         user.waiting.clear()
         user.session.start(self.now)
-        self._step_user(user)
+        self.step_user(user)
 
     def say(
         self, user: User, text: str, kind: MessageKind = MessageKind.CHAT, to: str = ""
@@ -214,12 +218,12 @@ class SimulatedNetwork:
         if kind in (MessageKind.CHAT, MessageKind.ACTION):
             user.said.append(text)
         session.say(text, self.now, kind, to)
-        self._step_user(user)
+        self.step_user(user)
 
     def leave(self, user: User) -> None:
         if user.session is not None:
             user.session.leave(self.now)
-            self._step_user(user)
+            self.step_user(user)
 
     def crash(self, user: User) -> None:
         """The process is gone, without a word."""
@@ -250,6 +254,7 @@ class SimulatedNetwork:
         self._server_waiting.clear()
         self._server_frozen_until = 0.0
         self._proven.clear()
+        self._cookies.clear()
 
     # --- the wire ----------------------------------------------------------------------------
 
@@ -285,14 +290,14 @@ class SimulatedNetwork:
         copies = 2 if faults.duplication and chance() < faults.duplication else 1
         for _ in range(copies):
             delay = faults.delay_seconds + chance() * faults.jitter_seconds
-            self.at(self.now + delay, lambda: self._arrive(datagram, source, target))
+            self.at(self.now + delay, lambda: self.arrive(datagram, source, target))
         if faults.replay and chance() < faults.replay:
             later = self.now + 300.0 * chance()
             self.at(later, lambda: self._replay(datagram, source, target))
 
     def _replay(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         if self.faults.replay:  # else the network has healed
-            self._arrive(datagram, source, target)
+            self.arrive(datagram, source, target)
 
     def _corrupt(self, datagram: bytes) -> bytes:
         corrupted = bytearray(datagram)
@@ -300,7 +305,8 @@ class SimulatedNetwork:
             corrupted[self.random.randrange(len(corrupted))] ^= 1 << self.random.randrange(8)
         return bytes(corrupted)
 
-    def _arrive(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+    def arrive(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+        """Hands a datagram to the one at its target address; nothing happens to it on the way."""
         if target == SERVER:
             if source not in self._proven:
                 self._balance[source] += len(datagram)
@@ -317,7 +323,7 @@ class SimulatedNetwork:
         if len(user.waiting) < SOCKET_QUEUE_MAX:
             user.waiting.append((datagram, source))
         if user.frozen_until <= self.now:
-            self._step_user(user)
+            self.step_user(user)
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -332,9 +338,11 @@ class SimulatedNetwork:
         room.handle_timeout(self.now)
         self._record_truth()
         for datagram, addresses in room.datagrams_to_send():
-            packet = type(decode(datagram)).__name__
+            packet = decode(datagram)
             for address in addresses:
-                self.traffic[packet] += 1
+                self.traffic[type(packet).__name__] += 1
+                if isinstance(packet, Challenge):
+                    self._cookies.add((address, packet.cookie))
                 if address not in self._proven:
                     self._balance[address] -= len(datagram)
                     assert self._balance[address] >= 0, f"amplification towards {address}"
@@ -351,7 +359,8 @@ class SimulatedNetwork:
             self._server_wake_at = float("inf")
             self._step_server()
 
-    def _step_user(self, user: User) -> None:
+    def step_user(self, user: User) -> None:
+        """One wake-up of a person's client."""
         session = user.session
         if session is None or user.frozen_until > self.now:
             return
@@ -381,7 +390,7 @@ class SimulatedNetwork:
             if user.frozen_until > self.now:
                 self._wake_user(user, user.frozen_until)
             else:
-                self._step_user(user)
+                self.step_user(user)
 
     # --- what must always be true ------------------------------------------------------------
 
@@ -393,7 +402,7 @@ class SimulatedNetwork:
         if (
             isinstance(packet, Join)
             and packet.cookie != NO_COOKIE
-            and self.room._cookies.is_good(packet.cookie, source, packet.client_id, self.now)
+            and (source, packet.cookie) in self._cookies
         ):
             self._proven.add(source)
 
@@ -437,27 +446,23 @@ class SimulatedNetwork:
         assert len(register.departed) <= settings.members_max, "too many departed kept"
         assert len(register.remembered) <= REMEMBERED_MAX
         assert len(register.by_client) == len(register.by_name) == len(room.members)
-        held_bytes = sum(member.bytes_held() for member in self._all_members())
-        assert room.memory.used_bytes == held_bytes, "what members hold is counted wrong"
         assert room.log.entry_count <= settings.log_entries_max
         assert room.log.bytes_held <= settings.log_bytes_max + DATAGRAM_BYTES_MAX
-        assert not room._relay._outgoing
-        assert not room._relay._answers
-        assert not room._relay._grown_inboxes
+        assert room.datagrams_to_send() == [], "something was left over"
         for member in room.members.values():
             assert len(member.held) <= HELD_MAX, f"{len(member.held)} messages held"
             assert member.address in self._proven, f"{member.address} is in, and unproven"
-            assert member.room.acked <= room.log.latest
+            assert member.position.acked <= room.log.latest
             assert member.appended <= member.received
+        held_bytes = sum(member.bytes_held() for member in self._all_members())
+        assert room.memory.used_bytes == held_bytes, "what members hold is counted wrong"
 
     def _check_session(self, session: ChatSession) -> None:
         assert session.pending_count <= PENDING_MAX
-        assert session.streams.inbox.waiting_count <= REORDER_MAX
-        assert session.streams.log is None or session.streams.log.waiting_count <= REORDER_MAX
-        assert (
-            session.transcript.held_back is None
-            or len(session.transcript.held_back) <= 2 * GATED_MAX
-        )
+        assert cells(session.streams.inbox) <= REORDER_MAX
+        assert session.streams.log is None or cells(session.streams.log) <= REORDER_MAX
+        held_back = session.transcript.held_back
+        assert held_back is None or len(held_back) <= 2 * GATED_MAX
         assert session.room == "" or session.name
 
     def _check_shown(self, user: User, session: ChatSession) -> None:
@@ -545,7 +550,7 @@ class SimulatedNetwork:
         room = self.room
         lines = [f"room {room.log.oldest}…{room.log.latest} members {len(room.members)}"]
         lines += [
-            f"  {m.name} {m.address} acked {m.room.acked} inbox {m.inbox.acked}/"
+            f"  {m.name} {m.address} acked {m.position.acked} inbox {m.inbox.acked}/"
             f"{m.inbox.log.latest} received {m.received} appended {m.appended}"
             for m in room.members.values()
         ]
@@ -598,7 +603,7 @@ class SimulatedNetwork:
         self._step_server()
         for user in self.users:
             user.frozen_until = self.now
-            self._step_user(user)
+            self.step_user(user)
         try:
             took = self.run_until(self.is_settled, limit_seconds)
         except AssertionError as error:

@@ -25,14 +25,6 @@ def test_latency_stays_within_its_bounds(
     assert figures.p50 <= figures.p90 <= figures.p99 <= figures.longest < 2000
 
 
-def test_a_percentile_is_the_nearest_rank() -> None:
-    values = [float(n) for n in range(1, 101)]
-    assert latency.percentile(values, 0.5) == 50.0
-    assert latency.percentile(values, 0.99) == 99.0
-    assert latency.percentile(values, 1.0) == 100.0
-    assert latency.percentile([7.0], 0.5) == 7.0
-
-
 def test_the_latency_command_prints_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -53,13 +52,8 @@ def test_the_command_runs_seeds_and_reports() -> None:
 
 def _amplifies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the room answer strangers with more than they sent."""
-    reply = ChatRoom._reply
-
-    def changed(room: ChatRoom, datagram: bytes, address: Any, size: int) -> None:
-        for _ in range(4):
-            reply(room, datagram, address, size)
-
-    monkeypatch.setattr(ChatRoom, "_reply", changed)
+    send = ChatRoom.datagrams_to_send
+    monkeypatch.setattr(ChatRoom, "datagrams_to_send", lambda room: send(room) * 4)
 
 
 def test_the_command_prints_a_failing_seed_and_how_to_replay_it(

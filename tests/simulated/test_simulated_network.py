@@ -6,7 +6,7 @@ it. The second sabotages one machine at a time and expects the checks to notice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -20,10 +20,10 @@ from udp_chat.client.roster import Roster
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.delivery import Delivery, Lost, OrderedReceiver
 from udp_chat.protocol.packets import EventKind, Message, MessageKind
-from udp_chat.server import room as room_module
 from udp_chat.server.cookies import Cookies
 from udp_chat.server.floor import Floor
-from udp_chat.server.member import Place
+from udp_chat.server.member import Member, Position
+from udp_chat.server.register import Register
 from udp_chat.server.relay import Relay
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.scribe import Scribe
@@ -586,24 +586,11 @@ def _forgets_to_say_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _holds_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room_module, "HELD_MAX", 10_000)
-    monkeypatch.setattr(Floor, "_write_plain", lambda *_: False)
-    go_on = Floor.go_on
+    def hoard(_: Floor, member: Any, messages: Sequence[Message], now: float) -> None:
+        for message in [*messages] * 100:
+            member.hold(message)
 
-    def hesitate(floor: Floor, member: Any, now: float) -> None:
-        if len(member.held) > 90:
-            go_on(floor, member, now)
-        floor._memory.settle(member)
-
-    monkeypatch.setattr(Floor, "go_on", hesitate)
-    add = Outbox.add
-
-    def changed(outbox: Outbox, text: str, kind: MessageKind, to: str) -> None:
-        for _ in range(30):
-            add(outbox, text, kind, to)
-
-    monkeypatch.setattr(Outbox, "add", changed)
-    monkeypatch.setattr("outbox.IN_FLIGHT_MAX", 200)
+    monkeypatch.setattr(Floor, "take", hoard)
 
 
 def _lets_everyone_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,27 +598,21 @@ def _lets_everyone_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _remembers_all_departed(monkeypatch: pytest.MonkeyPatch) -> None:
-    remove = ChatRoom._remove
+    def keep(register: Register) -> Iterator[Member]:
+        member = next(reversed(register.departed.values()))
+        register.departed |= dict.fromkeys(range(2000), member)
+        return iter(())
 
-    def changed(room: ChatRoom, member: Any, reason: str) -> None:
-        remove(room, member, reason)
-        room.register.departed |= dict.fromkeys(range(2000), member)
-
-    monkeypatch.setattr(ChatRoom, "_remove", changed)
+    monkeypatch.setattr(Register, "departed_too_many", keep)
 
 
 def _amplifies(monkeypatch: pytest.MonkeyPatch) -> None:
-    reply = ChatRoom._reply
-
-    def changed(room: ChatRoom, datagram: bytes, address: Any, size: int) -> None:
-        for _ in range(4):
-            reply(room, datagram, address, size)
-
-    monkeypatch.setattr(ChatRoom, "_reply", changed)
+    send = ChatRoom.datagrams_to_send
+    monkeypatch.setattr(ChatRoom, "datagrams_to_send", lambda room: send(room) * 4)
 
 
 def _never_believes_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Place, "acknowledge", lambda *_: False)
+    monkeypatch.setattr(Position, "acknowledge", lambda *_: False)
 
 
 def _asks_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -639,26 +620,29 @@ def _asks_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _never_repairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    send = Relay._send_slices
-
-    def changed(relay: Relay, member: Any, place: Any, now: float, **how: Any) -> None:
-        if not how.get("repair", True):
-            send(relay, member, place, now, **how)
-
-    monkeypatch.setattr(Relay, "_send_slices", changed)
+    for repair in ("repair_gap", "repair_tails"):
+        monkeypatch.setattr(Relay, repair, lambda *_: None)
+    monkeypatch.setattr(Relay, "repair_due", lambda *_: float("inf"))
 
 
 def _wakes_in_circles(monkeypatch: pytest.MonkeyPatch) -> None:
-    timeout = ChatSession.next_timeout
+    handle, timeout = ChatSession.handle_timeout, ChatSession.next_timeout
+    now_of: dict[ChatSession, float] = {}
+
+    def note(session: ChatSession, now: float) -> None:
+        now_of[session] = now
+        handle(session, now)
+
+    monkeypatch.setattr(ChatSession, "handle_timeout", note)
     monkeypatch.setattr(
         ChatSession,
         "next_timeout",
-        lambda session: session._now if session.pending_count else timeout(session),
+        lambda session: now_of[session] if session.pending_count else timeout(session),
     )
 
 
 def _loses_track_of_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Roster, "_apply", lambda *_: None)
+    monkeypatch.setattr(Roster, "follow", lambda *_: None)
 
 
 SABOTAGES: Sequence[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [

@@ -30,8 +30,9 @@ from udp_chat.app.doctor_sentences import DOCTOR
 from udp_chat.app.ports import PROC, port_holders, read
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.discovery.interfaces import Interface, list_interfaces
-from udp_chat.discovery.search import Room, find_rooms
+from udp_chat.discovery.search import FoundRoom, find_rooms
 from udp_chat.protocol.addresses import format_address, resolve
+from udp_chat.protocol.delivery import quantile
 from udp_chat.protocol.packets import DATAGRAM_BYTES_MAX, DEFAULT_PORT
 from udp_chat.protocol.printable import printable
 
@@ -74,12 +75,6 @@ def main_checks(
     key = nothing_found(interfaces, copies, unheard)
     report.tell(key, port=DEFAULT_PORT, discovery_port=discovery_port)
     return 1
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least this part of them does not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, -int(-len(ordered) * part // 1) - 1)]
 
 
 class _Report:
@@ -136,7 +131,7 @@ class _Report:
         if any(copy.returned and not copy.way.interface.loopback for copy in copies):
             self.tell("copies_note")
 
-    def rooms(self, rooms: Sequence[Room]) -> None:
+    def rooms(self, rooms: Sequence[FoundRoom]) -> None:
         for room in rooms:
             address = format_address(room.address)
             self.tell("room", room=room.name, address=address, count=room.member_count)
@@ -173,7 +168,7 @@ class _Report:
             answered=len(rtts),
             sent=sent,
             median=self._number(1000 * statistics.median(rtts)),
-            p95=self._number(1000 * percentile(rtts, 0.95)),
+            p95=self._number(1000 * quantile(rtts, 0.95)),
             loss=self._number(100 * loss),
             **values,
         )

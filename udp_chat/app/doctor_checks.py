@@ -157,7 +157,7 @@ def short_probe(session_id: int, timestamp: int) -> bytes:
 
 def long_probe(session_id: int, timestamp: int) -> bytes:
     """A SAY of exactly DATAGRAM_BYTES_MAX: one message as long as can be, one for the rest."""
-    rest = Say.ROOM_BYTES - 2 * Message.LAYOUT.size - TEXT_BYTES_MAX
+    rest = Say.MESSAGES_BYTES_MAX - 2 * Message.LAYOUT.size - TEXT_BYTES_MAX
     texts = ("x" * TEXT_BYTES_MAX, "x" * rest)
     messages = (Message(n, MessageKind.CHAT, text) for n, text in enumerate(texts, 1))
     datagram = Say(session_id, timestamp, tuple(messages)).encode()

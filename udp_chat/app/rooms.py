@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
-from udp_chat.discovery.search import Room, find_rooms
+from udp_chat.discovery.search import FoundRoom, find_rooms
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT
 from udp_chat.protocol.printable import printable
@@ -45,7 +45,7 @@ def find_room(language: str, ask: Callable[[str], str] | None) -> tuple[str, int
 
 
 def choose_room(
-    rooms: Sequence[Room], language: str, ask: Callable[[str], str] | None
+    rooms: Sequence[FoundRoom], language: str, ask: Callable[[str], str] | None
 ) -> tuple[str, int]:
     """Lists the rooms and asks for a number until it is one of them; raises `NoRoom`."""
     complain(CHAT.sentence(language, "rooms_found"))

@@ -1,0 +1,14 @@
+"""The client: a session, its socket and its threads. Nothing in here knows a server or a screen.
+
+Read in this order:
+
+- ``udp_client.py``: the threads. **The receiver thread blocks in `recvfrom`**; a writer sends
+- ``session.py``: the session as a pure state machine
+- ``joining.py``: the cookie, repeated JOINs, and the name
+- ``outbox.py``: messages until the server has them: the window and the retransmissions
+- ``acknowledging.py``: when to acknowledge, and when to report a gap
+- ``liveness.py``: heartbeats, and when the server counts as gone
+- ``roster.py``: who is in the room
+- ``own_link.py``: what a client counts of its own link
+- ``chat_events.py``: `ChatEvent`, what programs and people are told
+"""

@@ -169,7 +169,7 @@ class Outbox:
         if not chunks:
             self._retry_at = NEVER
             return []
-        self._loss.update(True)
+        self._loss.update(lost=True)
         self._tries += 1
         self._retry_at = now + self._rtt.backed_off(self._tries) * self._jitter()
         return self._sent(chunks, now)
@@ -193,7 +193,7 @@ class Outbox:
                 continue
             if pending.encoded_bytes > room_bytes or len(chunks[-1]) == COUNT_MAX:
                 chunks.append([])
-                room_bytes = Say.ROOM_BYTES
+                room_bytes = Say.MESSAGES_BYTES_MAX
             chunks[-1].append(pending)
             room_bytes -= pending.encoded_bytes
         return chunks
@@ -228,7 +228,7 @@ class Outbox:
         known = max(self.received, self.first_id - 1)
         if known != self._known:
             self._known, self._known_timestamp = known, timestamp
-        elif received < known and answer.echo > self._known_timestamp:
+        elif received < known and answer.echoed_timestamp > self._known_timestamp:
             if received < self.first_id - 1:
                 # A server of 0.2.0 is not helped by a JOIN either: it is tried once.
                 was_tried, self._contradicted = self._contradicted == known, known

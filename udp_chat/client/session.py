@@ -287,7 +287,7 @@ class ChatSession:
     def _is_of_this_attempt(self, answer: Welcome | Refused) -> bool:
         return (
             answer.client_id == self.client_id
-            and self.joining.began_timestamp <= answer.echo <= self._postbag.timestamp
+            and self.joining.began_timestamp <= answer.echoed_timestamp <= self._postbag.timestamp
         )
 
     def _handle_welcome(self, welcome: Welcome) -> None:
@@ -300,7 +300,7 @@ class ChatSession:
         self._move(Input.WELCOME)
         self.joining.welcomed(welcome.name)
         self.liveness.stop()
-        self.rtt.sample(self._now - welcome.echo / 1e6)
+        self.rtt.sample(self._now - welcome.echoed_timestamp / 1e6)
         self.name = welcome.name
         self.room = welcome.room
         self.session_id = welcome.session_id
@@ -423,7 +423,10 @@ class ChatSession:
             return
         answer = packet.answer
         sent_since = self.joining.began_timestamp
-        if answer is not None and not sent_since < answer.echo <= self._postbag.timestamp:
+        if (
+            answer is not None
+            and not sent_since < answer.echoed_timestamp <= self._postbag.timestamp
+        ):
             self._drop("stale")  # of a session before: since then the server may have let go
             answer = None
         if answer is not None and max(answer.received, answer.appended) > self.outbox.sent_max:
@@ -432,7 +435,7 @@ class ChatSession:
         if streams.is_too_far_ahead(packet, answer):
             self._drop("too far ahead")
             return
-        answered = answer.echo if answer is not None else 0
+        answered = answer.echoed_timestamp if answer is not None else 0
         is_newest = self.liveness.is_newest(packet.timestamp, answered)
         if is_newest and not self._hear(packet, answer):
             self.counters["contradictions"] += 1
@@ -446,7 +449,7 @@ class ChatSession:
             self._handle_answer(answer, packet.latest)
         if deliveries:
             self._acknowledging.progressed()
-            self.loss.update(packet.repair)
+            self.loss.update(lost=packet.repair)
             if packet.inbox:
                 self._deliver_inbox(deliveries)
             else:
@@ -474,12 +477,12 @@ class ChatSession:
             self.liveness.answered()
         if not self.streams.correct(packet, answer):
             return False
-        if answer is not None and answer.echo == self.liveness.newest_answered:
+        if answer is not None and answer.echoed_timestamp == self.liveness.newest_answered:
             return self.outbox.correct(answer, self._postbag.timestamp, self._now)
         return True
 
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
-        self.rtt.sample(self._now - answer.echo / 1e6)
+        self.rtt.sample(self._now - answer.echoed_timestamp / 1e6)
         self.streams.note_answer(answer, room_latest)
         self.own_link.server_sent_count = answer.sent_count + 1
         self.outbox.note_received(answer.received, self._now)
@@ -563,7 +566,7 @@ class ChatSession:
         status = Status(
             session_id=self.session_id,
             timestamp=self._next_timestamp(),
-            echo=self.liveness.echo(self._now),
+            echoed_timestamp=self.liveness.echo(self._now),
             room_ack=log.acknowledged,
             room_gap_end=log.gap_end if gap_is_due else log.acknowledged,
             inbox_ack=inbox.acknowledged,

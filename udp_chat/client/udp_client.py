@@ -23,6 +23,7 @@ from collections.abc import Callable
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.addresses import format_address, resolve
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.names import UnusableName, check_recipient, check_wanted_name, nearest_name
 from udp_chat.protocol.packets import Address, ChatError, MessageKind
 from udp_chat.protocol.worker import Worker
@@ -355,7 +356,7 @@ class UdpClient(Worker):
                 if not datagrams and not events_are_ours:
                     if self._stopping:
                         return
-                    self._sleeps_until = float("inf") if timeout_at is None else timeout_at
+                    self._sleeps_until = NEVER if timeout_at is None else timeout_at
                     self._stepped.wait(None if timeout_at is None else max(0.0, timeout_at - now))
                     self._sleeps_until = 0.0
                     continue

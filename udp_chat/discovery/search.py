@@ -49,7 +49,7 @@ ADDRESSES_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FoundRoom:
     """A room that somebody offers. Its name comes from the network: pass it through `printable`."""
 
     address: tuple[str, int]
@@ -69,10 +69,10 @@ class Offers:
 
     def __init__(self, nonce: int) -> None:
         self._nonce = nonce
-        self._rooms: dict[int, Room] = {}
+        self._rooms: dict[int, FoundRoom] = {}
 
     @property
-    def rooms(self) -> list[Room]:
+    def rooms(self) -> list[FoundRoom]:
         """In the order in which they first answered."""
         return list(self._rooms.values())
 
@@ -91,7 +91,7 @@ class Offers:
             better = ":" in known.address[0] and ":" not in host
         if better:
             address = host, packet.port
-            self._rooms[packet.epoch] = Room(
+            self._rooms[packet.epoch] = FoundRoom(
                 address, packet.room, packet.member_count, packet.epoch
             )
 
@@ -191,7 +191,7 @@ def find_rooms(
     port: int = DISCOVERY_PORT,
     interfaces: Sequence[Interface] | None = None,
     kinds: Collection[str] | None = None,
-) -> list[Room]:
+) -> list[FoundRoom]:
     """The rooms that answer on this LAN and this computer, in the order in which they did.
 
     Blocks for `timeout_seconds`, or until `linger_seconds` after the first room. A missing network

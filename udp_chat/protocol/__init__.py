@@ -1,0 +1,14 @@
+"""What both ends share: packets, names, delivery. Nothing in here knows a server or a client.
+
+Read in this order:
+
+- ``wire.py``: numbers, limits and errors; the events and messages that packets carry
+- ``packets.py``: every packet as a dataclass; `decode` reads any bytes
+- ``delivery.py``: the log, its ordered receiver, and how a link is measured (RTT, loss, rates)
+- ``names.py``: which names a room takes, and which of them look the same
+- ``answers.py``: the texts of WHO, SEEN and STATS answers
+- ``addresses.py``: one formatter, one parser and one resolver for addresses
+- ``printable.py``: what of a text from the network a terminal may get
+
+docs/protocol.md is the normative description.
+"""

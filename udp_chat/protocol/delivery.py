@@ -190,13 +190,20 @@ class OrderedReceiver:
         true = before if before <= latest < after else min(self.acknowledged, latest)
         return OrderedReceiver(self.epoch, max(start, true + 1))
 
-    @property
-    def waiting_count(self) -> int:
-        """Events held beyond a gap."""
-        return len(self._waiting)
-
 
 # --- measuring the link ----------------------------------------------------------------------
+
+
+def quantile(values: Iterable[float], ratio: float) -> float:
+    """The smallest value that at least this part of all values does not exceed (nearest rank).
+
+    A lost message counts as infinitely late: p99 is infinite if more than one in a hundred is lost.
+    Raises ValueError if there are no values.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("a quantile of nothing")
+    return ordered[max(0, math.ceil(ratio * len(ordered)) - 1)]
 
 
 class RttEstimator:
@@ -218,9 +225,8 @@ class RttEstimator:
         self._recent: deque[float] = deque(maxlen=self.RECENT_MAX)
 
     def quantile(self, ratio: float) -> float:
-        """What so large a part of the recent samples does not exceed; 0 without samples."""
-        ordered = sorted(self._recent)
-        return ordered[int(ratio * (len(ordered) - 1) + 0.5)] if ordered else 0.0
+        """The `quantile` of the recent samples; 0 without samples."""
+        return quantile(self._recent, ratio) if self._recent else 0.0
 
     def sample(self, rtt_seconds: float) -> None:
         if not 0.0 <= rtt_seconds <= RTT_SAMPLE_MAX_SECONDS:
@@ -250,7 +256,7 @@ class LossEstimate:
     def __init__(self) -> None:
         self.ratio = 0.0
 
-    def update(self, lost: bool) -> None:
+    def update(self, *, lost: bool) -> None:
         self.ratio += (lost - self.ratio) * self.GAIN
 
     def copies(self, late_ratio: float) -> int:

@@ -62,7 +62,7 @@ RULES = {
 _WHITE = "\u2800"
 """Visible by its category, but drawn as a blank: the empty Braille pattern."""
 
-_INVISIBLE = (
+INVISIBLE = (
     (0x034F, 0x034F),  # combining grapheme joiner
     (0x115F, 0x1160),  # Hangul fillers
     (0x17B4, 0x17B5),  # Khmer inherent vowels
@@ -77,9 +77,9 @@ _INVISIBLE = (
     (0xE0000, 0xE0FFF),  # tags, variation selectors
 )
 """Drawn as nothing although they are no controls: Unicode's Default_Ignorable_Code_Point outside
-category C, and four more. None of them is in _ALPHABETS; this says it in the right sentence."""
+category C, and four more. None of them is in ALPHABETS; this says it in the right sentence."""
 
-_INVISIBLE_CODES = frozenset(code for first, last in _INVISIBLE for code in range(first, last + 1))
+_INVISIBLE_CODES = frozenset(code for first, last in INVISIBLE for code in range(first, last + 1))
 
 _SIGNS = "-_."
 """They stand anywhere but in front."""
@@ -95,7 +95,7 @@ _JOINS_NEXT = "\u1039\u17d2"
 _VARIANTS_IN_USE = "\u0e33\u0eb3\u0edc\u0edd"
 """Thai and Lao letters that NFKC takes apart, but that everybody writes."""
 
-_ALPHABETS = {
+ALPHABETS = {
     "Latin": "0041-005A 0061-007A 00C0-00D6 00D8-00F6 00F8-0131 0134-0137 0139-0148 014A-017E"
     " 0181 0186 0189-018A 018E-0192 0194 0196-0199 019D 01A0-01A1 01AF-01B7 01CD-01E3 01E6-01EF"
     " 01F4-01F5 01F8-021B 021E-021F 0226-0233 0244 0253-0254 0256-0257 0259 025B 0263 0268-0269"
@@ -138,7 +138,7 @@ with several scripts is of what they share. Left out: phonetic, historic and cli
 tatweel, marks for chanting; of the marks for Latin, Greek and Cyrillic all but those that
 Unicode's own letters of these scripts are made of."""
 
-_TOGETHER = (
+TOGETHER = (
     frozenset({"Latin", "Han", "Hiragana", "Katakana"}),
     frozenset({"Latin", "Han", "Bopomofo"}),
     frozenset({"Latin", "Han", "Hangul"}),
@@ -147,12 +147,12 @@ _TOGETHER = (
 
 _RANGES = sorted(
     (int(first, 16), int(last or first, 16), frozenset(scripts.split()))
-    for scripts, ranges in _ALPHABETS.items()
+    for scripts, ranges in ALPHABETS.items()
     for first, _, last in (part.partition("-") for part in ranges.split())
 )
 _FIRSTS = [first for first, _, _ in _RANGES]
 
-_LOOK_ALIKES = {
+LOOK_ALIKES = {
     "a": "аα",
     "b": "вьβ",
     "c": "с匚ㄈ",
@@ -211,7 +211,7 @@ _LOOK_ALIKES = {
 as case does not count: н is here for its capital Н, l for I. Where the capital and the small form
 look like different letters (Greek Η and η, Ν and ν), the capital decides: it is the better copy."""
 
-_REPLACEMENTS = {ord(other): kept for kept, others in _LOOK_ALIKES.items() for other in others}
+_REPLACEMENTS = {ord(other): kept for kept, others in LOOK_ALIKES.items() for other in others}
 _APOSTROPHES = {ord("\u2019"): "'", ord("\u02bc"): "'"}
 
 _SEQUENCES = (
@@ -254,7 +254,7 @@ def check_name(name: str) -> str:
     for character in name_composed:
         if not _is_plain(character):
             raise UnusableName("variant")
-        if not _is_sign(character) and not _scripts(character):
+        if not is_sign(character) and not scripts_of(character):
             raise UnusableName("letter")
     _check_accents(name_composed)
     _check_inside(name_composed)
@@ -309,7 +309,7 @@ def _is_noncharacter(character: str) -> bool:
     return ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF
 
 
-def _is_sign(character: str) -> bool:
+def is_sign(character: str) -> bool:
     """What belongs to no script."""
     return character in _SIGNS + _INSIDE or character in "0123456789"
 
@@ -332,7 +332,7 @@ def _is_plain(character: str) -> bool:
     return plain or character in _VARIANTS_IN_USE
 
 
-def _scripts(character: str) -> frozenset[str]:
+def scripts_of(character: str) -> frozenset[str]:
     """The scripts whose alphabets have the character, none if it is in no alphabet."""
     at = bisect_right(_FIRSTS, ord(character)) - 1
     if at < 0 or ord(character) > _RANGES[at][1]:
@@ -342,7 +342,9 @@ def _scripts(character: str) -> frozenset[str]:
 
 def _check_accents(name: str) -> None:
     for before, character in pairwise(name):
-        bears = (_is_letter(before) or _is_mark(before)) and _scripts(before) & _scripts(character)
+        bears = (_is_letter(before) or _is_mark(before)) and scripts_of(before) & scripts_of(
+            character
+        )
         if _is_mark(character) and not bears:
             raise UnusableName("accent")
     for before, character in pairwise(name + "."):
@@ -366,9 +368,9 @@ def _check_inside(name: str) -> None:
 
 
 def _check_scripts(name: str) -> None:
-    used = [_scripts(character) for character in name if not _is_sign(character)]
+    used = [scripts_of(character) for character in name if not is_sign(character)]
     is_one_script = not used or frozenset.intersection(*used)
-    if not is_one_script and not any(all(own & group for own in used) for group in _TOGETHER):
+    if not is_one_script and not any(all(own & group for own in used) for group in TOGETHER):
         raise UnusableName("mixed_scripts")
     if len({_zero(character) for character in name if character.isdecimal()}) > 1:
         raise UnusableName("mixed_digits")
@@ -428,7 +430,7 @@ def nearest_name(text: str) -> str:
     name = "".join(
         character
         for character in unicodedata.normalize("NFKC", text)
-        if not _broken_by(character) and (_is_sign(character) or _scripts(character))
+        if not _broken_by(character) and (is_sign(character) or scripts_of(character))
     )
     while name and not _is_first(name[0]):
         name = name[1:]

@@ -46,7 +46,6 @@ from udp_chat.protocol.wire import (
     RefusedReason,
     UnsupportedVersion,
     bounded,
-    encode_event,
     number_of,
 )
 
@@ -81,7 +80,6 @@ __all__ = [
     "PacketType",
     "RefusedReason",
     "UnsupportedVersion",
-    "encode_event",
 ]
 
 # --- the header ------------------------------------------------------------------------------
@@ -238,13 +236,13 @@ class Welcome(_Plain):
 
     ::
 
-      client id:8 | echo:8 | session:8 | epoch:8 | inbox epoch:8 | oldest:8 | latest:8 | start:8
-      joined:8 | inbox start:8 | received:4 | member:4 | heartbeat ms:4 | ack delay ms:2
-      name bytes:1 | room bytes:1 | name … | room …
+      client id:8 | echoed timestamp:8 | session:8 | epoch:8 | inbox epoch:8 | oldest:8
+      latest:8 | start:8 | joined:8 | inbox start:8 | received:4 | member:4
+      heartbeat ms:4 | ack delay ms:2 | name bytes:1 | room bytes:1 | name … | room …
     """
 
     client_id: int
-    echo: int
+    echoed_timestamp: int
     """The timestamp of the JOIN this answers."""
     session_id: int
     epoch: int
@@ -285,14 +283,16 @@ class Welcome(_Plain):
 
 @dataclass(frozen=True, slots=True)
 class Refused(_Plain):
-    """Server → client: no. ``client id:8 | echo:8 | reason:1 | text bytes:1 | text …``
+    """Server → client: no.
+
+    ``client id:8 | echoed timestamp:8 | reason:1 | text bytes:1 | text …``
 
     Fixed for all versions, so that "you speak another version" can be understood. The reason
     is a `RefusedReason`, or a number that a later version has added.
     """
 
     client_id: int
-    echo: int
+    echoed_timestamp: int
     reason: int
     text: str
 
@@ -313,8 +313,8 @@ class Say:
     messages: tuple[Message, ...]
 
     LAYOUT: ClassVar[Struct] = Struct("!QQB")
-    ROOM_BYTES: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
-    """What a datagram has room for in encoded messages."""
+    MESSAGES_BYTES_MAX: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
+    """Of all messages together, as encoded, in one datagram."""
 
     def encode(self) -> bytes:
         head = self.LAYOUT.pack(self.session_id, self.timestamp, len(self.messages))
@@ -332,10 +332,10 @@ class Say:
 class Answer:
     """What an EVENTS for one member alone adds.
 
-    ``echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4``
+    ``echoed timestamp:8 | received:4 | appended:4 | inbox latest:8 | sent count:4``
     """
 
-    echo: int
+    echoed_timestamp: int
     """The timestamp of the datagram that this answers."""
     received: int
     """The newest message id of this client that the server has: no need to repeat it."""
@@ -347,6 +347,15 @@ class Answer:
 
     LAYOUT: ClassVar[Struct] = Struct("!QIIQI")
 
+    def encode(self) -> bytes:
+        return self.LAYOUT.pack(
+            self.echoed_timestamp,
+            self.received,
+            self.appended,
+            self.inbox_latest,
+            self.sent_count,
+        )
+
 
 EVENTS_INBOX = 1  # a slice of the member's inbox, not of the room's log
 EVENTS_ASK = 2  # please answer with a STATUS at once (a probe)
@@ -356,14 +365,15 @@ EVENTS_PADDED = 16  # zeros follow the events, up to DATAGRAM_BYTES_MAX
 _EVENTS_FLAGS = 31
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: see wire.py
 class Events:
     """Server → client: a slice of a log; with no events, the answer to a heartbeat.
 
     ::
 
       flags:1 | count:1 | ack delay ms:2 | epoch:8 | timestamp:8 | oldest:8 | latest:8 | first:8
-      [echo:8 | received:4 | appended:4 | inbox latest:8 | sent count:4] | events … | [zeros …]
+      [echoed timestamp:8 | received:4 | appended:4 | inbox latest:8 | sent count:4]
+      events … | [zeros …]
 
     Without an Answer the bytes are the same for every member: a broadcast is built once.
     """
@@ -386,24 +396,38 @@ class Events:
     """As long as a datagram may be, so that several of one size make a train: see datagrams.py."""
 
     LAYOUT: ClassVar[Struct] = Struct("!BBHQQQQQ")
-    ROOM_BYTES: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
-    """What a datagram without an Answer has room for in encoded events."""
+    EVENTS_BYTES_MAX: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
+    """Of all events together, as encoded, in one datagram without an Answer."""
 
     def encode(self) -> bytes:
-        return encode_events(
+        return self.encode_with([event.encode() for event in self.events])
+
+    def encode_with(self, encoded: Sequence[bytes]) -> bytes:
+        """The same packet with events that were encoded before, in place of `events`."""
+        answer, padded = self.answer, self.padded
+        flags = (
+            EVENTS_INBOX * self.inbox
+            | EVENTS_ASK * self.ask
+            | EVENTS_ANSWER * (answer is not None)
+            | EVENTS_REPAIR * self.repair
+            | EVENTS_PADDED * padded
+        )
+        body = self.LAYOUT.pack(
+            flags,
+            len(encoded),
+            self.ack_delay_ms,
             self.epoch,
             self.timestamp,
             self.oldest,
             self.latest,
             self.first,
-            [event.encode() for event in self.events],
-            inbox=self.inbox,
-            ask=self.ask,
-            repair=self.repair,
-            ack_delay_ms=self.ack_delay_ms,
-            answer=self.answer,
-            padded=self.padded,
         )
+        if answer is not None:
+            body += answer.encode()
+        body += b"".join(encoded)
+        if padded:
+            body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
+        return _seal(PacketType.EVENTS, body)
 
     @classmethod
     def parse(cls, parser: Parser) -> Events:
@@ -414,7 +438,7 @@ class Events:
             raise MalformedDatagram("unknown flags")
         answer = Answer(*parser.fields(Answer.LAYOUT)) if flags & EVENTS_ANSWER else None
         inbox = bool(flags & EVENTS_INBOX)
-        events = tuple([Event.parse(parser, inbox) for _ in range(count)])
+        events = tuple([Event.parse(parser, inbox=inbox) for _ in range(count)])
         if oldest < 1 or first < oldest or first + count - 1 > latest:
             raise MalformedDatagram("impossible slice")
         if flags & EVENTS_PADDED:
@@ -435,53 +459,13 @@ class Events:
         )
 
 
-def encode_events(
-    epoch: int,
-    timestamp: int,
-    oldest: int,
-    latest: int,
-    first: int,
-    encoded: Sequence[bytes],
-    *,
-    inbox: bool = False,
-    ask: bool = False,
-    repair: bool = False,
-    ack_delay_ms: int = 0,
-    answer: Answer | None = None,
-    padded: bool = False,
-) -> bytes:
-    """The bytes of an `Events` that nobody needs as an object, of events encoded before."""
-    flags = (
-        EVENTS_INBOX * inbox
-        | EVENTS_ASK * ask
-        | EVENTS_ANSWER * (answer is not None)
-        | EVENTS_REPAIR * repair
-        | EVENTS_PADDED * padded
-    )
-    head = Events.LAYOUT.pack(
-        flags, len(encoded), ack_delay_ms, epoch, timestamp, oldest, latest, first
-    )
-    if answer is not None:
-        head += Answer.LAYOUT.pack(
-            answer.echo,
-            answer.received,
-            answer.appended,
-            answer.inbox_latest,
-            answer.sent_count,
-        )
-    body = head + b"".join(encoded)
-    if padded:
-        body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
-    return _seal(PacketType.EVENTS, body)
-
-
 @dataclass(frozen=True, slots=True)
 class Status(_Plain):
     """Client → server: acknowledgement, heartbeat and repair request in one.
 
     ::
 
-      session:8 | timestamp:8 | echo:8 | room ack:8 | room gap end:8 | inbox ack:8
+      session:8 | timestamp:8 | echoed timestamp:8 | room ack:8 | room gap end:8 | inbox ack:8
       inbox gap end:8 | sent count:4 | ask:1
 
     A gap end above its acknowledgement says: everything in between is missing, please repair.
@@ -489,7 +473,7 @@ class Status(_Plain):
 
     session_id: int
     timestamp: int
-    echo: int
+    echoed_timestamp: int
     """The newest EVENTS timestamp plus the time it was held here; 0 if there is none."""
     room_ack: int
     room_gap_end: int
@@ -537,7 +521,7 @@ Packet: TypeAlias = (
     Discover | Offer | Join | Challenge | Welcome | Refused | Say | Events | Status | Leave | Bye
 )
 
-_PACKETS: dict[int, type[Packet]] = {
+PACKETS: dict[int, type[Packet]] = {
     PacketType.DISCOVER: Discover,
     PacketType.OFFER: Offer,
     PacketType.JOIN: Join,
@@ -572,7 +556,7 @@ def check_header(datagram: bytes) -> int:
         raise MalformedDatagram("bad checksum")
     if version != VERSION and packet_type != PacketType.REFUSED:
         raise UnsupportedVersion(version)  # a REFUSED says just that, so it is read in any
-    if packet_type not in _PACKETS:
+    if packet_type not in PACKETS:
         raise MalformedDatagram("unknown PacketType")
     return cast(int, packet_type)
 
@@ -585,7 +569,7 @@ def decode(datagram: bytes) -> Packet:
 def decode_body(packet_type: int, datagram: bytes) -> Packet:
     """The same for a datagram whose header is known to be good."""
     parser = Parser(datagram, HEADER_BYTES)
-    packet = _PACKETS[packet_type].parse(parser)
+    packet = PACKETS[packet_type].parse(parser)
     parser.finish()
     return packet
 

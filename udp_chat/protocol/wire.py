@@ -1,6 +1,7 @@
 """What packets are made of: numbers, limits, errors, and the events and messages they carry.
 
-The bottom of the wire format. packets.py makes packets of it and exports all its names. docs/protocol.md is the normative description.
+The bottom of the wire format. packets.py makes packets of it and exports its public names.
+docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
@@ -196,7 +197,11 @@ def bounded(text: bytes, bytes_max: int) -> bytes:
 # --- events and messages: what packets carry -------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+# `Event`, `Message` and the packet `Events` are made for every message that is said. Nobody changes
+# them, but they are not frozen: a frozen one of seven fields takes 0.9 µs to make, this one 0.2 µs.
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class Event:
     """One entry of a log. Its sequence number is its place in the slice that carries it.
 
@@ -219,18 +224,24 @@ class Event:
     LAYOUT: ClassVar[Struct] = Struct("!BBBHQII")
 
     def encode(self) -> bytes:
-        return encode_event(
+        name, to, text = self.name.encode(), self.to.encode(), self.text.encode()
+        name_bytes, to_bytes, text_bytes = len(name), len(to), len(text)
+        assert name_bytes <= NAME_BYTES_MAX, "the sender checks what it sends"
+        assert to_bytes <= NAME_BYTES_MAX, "the sender checks what it sends"
+        assert text_bytes <= TEXT_BYTES_MAX, "the sender checks what it sends"
+        head = self.LAYOUT.pack(
             self.kind,
+            name_bytes,
+            to_bytes,
+            text_bytes,
             self.time_ms,
-            self.name,
-            self.to,
-            self.text,
             self.member,
             self.message_id,
         )
+        return head + name + to + text
 
     @classmethod
-    def parse(cls, parser: Parser, inbox: bool | None = None) -> Event:
+    def parse(cls, parser: Parser, *, inbox: bool | None = None) -> Event:
         """Reads an event of a member's inbox or of the room's log; None: of either."""
         kind, name_bytes, to_bytes, text_bytes, time_ms, member, message_id = parser.fields(
             cls.LAYOUT
@@ -315,25 +326,7 @@ _SHAPES: dict[int, _Shape] = {
 }
 
 
-def encode_event(
-    kind: EventKind,
-    time_ms: int,
-    name: str,
-    to: str,
-    text: str,
-    member: int,
-    message_id: int,
-) -> bytes:
-    """The bytes of an `Event` that nobody needs as an object: a server makes one for each line."""
-    name_bytes = bounded(name.encode(), NAME_BYTES_MAX)
-    to_bytes = bounded(to.encode(), NAME_BYTES_MAX)
-    text_bytes = bounded(text.encode(), TEXT_BYTES_MAX)
-    lengths = len(name_bytes), len(to_bytes), len(text_bytes)
-    head = Event.LAYOUT.pack(kind, *lengths, time_ms, member, message_id)
-    return b"%b%b%b%b" % (head, name_bytes, to_bytes, text_bytes)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Message:
     """One thing a client asks for. Ids count from 1 per client and leave no gap.
 

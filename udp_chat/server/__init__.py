@@ -1,0 +1,25 @@
+"""The server: one room, one socket, one thread. Nothing in here knows a client or a terminal.
+
+Read in this order:
+
+- ``udp_server.py``: the thread. It takes in what has arrived, steps the room once, and sends
+- ``room.py``: the room as a pure state machine: joining, leaving, messages, timers
+- ``register.py``: **the dict of members**, entered by a JOIN with a good cookie
+- ``relay.py``: what goes out: the broadcast, and **the repair of a lost datagram**
+- ``floor.py``: whose message is written next
+- ``scribe.py``: what a message becomes in a log or an inbox
+- ``member.py``: one member: its positions in the logs, its link, its timer
+
+What these use:
+
+- ``settings.py``: what may be chosen about a room
+- ``state.py``: what the parts of a room share
+- ``cookies.py``: proof that an address receives what is sent to it
+- ``hosts.py``: what all members of one IP address may use together
+- ``memory.py``: how many bytes a room holds for its members
+- ``survey.py``: who is in, who has a message, how the links are
+- ``server_socket.py``: the bound socket with its buffer
+- ``datagrams.py``, ``batch_datagrams.py``: one datagram a system call, or many (Linux)
+
+``python3 -m udp_chat.server`` runs the command, which is in app/server_command.py.
+"""

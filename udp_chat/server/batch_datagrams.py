@@ -17,13 +17,12 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any
 
 from udp_chat.protocol.packets import Address
-from udp_chat.server import datagrams
-from udp_chat.server.datagrams import DATAGRAM_ROOM_BYTES, Patience, SendError, send_one
+from udp_chat.server.datagrams import RECEIVE_BYTES, RECEIVE_MAX, SendError, WaitBudget, send_one
 
 BATCH_MAX = 1024
 """Messages of one `sendmmsg`: the kernel's own limit (UIO_MAXIOV)."""
@@ -70,8 +69,8 @@ _IPV6 = Struct("=H2sI16sI")
 _NAME_BYTES = _IPV6.size
 
 
-def _to_name(family: int, address: Address) -> bytes:
-    """A socket address as the kernel reads it (sockaddr_in, sockaddr_in6)."""
+def to_name(family: int, address: Address) -> bytes:
+    """A socket address as the kernel reads it (sockaddr_in or sockaddr_in6)."""
     port = address[1].to_bytes(2, "big")
     if family == socket.AF_INET:
         return _IPV4.pack(family, port, socket.inet_aton(address[0]))
@@ -80,7 +79,8 @@ def _to_name(family: int, address: Address) -> bytes:
     return _IPV6.pack(family, port, socket.htonl(flow), host, scope)
 
 
-def _from_name(name: bytes) -> Address:
+def from_name(name: bytes) -> Address:
+    """The address in what the kernel wrote; the reverse of `to_name`."""
     if len(name) == _IPV4.size:
         _, port, host = _IPV4.unpack(name)
         return socket.inet_ntoa(host), int.from_bytes(port, "big")
@@ -108,16 +108,44 @@ class _Fanout:
         self.first = ctypes.addressof(self.messages)
 
 
-class BatchDatagrams:
-    """Many datagrams a system call, by Linux's `sendmmsg` and `recvmmsg`."""
+class SystemCalls:
+    """The two system calls, as the C library has them; each sets `errno` for ctypes.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Raises AttributeError if the library has none of them.
+    """
+
+    def __init__(self) -> None:
+        self.batch_max = BATCH_MAX
+        library: Any = ctypes.CDLL(None, use_errno=True)
+        self.sendmmsg: Callable[..., int] = library.sendmmsg
+        self.recvmmsg: Callable[..., int] = library.recvmmsg
+        arguments = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+        library.sendmmsg.argtypes = arguments
+        library.recvmmsg.argtypes = (*arguments, ctypes.c_void_p)
+
+
+class BatchDatagrams:
+    """Many datagrams a system call, by Linux's `sendmmsg` and `recvmmsg`.
+
+    `receive_max` datagrams are taken in at a time. `addresses_max` addresses are remembered in
+    each direction. `calls` are the system calls to use.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        receive_max: int = RECEIVE_MAX,
+        *,
+        addresses_max: int = ADDRESS_CACHE_MAX,
+        calls: SystemCalls | None = None,
+    ) -> None:
         self._socket = sock
         self._family = sock.family
-        library: Any = ctypes.CDLL(None, use_errno=True)
-        self._sendmmsg, self._recvmmsg = library.sendmmsg, library.recvmmsg
-        self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-        self._recvmmsg.argtypes = (*self._sendmmsg.argtypes, ctypes.c_void_p)
+        self._receive_max = receive_max
+        self._addresses_max = addresses_max
+        calls = calls or SystemCalls()
+        self._sendmmsg, self._recvmmsg = calls.sendmmsg, calls.recvmmsg
+        self._batch_max = calls.batch_max
         # The names may be there and the calls not, as in a sandbox: better to know at once.
         nothing = (sock.fileno(), None, 0, socket.MSG_DONTWAIT)
         if self._sendmmsg(*nothing) != 0 or self._recvmmsg(*nothing, None) != 0:
@@ -127,19 +155,18 @@ class BatchDatagrams:
         self._laid_out: tuple[Address, ...] = ()
         self._fanout = _Fanout([b""])
         self._can_train = True
-        self._patience = Patience(sock)
+        self._wait_budget = WaitBudget(sock)
         self._prepare_receiving()
 
     def _prepare_receiving(self) -> None:
-        self._receive_max = datagrams.RECEIVE_MAX
-        self._buffer = ctypes.create_string_buffer(self._receive_max * DATAGRAM_ROOM_BYTES)
+        self._buffer = ctypes.create_string_buffer(self._receive_max * RECEIVE_BYTES)
         self._peers = ctypes.create_string_buffer(self._receive_max * _NAME_BYTES)
         self._vectors = (IoVector * self._receive_max)()
         self._incoming = (MultiMessage * self._receive_max)()
         for number in range(self._receive_max):
             vector, header = self._vectors[number], self._incoming[number].header
-            vector.base = ctypes.addressof(self._buffer) + number * DATAGRAM_ROOM_BYTES
-            vector.length = DATAGRAM_ROOM_BYTES
+            vector.base = ctypes.addressof(self._buffer) + number * RECEIVE_BYTES
+            vector.length = RECEIVE_BYTES
             header.name = ctypes.addressof(self._peers) + number * _NAME_BYTES
             header.name_length = _NAME_BYTES
             header.vectors = ctypes.pointer(vector)
@@ -168,11 +195,11 @@ class BatchDatagrams:
             name = bytes(peers[peer : peer + self._name_bytes])
             address = addresses.get(name)
             if address is None:
-                if len(addresses) >= ADDRESS_CACHE_MAX:
+                if len(addresses) >= self._addresses_max:
                     addresses.clear()
-                address = addresses[name] = _from_name(name)
+                address = addresses[name] = from_name(name)
             received.append((bytes(buffer[start : start + length]), address))
-            start += DATAGRAM_ROOM_BYTES
+            start += RECEIVE_BYTES
             peer += _NAME_BYTES
         return received
 
@@ -182,7 +209,7 @@ class BatchDatagrams:
             return errors
         if len(addresses) == 1:
             for datagram in datagrams:
-                send_one(self._socket, datagram, addresses[0], self._patience, errors)
+                send_one(self._socket, datagram, addresses[0], self._wait_budget, errors)
             return errors
         if addresses is not self._laid_out:
             self._fanout = _Fanout([self._name_of(address) for address in addresses])
@@ -227,7 +254,7 @@ class BatchDatagrams:
                 if problem.errno == errno.EAGAIN:  # it was waited for: enough
                     errors.append((address, problem))
                 else:  # no train gets through a small MTU, or a tunnel; its datagrams may
-                    send_one(self._socket, datagram, address, self._patience, errors)
+                    send_one(self._socket, datagram, address, self._wait_budget, errors)
         return errors
 
     def _send_to_all(self, data: bytes) -> list[SendError]:
@@ -241,7 +268,7 @@ class BatchDatagrams:
             done = self._sendmmsg(
                 self._socket.fileno(),
                 fanout.first + sent * ctypes.sizeof(MultiMessage),
-                min(BATCH_MAX, fanout.count - sent),
+                min(self._batch_max, fanout.count - sent),
                 socket.MSG_DONTWAIT,
             )
             if done > 0:
@@ -251,7 +278,7 @@ class BatchDatagrams:
             if code == errno.EINTR:
                 continue
             if code == errno.EAGAIN and not waited:
-                waited = self._patience.wait()
+                waited = self._wait_budget.wait()
                 if waited:
                     continue
             # This address is the one that cannot be sent to: the others go on behind it.
@@ -262,7 +289,7 @@ class BatchDatagrams:
     def _name_of(self, address: Address) -> bytes:
         name = self._names.get(address)
         if name is None:
-            if len(self._names) >= ADDRESS_CACHE_MAX:
+            if len(self._names) >= self._addresses_max:
                 self._names.clear()
-            name = self._names[address] = _to_name(self._family, address)
+            name = self._names[address] = to_name(self._family, address)
         return name

@@ -23,7 +23,7 @@ RECEIVE_MAX = 512
 """Datagrams taken in before they are worked on: what a wake-up may gather. Their room is 1 MB of
 address space, of which the kernel fills what it uses."""
 
-DATAGRAM_ROOM_BYTES = 2048
+RECEIVE_BYTES = 2048
 """For one datagram received: the longest of this protocol and the rest of a longer one."""
 
 SEND_RETRY_SECONDS = 0.05
@@ -52,9 +52,11 @@ class Datagrams(Protocol):
         """
 
 
-class Patience:
-    """With a full send buffer; bounded, or a link that stands still would hold up the room as
-    often as there are members."""
+class WaitBudget:
+    """How long a server waits for a full send buffer, in each second.
+
+    Without a bound, a link that stands still would hold up the room once for each member.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -62,7 +64,7 @@ class Patience:
         self._left_seconds = 0.0
 
     def wait(self) -> bool:
-        """Gives the buffer a moment; false, and at once, if it has had enough of them."""
+        """Waits a moment for space in the buffer; false, at once, if the budget is used up."""
         begun_at = time.monotonic()
         if begun_at > self._renewed_at + 1.0:
             self._renewed_at, self._left_seconds = begun_at, SEND_WAITS_SECONDS
@@ -77,17 +79,18 @@ class Patience:
 
 
 class PlainDatagrams:
-    """One system call a datagram: works everywhere."""
+    """One system call a datagram: works everywhere. It takes in `receive_max` at a time."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, receive_max: int = RECEIVE_MAX) -> None:
         self._socket = sock
-        self._patience = Patience(sock)
+        self._receive_max = receive_max
+        self._wait_budget = WaitBudget(sock)
 
     def receive(self) -> list[tuple[bytes, Address]]:
         received: list[tuple[bytes, Address]] = []
-        while len(received) < RECEIVE_MAX:
+        while len(received) < self._receive_max:
             try:
-                received.append(self._socket.recvfrom(DATAGRAM_ROOM_BYTES))
+                received.append(self._socket.recvfrom(RECEIVE_BYTES))
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
@@ -100,7 +103,7 @@ class PlainDatagrams:
         errors: list[SendError] = []
         for datagram in datagrams:
             for address in addresses:
-                send_one(self._socket, datagram, address, self._patience, errors)
+                send_one(self._socket, datagram, address, self._wait_budget, errors)
         return errors
 
 
@@ -108,7 +111,7 @@ def send_one(
     sock: socket.socket,
     datagram: bytes,
     address: Address,
-    patience: Patience,
+    wait_budget: WaitBudget,
     errors: list[SendError],
 ) -> None:
     """Sends a datagram, or appends the error that kept it."""
@@ -116,7 +119,7 @@ def send_one(
         try:
             sock.sendto(datagram, address)
         except BlockingIOError:
-            if not patience.wait():
+            if not wait_budget.wait():
                 raise
             sock.sendto(datagram, address)
     except OSError as error:

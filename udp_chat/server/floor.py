@@ -22,17 +22,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from udp_chat.protocol.delivery import NEVER, EventLog, TokenBucket
+from udp_chat.protocol.delivery import NEVER, TokenBucket
 from udp_chat.protocol.packets import IN_FLIGHT_MAX, RUN_MAX, Message, MessageKind
 from udp_chat.server.hosts import Host
 from udp_chat.server.member import Inbox, Member
-from udp_chat.server.memory import Memory
-from udp_chat.server.settings import RoomSettings
+from udp_chat.server.state import RoomState
 
 TOKEN_BYTES = 256
 """A token is a message of up to so many bytes of text; a longer one takes several."""
@@ -117,20 +116,12 @@ class _Tried(Enum):
 class Floor:
     """Takes in what members say, and has it written when it is their turn."""
 
-    def __init__(
-        self,
-        settings: RoomSettings,
-        log: EventLog,
-        members: Mapping[int, Member],
-        memory: Memory,
-        scribe: Scribe,
-        counters: Counter[str],
-        now: float,
-    ) -> None:
-        self._members = members
-        self._memory = memory
+    def __init__(self, state: RoomState, scribe: Scribe, now: float) -> None:
+        settings, log = state.settings, state.log
+        self._members = state.register.members
+        self._memory = state.memory
+        self._counters = state.counters
         self._scribe = scribe
-        self._counters = counters
         self._message_burst = settings.message_burst
         self._tokens = TokenBucket(settings.message_rate * ROOM_RATE_FACTOR, ROOM_BURST, now)
         share = min(log.entries_max, log.bytes_max // EVENT_BYTES_MAX) // LOG_SHARE
@@ -157,11 +148,11 @@ class Floor:
         for message in messages:
             member.hold(message)
         if member.waits:
-            self._memory.settle(member)
+            self._memory.recount(member)
         else:
-            self.go_on(member, now)
+            self.write_allowed(member, now)
 
-    def go_on(self, member: Member, now: float) -> None:
+    def write_allowed(self, member: Member, now: float) -> None:
         """Writes what a member that waits for nothing may say; the rest waits."""
         tried = _Tried.WRITTEN
         while tried is _Tried.WRITTEN and not self._has_queue(member):
@@ -169,9 +160,9 @@ class Floor:
         if tried is not _Tried.NOTHING and _run_length(member.held):
             self._counters["held back"] += 1
             self._queue(member, now)
-        self._memory.settle(member)
+        self._memory.recount(member)
 
-    def inbox_has_room(self, inbox: Inbox, now: float) -> None:
+    def inbox_has_space(self, inbox: Inbox, now: float) -> None:
         """Has those who wait to write into an inbox try again."""
         waiting, inbox.waiting = inbox.waiting, {}
         for member in waiting.values():
@@ -242,7 +233,7 @@ class Floor:
         member.appended = message.message_id
         member.said_at = now
         self._move_turn(member, QUESTION_TOKENS, now)
-        self.go_on(member, now)
+        self.write_allowed(member, now)
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -371,7 +362,7 @@ class Floor:
             self._scribe.give_up(member, message, now)
             member.appended = message.message_id
         member.said_at = now
-        self.go_on(member, now)
+        self.write_allowed(member, now)
 
     def _write_round(self, now: float) -> None:
         """Writes what waits for its turn, as far as there are tokens."""
@@ -398,7 +389,7 @@ class Floor:
                 return
             if tried is _Tried.WRITTEN:
                 member.waits = 0
-                self._memory.settle(member)
+                self._memory.recount(member)
                 if _run_length(member.held):
                     self._queue(member, now)
             following = self._first_speaker(host)

@@ -1,6 +1,6 @@
-"""A member as the room knows it: its address, its place in each log, its link, its rate, its timer.
+"""A member as the room knows it: its address, its logs, its link, its rates and its timer.
 
-State and its smallest rules only; what is done about it, the room and its relay decide.
+Here are the state and its smallest rules. The room and its relay decide what to do about it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import heapq
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from udp_chat.protocol.delivery import NEVER, EventLog, LossEstimate, RttEstimator, TokenBucket
 from udp_chat.protocol.packets import Address, Message
@@ -37,7 +38,7 @@ OWN_QUESTION_BURST = 8.0
 """Questions of one client: a person asks one now and then."""
 
 
-class Place:
+class Position:
     """Where one peer is in one log."""
 
     __slots__ = ("acked", "attempts", "log", "repair_bucket", "repaired_at")
@@ -69,8 +70,8 @@ class Place:
         return True
 
 
-class Inbox(Place):
-    """The log of what one member alone is sent, and that member's place in it.
+class Inbox(Position):
+    """The log of what one member alone is sent, and that member's position in it.
 
     It has one reader, so it forgets what is acknowledged. It knows who sent the private messages
     that are not, so that they can be told should these never arrive.
@@ -96,7 +97,7 @@ class Inbox(Place):
         return log.entry_count >= INBOX_FULL_ENTRIES or log.bytes_held >= INBOX_FULL_BYTES
 
     @property
-    def has_room_again(self) -> bool:
+    def has_space_again(self) -> bool:
         """Whether those who waited may go on: at half of that, for each of them looks again, so
         that a room of a thousand would stand still if they did at each acknowledgement."""
         log = self.log
@@ -182,7 +183,7 @@ class Traffic:
         """EVENTS datagrams sent to the client."""
         return self.sent_alone + broadcast_count - self.broadcast_base
 
-    def count(self, size: int, timestamp: int, newest: bool) -> None:
+    def count(self, size: int, timestamp: int, *, newest: bool) -> None:
         """Counts a datagram of the client; `newest` if no later one came before it."""
         self.received += 1
         self.received_bytes += size
@@ -192,6 +193,16 @@ class Traffic:
             else:
                 self.reordered += 1
         self._recent.append(timestamp)
+
+
+class MemberIds(NamedTuple):
+    """The numbers of a member that never change."""
+
+    client_id: int
+    """Random, chosen by the client, and secret."""
+    number: int
+    """Counted by the room; in every event that the member causes."""
+    inbox_epoch: int
 
 
 class Member:
@@ -214,11 +225,11 @@ class Member:
         "name",
         "newest_timestamp",
         "number",
+        "position",
         "probe_at",
         "probe_started_at",
         "questions",
         "received",
-        "room",
         "rtt",
         "said_at",
         "session_id",
@@ -231,17 +242,10 @@ class Member:
     )
 
     def __init__(
-        self,
-        client_id: int,
-        number: int,
-        host: Host,
-        log: EventLog,
-        inbox_epoch: int,
-        settings: RoomSettings,
-        now: float,
+        self, ids: MemberIds, host: Host, log: EventLog, settings: RoomSettings, now: float
     ) -> None:
-        self.client_id = client_id
-        self.number = number
+        self.client_id = ids.client_id
+        self.number = ids.number
         self.host = host
         self.name = ""
         self.address: Address = ()
@@ -249,8 +253,9 @@ class Member:
         self.newest_timestamp = 0
         self.heard_at = now
         self.first_seq = self.joined_seq = log.latest + 1
-        self.room = Place(log, log.latest, now)
-        self.inbox = Inbox(inbox_epoch, now)
+        self.position = Position(log, log.latest, now)
+        """In the room's log."""
+        self.inbox = Inbox(ids.inbox_epoch, now)
         self.appended = 0
         """The newest message id in a log; `received` also counts those in `held`."""
         self.received = 0

@@ -38,7 +38,7 @@ class Memory:
     def is_full(self) -> bool:
         return self.used_bytes >= self._bytes_max
 
-    def settle(self, member: Member) -> None:
+    def recount(self, member: Member) -> None:
         """Counts what a member has by now. To be called whenever that has changed."""
         now_bytes = member.bytes_held()
         change = now_bytes - member.bytes_counted
@@ -49,13 +49,13 @@ class Memory:
 
     def allows_to_hold(self, member: Member) -> bool:
         """Whether more of what a member says may be held."""
-        return member.held_bytes < HELD_BYTES_MIN or self._has_room(member.host)
+        return member.held_bytes < HELD_BYTES_MIN or self._has_space(member.host)
 
     def allows_unread(self, member: Member) -> bool:
         """Whether more may wait in a member's inbox."""
-        return member.inbox.log.bytes_held < UNREAD_BYTES_MIN or self._has_room(member.host)
+        return member.inbox.log.bytes_held < UNREAD_BYTES_MIN or self._has_space(member.host)
 
-    def _has_room(self, host: Host) -> bool:
+    def _has_space(self, host: Host) -> bool:
         return not self.is_full and not self.is_full_for(host)
 
     def is_full_for(self, host: Host) -> bool:

@@ -49,12 +49,13 @@ from udp_chat.protocol.packets import (
 from udp_chat.server.cookies import Cookies
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
-from udp_chat.server.member import Member, MemberTimers, Place, Traffic
+from udp_chat.server.member import Member, MemberIds, MemberTimers, Position, Traffic
 from udp_chat.server.memory import Memory
 from udp_chat.server.register import Register
 from udp_chat.server.relay import Outgoing, Relay
 from udp_chat.server.scribe import Scribe
 from udp_chat.server.settings import RoomSettings
+from udp_chat.server.state import RoomState
 
 __all__ = ["ChatRoom", "RoomSettings"]
 
@@ -121,6 +122,7 @@ class ChatRoom:
         """By session id: those who are in."""
         self.hosts = Hosts(settings)
         self.memory = Memory(settings)
+        self._timers = MemberTimers(self.members)
         joins = JOINS_PER_SECOND if settings.message_rate > 0 else 0.0
         self._joins = TokenBucket(joins, max(JOIN_BURST, settings.members_max), now)
         self._newcomers: dict[int, Member] = {}
@@ -129,14 +131,12 @@ class ChatRoom:
         self._holding: dict[int, int] = {}
         """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
         self._now = now
-        self._timers = MemberTimers(self.members)
-        self._relay = Relay(self.log, self.members, self._timers, self.counters)
-        self._scribe = Scribe(
-            self.log, self.register, self._relay, self.memory, self.counters, self._is_alive
+        state = RoomState(
+            settings, self.log, self.register, self.memory, self._timers, self.counters
         )
-        self._floor = Floor(
-            settings, self.log, self.members, self.memory, self._scribe, self.counters, now
-        )
+        self._relay = Relay(state)
+        self._scribe = Scribe(state, self._relay, self._is_alive)
+        self._floor = Floor(state, self._scribe, now)
         self.wall_offset_seconds = wall_offset_seconds
         self._closed = False
 
@@ -309,7 +309,7 @@ class ChatRoom:
         self._skip_to(member, join.next_message_id)
         if join.epoch == self.log.epoch:
             if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
-                member.room.acknowledge(join.room_ack)
+                member.position.acknowledge(join.room_ack)
             if join.inbox_epoch == member.inbox.log.epoch:
                 self._acknowledge_inbox(member, join.inbox_ack)
         self._welcome(member, join)
@@ -324,12 +324,12 @@ class ChatRoom:
             host.member_count += 1
             self._floor.remove(member)
             self.memory.move(member, host)
-            self._floor.go_on(member, now)
+            self._floor.write_allowed(member, now)
         logger.info("%s moved to %s", member.name, format_address(address))
         self.counters["moved"] += 1
         member.address = address
-        for place in (member.room, member.inbox):
-            place.repaired_at = float("-inf")  # what is on its way goes to the old address
+        for position in (member.position, member.inbox):
+            position.repaired_at = float("-inf")  # what is on its way goes to the old address
         self._relay.addresses_changed()
         return True
 
@@ -338,7 +338,8 @@ class ChatRoom:
         member = self.register.departed.get(join.client_id)
         if member is None:
             number, appended = self.register.new_number(join.client_id, join.next_message_id)
-            member = Member(join.client_id, number, host, log, self._new_id(), settings, now)
+            ids = MemberIds(join.client_id, number, self._new_id())
+            member = Member(ids, host, log, settings, now)
             member.received = member.appended = appended
         elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replayed JOIN does not bring back who has left
@@ -359,7 +360,7 @@ class ChatRoom:
         elif join.epoch:
             # It was in when this log did not exist yet, or was led astray: all of it is news.
             member.first_seq = log.oldest
-        member.room = Place(log, member.first_seq - 1, now)
+        member.position = Position(log, member.first_seq - 1, now)
         if join.inbox_epoch == member.inbox.log.epoch:
             self._acknowledge_inbox(member, join.inbox_ack)
         self.register.enter(member)
@@ -375,20 +376,20 @@ class ChatRoom:
         if next_message_id - 1 > member.received:
             self._floor.remove(member)
             member.drop_held()
-            self.memory.settle(member)
+            self.memory.recount(member)
             member.received = member.appended = next_message_id - 1
 
     def _welcome(self, member: Member, join: Join) -> None:
         resumes = join.epoch == self.log.epoch
         welcome = Welcome(
             client_id=member.client_id,
-            echo=join.timestamp,
+            echoed_timestamp=join.timestamp,
             session_id=member.session_id,
             epoch=self.log.epoch,
             inbox_epoch=member.inbox.log.epoch,
             oldest=self.log.oldest,
             latest=self.log.latest,
-            start=member.room.acked + 1 if resumes else member.first_seq,
+            start=member.position.acked + 1 if resumes else member.first_seq,
             joined=member.joined_seq,
             inbox_start=member.inbox.acked + 1,
             received=member.received,
@@ -463,10 +464,9 @@ class ChatRoom:
             bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
             self._relay.send(bye, member.address)
             self._scribe.tell_delayed(member, self._now)
-            self.memory.settle(member)
-        self._floor.inbox_has_room(
-            member.inbox, self._now
-        )  # whoever waits learns that nobody is there
+            self.memory.recount(member)
+        # Those who wait for this inbox learn that nobody is there.
+        self._floor.inbox_has_space(member.inbox, self._now)
         for forgotten in self.register.departed_too_many():
             self._forget_unread(forgotten)
 
@@ -474,7 +474,7 @@ class ChatRoom:
         """Lets go of what waits for somebody who has gone, and tells who sent it."""
         self._scribe.tell_undelivered(member, self._now)
         member.inbox.clear()
-        self.memory.settle(member)
+        self.memory.recount(member)
 
     # --- messages ----------------------------------------------------------------------------
 
@@ -486,7 +486,7 @@ class ChatRoom:
             count_max = 0
             if not member.waits:  # a long line whose rest cannot be taken: its beginning goes, too
                 member.drop_held()
-                self.memory.settle(member)
+                self.memory.recount(member)
         messages = read_new_messages(datagram, member.received, count_max) if count_max else []
         self._count_traffic(member, len(datagram), timestamp)
         # A late or replayed SAY is no sign of life, but its messages count: each is taken once.
@@ -549,13 +549,13 @@ class ChatRoom:
             self._drop("stale", member.address)
             return
         member.traffic.client_sent = status.sent_count
-        if status.echo:
-            member.rtt.sample(now - status.echo / 1e6)
-        if member.room.acknowledge(status.room_ack):
-            member.loss.update(False)
+        if status.echoed_timestamp:
+            member.rtt.sample(now - status.echoed_timestamp / 1e6)
+        if member.position.acknowledge(status.room_ack):
+            member.loss.update(lost=False)
         self._acknowledge_inbox(member, status.inbox_ack)
-        if status.room_gap_end > member.room.acked:
-            self._relay.repair_gap(member, member.room, status.room_gap_end, now)
+        if status.room_gap_end > member.position.acked:
+            self._relay.repair_gap(member, member.position, status.room_gap_end, now)
         if status.inbox_gap_end > member.inbox.acked:
             self._relay.repair_gap(member, member.inbox, status.inbox_gap_end, now)
         if status.ask:
@@ -564,10 +564,10 @@ class ChatRoom:
     def _acknowledge_inbox(self, member: Member, ack: int) -> None:
         inbox = member.inbox
         if inbox.acknowledge(ack):
-            self.memory.settle(member)
+            self.memory.recount(member)
             self._relay.inbox_acknowledged(member)
-            if inbox.waiting and inbox.has_room_again:
-                self._floor.inbox_has_room(inbox, self._now)
+            if inbox.waiting and inbox.has_space_again:
+                self._floor.inbox_has_space(inbox, self._now)
 
     # --- timers ------------------------------------------------------------------------------
 
@@ -605,7 +605,7 @@ class ChatRoom:
             self._relay.send(datagram, address)
 
     def _count_traffic(self, member: Member, size: int, timestamp: int) -> None:
-        member.traffic.count(size, timestamp, timestamp > member.newest_timestamp)
+        member.traffic.count(size, timestamp, newest=timestamp > member.newest_timestamp)
 
     def _drop(self, reason: str, address: Address) -> None:
         self.counters[reason] += 1

@@ -11,17 +11,14 @@ Nothing here touches a socket, a thread, a clock or a random source.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from udp_chat.protocol.answers import parse_asked
-from udp_chat.protocol.delivery import EventLog
 from udp_chat.protocol.names import UnusableName, check_name
-from udp_chat.protocol.packets import NAME_BYTES_MAX, EventKind, Message, MessageKind, encode_event
+from udp_chat.protocol.packets import NAME_BYTES_MAX, Event, EventKind, Message, MessageKind
 from udp_chat.server.member import Inbox, Member
-from udp_chat.server.memory import Memory
-from udp_chat.server.register import Register
 from udp_chat.server.relay import Relay
+from udp_chat.server.state import RoomState
 from udp_chat.server.survey import Survey
 
 
@@ -32,21 +29,14 @@ class Scribe:
     """
 
     def __init__(
-        self,
-        log: EventLog,
-        register: Register,
-        relay: Relay,
-        memory: Memory,
-        counters: Counter[str],
-        is_alive: Callable[[Member, float], bool],
+        self, state: RoomState, relay: Relay, is_alive: Callable[[Member, float], bool]
     ) -> None:
         self.wall_offset_seconds = 0.0
         """Unix time less the time of `now`."""
-        self._log = log
-        self._register = register
+        self._log = state.log
+        self._register = state.register
+        self._memory = state.memory
         self._relay = relay
-        self._memory = memory
-        self._counters = counters
         self._is_alive = is_alive
 
     # --- messages ----------------------------------------------------------------------------
@@ -56,11 +46,11 @@ class Scribe:
         kind = message.kind
         if kind is MessageKind.CHAT or kind is MessageKind.ACTION:
             return None
-        if not self._has_room(member):
+        if not self._has_space(member):
             return member.inbox  # for the echo
         if kind is MessageKind.PRIVATE:
             recipient = self._register.called(message.to)
-            if recipient is not None and not self._has_room(recipient):
+            if recipient is not None and not self._has_space(recipient):
                 return recipient.inbox
         return None
 
@@ -81,9 +71,9 @@ class Scribe:
         self, kind: EventKind, member: Member, now: float, text: str = "", message_id: int = 0
     ) -> int:
         """Writes into the room's log what a member did; returns its sequence number."""
-        time_ms = int((now + self.wall_offset_seconds) * 1000)
-        event = encode_event(kind, time_ms, member.name, "", text, member.number, message_id)
-        return self._log.append(event, now)
+        time_ms = self._unix_ms(now)
+        event = Event(kind, time_ms, member.name, "", text, member.number, message_id)
+        return self._log.append(event.encode(), now)
 
     def give_up(self, member: Member, message: Message, now: float) -> None:
         """Tells a member that a private message was not delivered."""
@@ -105,7 +95,7 @@ class Scribe:
         if recipient is None:
             self._write_notice(member, "no_such_member", message.to, message.message_id, now)
             return
-        event = encode_event(
+        event = Event(
             EventKind.PRIVATE,
             self._unix_ms(now),
             member.name,
@@ -113,7 +103,7 @@ class Scribe:
             message.text,
             member.number,
             message.message_id,
-        )
+        ).encode()
         self._write_inbox(member, event, now)
         if recipient is not member:
             self._write_inbox(recipient, event, now, member.client_id)
@@ -148,13 +138,13 @@ class Scribe:
                 kind, texts = EventKind.STATS, survey.stats(member)
             for number, text in enumerate(texts, 1):
                 echo = message.message_id if number == len(texts) else 0
-                event = encode_event(kind, self._unix_ms(now), "", "", text, member.number, echo)
-                self._write_inbox(member, event, now)
+                event = Event(kind, self._unix_ms(now), "", "", text, member.number, echo)
+                self._write_inbox(member, event.encode(), now)
 
     def write_rosters(self, newcomers: Sequence[Member], now: float) -> None:
         """Sends each newcomer the names of all who are in: the same bytes to each."""
         events = [
-            encode_event(EventKind.ROSTER, self._unix_ms(now), "", "", text, 0, 0)
+            Event(EventKind.ROSTER, self._unix_ms(now), text=text).encode()
             for text in self._survey().roster
         ]
         for member in newcomers:
@@ -167,12 +157,12 @@ class Scribe:
 
     # --- inboxes -----------------------------------------------------------------------------
 
-    def _has_room(self, member: Member) -> bool:
+    def _has_space(self, member: Member) -> bool:
         return not member.inbox.is_full and self._memory.allows_unread(member)
 
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         member.inbox.append(event, now, sender)
-        self._memory.settle(member)
+        self._memory.recount(member)
         self._relay.inbox_grew(member, now)
         self._tell(member.inbox.take_pushed_out(), "not_delivered", member, now)
 
@@ -186,10 +176,9 @@ class Scribe:
         self, member: Member, code: str, about: str, message_id: int, now: float
     ) -> None:
         about = about if len(about.encode()) <= NAME_BYTES_MAX else ""
-        event = encode_event(
-            EventKind.NOTICE, self._unix_ms(now), "", about, code, member.number, message_id
-        )
-        self._write_inbox(member, event, now)
+        time_ms = self._unix_ms(now)
+        event = Event(EventKind.NOTICE, time_ms, "", about, code, member.number, message_id)
+        self._write_inbox(member, event.encode(), now)
 
     def _unix_ms(self, now: float) -> int:
         return int((now + self.wall_offset_seconds) * 1000)

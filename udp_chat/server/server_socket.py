@@ -8,7 +8,7 @@ import sys
 from struct import Struct
 
 from udp_chat.protocol.addresses import resolve
-from udp_chat.server.datagrams import Datagrams, PlainDatagrams
+from udp_chat.server.datagrams import RECEIVE_MAX, Datagrams, PlainDatagrams
 
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel, which may grant less: the acknowledgements of a large room come at once."""
@@ -81,12 +81,12 @@ def dropped_count(sock: socket.socket) -> int | None:
     return dropped
 
 
-def open_datagrams(sock: socket.socket) -> Datagrams:
+def open_datagrams(sock: socket.socket, receive_max: int = RECEIVE_MAX) -> Datagrams:
     """The fastest way to use a non-blocking UDP socket that this platform has."""
     if sys.platform == "linux":
         # A Python without ctypes, a C library without these calls, a sandbox that forbids them.
         with contextlib.suppress(ImportError, AttributeError, OSError):
             from udp_chat.server.batch_datagrams import BatchDatagrams
 
-            return BatchDatagrams(sock)
-    return PlainDatagrams(sock)
+            return BatchDatagrams(sock, receive_max)
+    return PlainDatagrams(sock, receive_max)

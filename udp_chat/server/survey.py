@@ -53,7 +53,7 @@ class Survey:
 
     @cached_property
     def _by_acknowledgement(self) -> list[tuple[int, int, Member]]:
-        return sorted((m.room.acked, m.number, m) for m in self._members)
+        return sorted((m.position.acked, m.number, m) for m in self._members)
 
     @cached_property
     def _acknowledgements(self) -> list[int]:

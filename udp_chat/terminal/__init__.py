@@ -1,0 +1,8 @@
+"""A person's screen and keyboard. Nothing in here knows a packet or a room.
+
+Read in this order:
+
+- ``screen.py``: messages come in above, the line being typed stays whole below
+- ``editor.py``: bytes become keys, keys change a line, the line becomes rows; pure
+- ``device.py``: the keyboard, key by key, and the size of the screen; POSIX and Windows
+"""

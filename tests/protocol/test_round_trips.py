@@ -1,0 +1,181 @@
+"""Whatever packet is encoded, the same packet is decoded from its bytes."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udp_chat.protocol.packets import (
+    CODE_BYTES_MAX,
+    COOKIE_BYTES,
+    DATAGRAM_BYTES_MAX,
+    NAME_BYTES_MAX,
+    NO_COOKIE,
+    REASON_BYTES_MAX,
+    ROOM_NAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    Answer,
+    Bye,
+    Challenge,
+    Discover,
+    Event,
+    EventKind,
+    Events,
+    Join,
+    Leave,
+    Message,
+    MessageKind,
+    Offer,
+    Packet,
+    Refused,
+    Say,
+    Status,
+    Welcome,
+    decode,
+)
+
+U16 = st.integers(0, 2**16 - 1)
+U32 = st.integers(0, 2**32 - 1)
+U64 = st.integers(0, 2**64 - 1)
+SEQ = st.integers(1, 2**64 - 1)
+COOKIES = st.one_of(st.just(NO_COOKIE), st.binary(min_size=COOKIE_BYTES, max_size=COOKIE_BYTES))
+CHARACTERS = st.one_of(
+    st.sampled_from("azAZ09 \t\0Жяё漢é\u0301\u202e\uffff🙂👩🏽"),
+    st.characters(exclude_categories=["Cs"]),  # half a surrogate pair is not a character
+)
+
+
+def texts(bytes_max: int) -> st.SearchStrategy[str]:
+    """Texts up to a limit; every now and then exactly as long as it allows."""
+    texts = st.text(CHARACTERS, max_size=bytes_max)
+    long_texts = texts.filter(bool).map(lambda text: text * bytes_max)
+    return st.one_of(texts, long_texts).map(
+        lambda text: text.encode()[:bytes_max].decode("utf-8", "ignore")
+    )
+
+
+NAMES = texts(NAME_BYTES_MAX)
+ROOMS = texts(ROOM_NAME_BYTES_MAX)
+MEMBER_NAMES = NAMES.filter(bool)
+CODES = texts(CODE_BYTES_MAX).filter(bool)
+NONE = st.just("")
+NUMBERS = U64.map(str)
+LINES = MEMBER_NAMES.filter(lambda name: "\n" not in name)
+
+
+def answers(number_count: int) -> st.SearchStrategy[str]:
+    """Numbers with a space between them, and a few names, a line each."""
+    heads = st.lists(NUMBERS, min_size=number_count, max_size=number_count).map(" ".join)
+    return st.tuples(heads, st.lists(LINES, max_size=9)).map(lambda it: "\n".join([it[0], *it[1]]))
+
+
+def events_like(
+    kind: EventKind,
+    name: st.SearchStrategy[str],
+    to: st.SearchStrategy[str],
+    text: st.SearchStrategy[str],
+    member: st.SearchStrategy[int] = U32,
+) -> st.SearchStrategy[Event]:
+    return st.builds(Event, st.just(kind), U64, name, to, text, member, U32)
+
+
+MEMBERS = st.integers(1, 2**32 - 1)
+ROOM_EVENTS = st.one_of(
+    events_like(EventKind.CHAT, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.ACTION, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.JOIN, MEMBER_NAMES, NONE, NONE, MEMBERS),
+    events_like(EventKind.LEAVE, MEMBER_NAMES, NONE, CODES, MEMBERS),
+    events_like(EventKind.RENAME, MEMBER_NAMES, NONE, MEMBER_NAMES, MEMBERS),
+)
+INBOX_EVENTS = st.one_of(
+    events_like(EventKind.PRIVATE, MEMBER_NAMES, MEMBER_NAMES, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.NOTICE, NONE, NAMES, CODES),
+    events_like(EventKind.ROSTER, NONE, NONE, answers(2)),
+    events_like(EventKind.SEEN, NONE, NONE, answers(3)),
+    events_like(EventKind.STATS, NONE, NONE, answers(1)),
+)
+MESSAGE = st.builds(
+    Message,
+    message_id=U32,
+    kind=st.sampled_from(MessageKind),
+    text=texts(TEXT_BYTES_MAX),
+    to=NAMES,
+    more=st.booleans(),
+)
+
+
+@st.composite
+def says(draw: st.DrawFn) -> Say:
+    messages = [draw(MESSAGE)]
+    room = Say.MESSAGES_BYTES_MAX - len(messages[0].encode())
+    for message in draw(st.lists(MESSAGE)):
+        room -= len(message.encode())
+        if room >= 0:
+            messages.append(message)
+    return Say(draw(U64), draw(U64), tuple(messages))
+
+
+@st.composite
+def slices(draw: st.DrawFn) -> Events:
+    answer = draw(st.none() | st.builds(Answer, U64, U32, U32, U64, U32))
+    room = Events.EVENTS_BYTES_MAX - (Answer.LAYOUT.size if answer else 0)
+    inbox = draw(st.booleans())
+    events: list[Event] = []
+    for event in draw(st.lists(INBOX_EVENTS if inbox else ROOM_EVENTS)):
+        room -= len(event.encode())
+        if room >= 0:
+            events.append(event)
+    oldest = draw(st.integers(1, 2**64 - 1 - 255))
+    first = draw(st.integers(oldest, 2**64 - 1 - len(events)))
+    return Events(
+        epoch=draw(U64),
+        timestamp=draw(U64),
+        oldest=oldest,
+        latest=draw(st.integers(first + len(events) - 1, 2**64 - 1)),
+        first=first,
+        events=tuple(events),
+        inbox=inbox,
+        ask=draw(st.booleans()),
+        repair=draw(st.booleans()),
+        ack_delay_ms=draw(U16),
+        answer=answer,
+        padded=draw(st.booleans()),
+    )
+
+
+@st.composite
+def welcomes(draw: st.DrawFn) -> Welcome:
+    oldest = draw(SEQ)
+    latest = draw(st.integers(oldest - 1, 2**64 - 1))
+    ids = draw(st.tuples(U64, U64, U64, U64, U64))
+    start = draw(st.integers(1, min(latest + 1, 2**64 - 1)))
+    starts = start, draw(st.integers(0, latest)), draw(SEQ)
+    numbers = draw(st.tuples(U32, U32, U32, U16))
+    return Welcome(*ids, oldest, latest, *starts, *numbers, draw(MEMBER_NAMES), draw(ROOMS))
+
+
+PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
+    Discover: st.builds(Discover, U64, U64),
+    Offer: st.builds(Offer, U64, U64, U32, U16, ROOMS),
+    Join: st.builds(Join, U64, U64, COOKIES, U64, U64, U64, U64, U32, NAMES),
+    Challenge: st.builds(Challenge, U64, COOKIES),
+    Welcome: welcomes(),
+    Refused: st.builds(Refused, U64, U64, st.integers(0, 255), texts(REASON_BYTES_MAX)),
+    Say: says(),
+    Events: slices(),
+    Status: st.builds(Status, U64, U64, U64, U64, U64, U64, U64, U32, st.booleans()),
+    Leave: st.builds(Leave, U64, U64),
+    Bye: st.builds(Bye, U64, st.integers(0, 255)),
+}
+
+
+@pytest.mark.parametrize("kind", get_args(Packet), ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_packet_survives_the_wire(kind: type[Packet], data: st.DataObject) -> None:
+    packet = data.draw(PACKETS[kind])
+    datagram = packet.encode()
+    assert len(datagram) <= DATAGRAM_BYTES_MAX
+    assert decode(datagram) == packet
