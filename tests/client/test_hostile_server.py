@@ -46,16 +46,14 @@ NEWEST = 2**64 - 1
 
 def _forged(session: ChatSession, epoch: int, **fields: object) -> Events:
     """A slice of the room's log without events, as a member could forge it."""
-    log = session.streams.log
-    assert log is not None
+    log = session.streams.room
     slice_ = Events(epoch, session.liveness.newest_echo + 1, 1, log.latest, log.latest + 1)
     return replace(slice_, **fields)  # type: ignore[arg-type]
 
 
 def _leap(session: ChatSession, epoch: int) -> Events:
     """All up to here is gone: the issue's one slice, as far as it is taken."""
-    log = session.streams.log
-    assert log is not None
+    log = session.streams.room
     end = log.latest + FAR
     return _forged(session, epoch, oldest=end, latest=end, first=end + 1)
 
@@ -66,8 +64,7 @@ def _leap_for_ever(session: ChatSession, epoch: int) -> Events:
 
 def _line(session: ChatSession, epoch: int) -> Events:
     """Lines that nobody said, beyond what the server has."""
-    log = session.streams.log
-    assert log is not None
+    log = session.streams.room
     false = Event(EventKind.CHAT, 5000, "Mallory", "", "false", 66)
     end = log.latest + 5
     return _forged(session, epoch, latest=end, first=log.latest + 1, events=(false,) * 5)
@@ -221,8 +218,7 @@ def test_a_slice_may_claim_a_million_events_and_not_one_more() -> None:
     assert bench.shown("lost") == []
     bench.receive(bench.slice(latest=latest, first=latest + 1))
     assert bench.session.counters["too far ahead"] == 2
-    log = bench.session.streams.log
-    assert log is not None
+    log = bench.session.streams.room
     assert log.latest == latest
 
 
@@ -280,8 +276,7 @@ def test_an_older_word_of_the_server_says_nothing_about_the_end_of_its_log() -> 
     bench.receive(bench.slice(2, 2))
     bench.receive(old)
     assert bench.state() is State.JOINED
-    log = bench.session.streams.log
-    assert log is not None
+    log = bench.session.streams.room
     assert log.latest == 4
 
 
@@ -549,8 +544,7 @@ def test_a_welcome_that_contradicts_what_was_received_begins_anew_and_says_so(
     assert bench.shown("lost") == [{"event": "lost", "count": None}]
     assert bench.kinds()[-1] == "resumed"
     assert bench.session.counters["astray"] == 1
-    log = bench.session.streams.log
-    assert log is not None
+    log = bench.session.streams.room
     assert (log.acknowledged, bench.session.streams.inbox.acknowledged) == (room_ack, inbox_ack)
     asked = [m.kind for say in of_type(Say, (p for _, p in bench.sent)) for m in say.messages]
     assert asked[-1] is MessageKind.WHO, "who is in is asked anew"

@@ -6,7 +6,6 @@ from typing import SupportsIndex
 
 import pytest
 
-from udp_chat.client import outbox
 from udp_chat.client.outbox import PENDING_MAX, Outbox, PendingFull, split_text
 from udp_chat.protocol.delivery import LossEstimate, RttEstimator
 from udp_chat.protocol.packets import TEXT_BYTES_MAX, MessageKind
@@ -16,16 +15,17 @@ def empty_outbox() -> Outbox:
     return Outbox(RttEstimator(), LossEstimate(), lambda: 1.0)
 
 
-def test_a_text_that_cannot_fit_is_refused_before_it_is_cut(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def cut(text: str, bytes_max: int = 0) -> list[str]:
+class Uncut(str):
+    """A text that must not be cut: that begins with its bytes."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         raise AssertionError("it was cut all the same")
 
-    monkeypatch.setattr(outbox, "split_text", cut)
+
+def test_a_text_that_cannot_fit_is_refused_before_it_is_cut() -> None:
     waiting = empty_outbox()
     with pytest.raises(PendingFull):
-        waiting.add("word " * 4_800_000, MessageKind.CHAT, "")  # 24 MB
+        waiting.add(Uncut("word " * 4_800_000), MessageKind.CHAT, "")  # 24 MB
     assert waiting.pending == {}
 
 

@@ -1,4 +1,4 @@
-"""What a client has to say, until its echo comes.
+"""What a client has to say, until it is known to be in a log.
 
 Messages wait, are sent as the window allows, and are sent again until the server is known to have
 them (retransmission with back-off, RFC 6298 §5; copies on a link that loses). They are kept until
@@ -41,7 +41,7 @@ class PendingFull(ChatError):
 
 
 class _Pending:
-    """A message whose echo has not come."""
+    """A message that is not yet known to be in a log."""
 
     __slots__ = ("encoded_bytes", "message", "sent_at", "sent_count")
 
@@ -115,9 +115,9 @@ class Outbox:
         return [message for message in messages if message.kind in LINES]
 
     def overtaken(self) -> list[int]:
-        """Messages whose echo has not come although that of a later one has.
+        """Messages that have not come back although a later one has.
 
-        A server appends in order, so they are in a log: only their echo is still on its way in
+        A server appends in order, so they are in a log. What confirms them is still on its way in
         the other log, or lost with the server that made it.
         """
         return [message_id for message_id in self.pending if message_id < self._confirmed]

@@ -400,7 +400,7 @@ class ChatSession:
         return True
 
     def _move(self, what: Input) -> State:
-        """Goes on to the next state, and returns it."""
+        """Enters the next state and returns it."""
         before = self.state
         after = self._states.move(what)
         if after is State.CLOSED and before is not State.CLOSED:

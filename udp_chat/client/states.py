@@ -104,12 +104,14 @@ class StateMachine:
 
     def __init__(self) -> None:
         self.state = State.NEW
+        self._row = TRANSITIONS[self.state]
 
     def takes(self, what: Input) -> bool:
         """Whether this counts now."""
-        return what in TRANSITIONS[self.state]
+        return what in self._row
 
     def move(self, what: Input) -> State:
-        """Goes on to the next state, and returns it. KeyError if this does not count now."""
-        self.state = TRANSITIONS[self.state][what]
+        """Enters the next state and returns it. KeyError if this does not count now."""
+        self.state = self._row[what]
+        self._row = TRANSITIONS[self.state]
         return self.state
