@@ -113,7 +113,7 @@ class Talkers:
         self._company = company
         self._seconds = seconds
         self._talk = talk
-        self._turns: Iterator[Session] = iter(())
+        self.turns: Iterator[Session] = iter(())
         self._renewed = 0
         self._entered: list[int] = []
 
@@ -124,7 +124,7 @@ class Talkers:
         for number, session in enumerate(company.sessions):
             session.tail = talk.tails(number, company)
             session.due_at = 0.0
-        self._turns = cycle(company.sessions[: talk.speakers or None])
+        self.turns = cycle(company.sessions[: talk.speakers or None])
 
     def _renew(self) -> None:
         for session in self._company.sessions * 2:  # the server may be too busy to hear it once
@@ -140,7 +140,7 @@ class Talkers:
             self._renewed += 1
             self._renew()
         until = company.sent_count + due
-        for session in islice(self._turns, talk.speakers or len(company.sessions)):
+        for session in islice(self.turns, talk.speakers or len(company.sessions)):
             if company.sent_count >= until:
                 return
             self._speak(session, elapsed)

@@ -308,12 +308,12 @@ class Company:
                 except OSError:  # an ICMP error: the server may not be there any more
                     continue
                 if datagram[3] == PacketType.EVENTS:
-                    self._note_events(datagram)
+                    self.note_events(datagram)
                 else:
                     self._note(datagram, welcomed)
         return welcomed
 
-    def _note_events(self, datagram: bytes) -> None:
+    def note_events(self, datagram: bytes) -> None:
         """Lean: this comes for every member each time anybody says something."""
         flags, count, epoch, latest, first = _EVENTS_HEAD.unpack_from(datagram, HEADER_BYTES)
         if flags & EVENTS_INBOX and self._polite:

@@ -154,7 +154,7 @@ def test_of_several_runs_the_middle_counts_but_the_worst_of_what_must_not_be() -
     assert not found.one_order
 
 
-def test_the_attacks_are_chosen_by_name_or_pattern() -> None:
+def test_the_attacks_are_chosenby_name_or_pattern() -> None:
     assert chosen(None) == list(ATTACKS.values())
     assert [attack.name for attack in chosen(["stop", "churn*"])] == [
         "churn-fresh",
@@ -225,11 +225,11 @@ def test_an_attacker_says_again_what_did_not_arrive(company: Company) -> None:
     company.say(session, [message_tail(MessageKind.CHAT, b"flood")] * 10)
     company.ask(session)
     company.say(session, [message_tail(MessageKind.CHAT, b"flood")] * 10)
-    company._note_events(an_answer(session.asked_at - (1 << INDEX_BITS), 2))
+    company.note_events(an_answer(session.asked_at - (1 << INDEX_BITS), 2))
     assert session.next_id == 21, "an answer to an earlier question says nothing"
-    company._note_events(an_answer(session.asked_at, 10))
+    company.note_events(an_answer(session.asked_at, 10))
     assert session.next_id == 21, "all had arrived"
-    company._note_events(an_answer(session.asked_at, 4))
+    company.note_events(an_answer(session.asked_at, 4))
     assert session.next_id == 5
 
 
@@ -238,7 +238,7 @@ def test_talkers_keep_to_the_rate_of_a_session(company: Company) -> None:
     talkers = Talkers(company, 1.0, talk)
     session = Session(0, company.sockets[0], "evil", 1)
     company.sessions.append(session)
-    talkers._turns = iter([session] * 100)
+    talkers.turns = iter([session] * 100)
     for step in range(11):
         talkers.send(1000, step / 10)
     assert session.said_count == 100
@@ -258,7 +258,7 @@ def witnesses() -> Iterator[Witnesses]:
 
 
 def show(witnesses: Witnesses, name: str, event: ChatEvent) -> None:
-    witnesses._note(witnesses._by_name[name], event)
+    witnesses.note(witnesses.by_name[name], event)
 
 
 def chat(number: int) -> ChatEvent:
@@ -266,7 +266,7 @@ def chat(number: int) -> ChatEvent:
 
 
 def test_every_line_is_expected_at_every_member(witnesses: Witnesses) -> None:
-    witnesses.lines["Anna", 1] = Line("attack", witnesses._now - 0.25)
+    witnesses.lines["Anna", 1] = Line("attack", witnesses.now - 0.25)
     for name in NAMES[:-1]:
         show(witnesses, name, chat(1))
     report = witnesses.report()
@@ -290,7 +290,7 @@ def test_two_orders_are_noticed(witnesses: Witnesses) -> None:
         show(witnesses, name, chat(1))
         show(witnesses, name, chat(2))
     assert witnesses.report()["one_order"]
-    witnesses._by_name["Boris"].order.reverse()
+    witnesses.by_name["Boris"].order.reverse()
     assert not witnesses.report()["one_order"]
 
 

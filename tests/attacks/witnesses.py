@@ -105,15 +105,15 @@ class Witnesses:
         """How late this process was to say its lines: it shares the machine with the attack."""
         self._whispers = whispers
         self._number = 0
-        self._now = time.monotonic()
+        self.now = time.monotonic()
         self._poll = select.epoll()
         self._members: list[Witness] = []
         self._by_fileno: dict[int, Witness] = {}
-        self._by_name: dict[str, Witness] = {}
+        self.by_name: dict[str, Witness] = {}
         for name, host in zip(NAMES, HOSTS, strict=True):
             member = Witness(server, name, host)
             self._members.append(member)
-            self._by_fileno[member.socket.fileno()] = self._by_name[name] = member
+            self._by_fileno[member.socket.fileno()] = self.by_name[name] = member
             self._poll.register(member.socket, select.EPOLLIN)
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class Witnesses:
         for fileno, member in self._by_fileno.items():
             if fileno in ready:
                 member.receive()
-            self._now = now = time.monotonic()
+            self.now = now = time.monotonic()
             at = member.session.next_timeout() or NEVER
             if at <= now:
                 member.session.handle_timeout(now)
@@ -149,7 +149,7 @@ class Witnesses:
                 member.send()
             if member.session.has_events:
                 for event in member.session.take_events():
-                    self._note(member, event)
+                    self.note(member, event)
 
     def say(self, due_at: float) -> None:
         """The next line, by the next of them."""
@@ -167,7 +167,7 @@ class Witnesses:
 
     def whisper(self) -> None:
         now = time.monotonic()
-        member = self._by_name[WHISPERER]
+        member = self.by_name[WHISPERER]
         number = len(self.whispers)
         self.whispers.append(Line(self.phase, now))
         member.session.say(f"whisper {number}", now, MessageKind.PRIVATE, CONFIDANT)
@@ -206,16 +206,16 @@ class Witnesses:
 
     # --- noting ------------------------------------------------------------------------------
 
-    def _note(self, member: Witness, event: ChatEvent) -> None:
+    def note(self, member: Witness, event: ChatEvent) -> None:
         kind = event["event"]
         if kind == "joined":
             member.joined = True
-        elif kind == "chat" and event["name"] in self._by_name:
+        elif kind == "chat" and event["name"] in self.by_name:
             self._note_line(member, event)
         elif kind == "private" and event["name"] == WHISPERER:
             if member.name == CONFIDANT:
                 number = int(event["text"].split()[1])
-                self.whispers[number].shown_at.setdefault(member.name, self._now)
+                self.whispers[number].shown_at.setdefault(member.name, self.now)
         elif kind == "lost":
             member.counts["lost"] += 1
             member.counts["lost events"] += event["count"] or 0
@@ -234,7 +234,7 @@ class Witnesses:
         elif member.name in line.shown_at:
             member.counts["doubled"] += 1
         else:
-            line.shown_at[member.name] = self._now
+            line.shown_at[member.name] = self.now
             member.order.append((name, int(number)))
 
     def missing(self) -> int:

@@ -55,7 +55,7 @@ COPY_SPACING_SECONDS = 0.01
 class EventLog:
     """The newest events in their one order, encoded, numbered from 1 without a gap.
 
-    Bounded by entries and bytes; the oldest are let go, at most all but one.
+    Bounded in entries and bytes: the oldest events are dropped, but never the newest one.
     """
 
     __slots__ = ("_entries", "bytes_held", "bytes_max", "entries_max", "epoch", "latest", "oldest")
@@ -85,7 +85,7 @@ class EventLog:
         return self.latest
 
     def forget(self, until: int) -> None:
-        """Lets go of every event up to and including `until`."""
+        """Drops every event up to and including `until`."""
         while self.oldest <= min(until, self.latest):
             encoded, _ = self._entries.pop(self.oldest)
             self.bytes_held -= len(encoded)
@@ -241,7 +241,7 @@ class RttEstimator:
         self.rto = min(max(self.srtt + 4 * self.rttvar, RTO_MIN_SECONDS), RTO_MAX_SECONDS)
 
     def backed_off(self, attempts: int) -> float:
-        """The timeout after so many attempts in vain: doubled for each, up to the ceiling."""
+        """The timeout after so many failed attempts: doubled for each, up to the ceiling."""
         return min(self.rto * 2.0 ** min(attempts, 16), RTO_MAX_SECONDS)
 
 
@@ -260,7 +260,7 @@ class LossEstimate:
         self.ratio += (lost - self.ratio) * self.GAIN
 
     def copies(self, late_ratio: float) -> int:
-        """How often to send something so that at most so large a part of it comes late."""
+        """How many copies to send so that at most this part of the datagrams comes late."""
         copies, remaining = 1, self.ratio
         while remaining > late_ratio and copies < COPIES_MAX:
             copies += 1

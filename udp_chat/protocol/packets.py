@@ -201,7 +201,7 @@ class Join(_Plain):
     cookie: bytes
     """Zeros at first."""
     epoch: int
-    """Of the log that `room_ack` counts in; 0 for who was never in."""
+    """Of the log that `room_ack` counts in; 0 for a client that was never in."""
     room_ack: int
     inbox_epoch: int
     inbox_ack: int
@@ -543,7 +543,7 @@ FROM_SESSIONS = frozenset({PacketType.SAY, PacketType.STATUS, PacketType.LEAVE})
 def check_header(datagram: bytes) -> int:
     """The packet type, if the header is good; raises `MalformedDatagram`, and nothing else.
 
-    It costs a microsecond, the body up to two hundred: who needs no more looks no further.
+    It costs a microsecond; the body costs up to two hundred.
     """
     if len(datagram) > DATAGRAM_BYTES_MAX:
         raise MalformedDatagram("too long")

@@ -8,7 +8,7 @@ As long as nobody waits, a message is appended at once. Where messages wait, the
 first. Each client and each address has a turn: the time at which it would have said all that it
 has said and what it wants to say next, had it kept to the pace of a person. The address with the
 earliest turn goes first and, of its clients, the one with the earliest turn; what it says moves
-both. So whoever says little is never behind whoever says much, a line is not behind a page, two
+both. So a quiet member is never behind a loud one, a message is not behind a page, two members
 who say equally much alternate, and a crowd of sessions at one address counts as one. (This is
 self-clocked fair queueing, Golestani 1994, with real time for virtual time, at two levels.)
 
@@ -88,7 +88,7 @@ HELD_MAX = IN_FLIGHT_MAX
 
 QUESTIONS = (MessageKind.WHO, MessageKind.SEEN, MessageKind.STATS)
 ALONE = (*QUESTIONS, MessageKind.RENAME)
-"""What has no parts."""
+"""Kinds of messages that have no parts."""
 
 
 class Scribe(Protocol):
@@ -163,14 +163,14 @@ class Floor:
         self._memory.recount(member)
 
     def inbox_has_space(self, inbox: Inbox, now: float) -> None:
-        """Has those who wait to write into an inbox try again."""
+        """Lines up again the members that wait to write into an inbox."""
         waiting, inbox.waiting = inbox.waiting, {}
         for member in waiting.values():
             member.waits_for = None
             self._queue(member, now)
 
     def remove(self, member: Member) -> None:
-        """To be called when a member is gone: it waits for nothing any more."""
+        """Must be called when a member is gone: it waits for nothing any more."""
         member.waits = 0
         self._asking.pop(member.session_id, None)
         if member.waits_for is not None:
@@ -200,7 +200,7 @@ class Floor:
         return at
 
     def broadcast_done(self) -> None:
-        """To be called when everything written so far has been sent."""
+        """Must be called when everything written so far has been sent."""
         self._written = 0
 
     def questions(self, now: float) -> list[tuple[Member, Message]]:
@@ -226,7 +226,7 @@ class Floor:
         return chosen
 
     def answered(self, member: Member, now: float) -> None:
-        """The member's question is answered: it goes on behind it."""
+        """Notes that a member's question is answered, and writes what follows it."""
         del self._asking[member.session_id]
         member.waits = 0
         message = member.take_held()
@@ -317,7 +317,7 @@ class Floor:
         return bool(self._hosts) or member.host.waits
 
     def _queue(self, member: Member, now: float) -> None:
-        """Has a member wait for its turn."""
+        """Puts a member into the queue for its turn."""
         host = member.host
         self._round_at = max(self._round_at, now)
         member.waits = next(self._numbers)
@@ -328,7 +328,7 @@ class Floor:
             self._queue_host(host, member, now)
 
     def _queue_host(self, host: Host, first: Member, now: float) -> None:
-        """Has an address wait for its turn, with what its first speaker wants to say."""
+        """Puts an address into the queue, by what its first speaker wants to say."""
         turn_at = max(host.turn_at, now) + self._seconds_of_next(first)
         heapq.heappush(self._hosts, (turn_at, next(self._numbers), host))
 

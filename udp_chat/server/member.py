@@ -88,7 +88,7 @@ class Inbox(Position):
         self.told_seq = 0
         """Senders of messages up to here were told that these are not delivered yet."""
         self.waiting: dict[int, Member] = {}
-        """By session id: who waits until there is room for a private message."""
+        """By session id: members with a private message that waits for space here."""
 
     @property
     def is_full(self) -> bool:
@@ -121,7 +121,7 @@ class Inbox(Position):
         return True
 
     def take_pushed_out(self) -> list[int]:
-        """The client ids of those whose messages the log had to let go unread, each once."""
+        """The client ids of senders whose messages the log dropped unread, each once."""
         senders, oldest, found = self._senders, self.log.oldest, []
         while senders and (seq := next(iter(senders))) < oldest:
             found.append(senders.pop(seq))
@@ -132,7 +132,7 @@ class Inbox(Position):
         return list(dict.fromkeys(c for seq, c in self._senders.items() if seq > after))
 
     def clear(self) -> None:
-        """Forgets what is not read; whoever comes back for it is told that it is lost."""
+        """Drops what is not read. A member that comes back for it is told that it is lost."""
         self._forget(self.log.latest)
 
     def _forget(self, until: int) -> None:
@@ -326,7 +326,7 @@ class MemberTimers:
         return len(self._heap)
 
     def schedule(self, member: Member, at: float) -> None:
-        """Has the room look at a member at this time, or earlier if it would anyway."""
+        """Makes the room look at a member at this time, unless it will do so earlier."""
         if at < member.wake_at:
             member.wake_at = at
             heapq.heappush(self._heap, (at, member.session_id))

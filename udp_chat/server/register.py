@@ -1,9 +1,9 @@
-"""The members of a room, those who have left, and their names.
+"""The dict of members, those who have left, and their names.
 
-The dict of members is the server's list of clients: a JOIN with a good cookie enters it, and a
-LEAVE or silence ends it. Of those who have gone, the register keeps what must outlive a session:
-the number of their newest message, so that each is appended once, their rates, and after a timeout
-the private messages that wait for them. Every table is bounded.
+`Register.members` is the server's list of clients, with their addresses. A JOIN with a good cookie
+adds a member; a LEAVE or silence removes it. Of members that have gone, the register keeps what
+must outlive a session: the number of their newest message, so that each is appended once, their
+rates, and after a timeout the private messages that wait for them. Every table is bounded.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
@@ -70,7 +70,7 @@ class Register:
         member.name = name
 
     def remove(self, member: Member) -> None:
-        """Has a member depart."""
+        """Moves a member to the departed."""
         del self.members[member.session_id]
         del self.by_client[member.client_id]
         del self.by_name[name_key(member.name)]

@@ -62,8 +62,8 @@ __all__ = ["ChatRoom", "RoomSettings"]
 logger = logging.getLogger("udp_chat.server")
 
 SILENCE_GRID_SECONDS = 0.25
-"""Who has been silent for too long is looked for at multiples of this: else an idle room would
-wake up for each member apart."""
+"""The room looks for silent members at multiples of this. Otherwise an idle room would wake up for
+each member separately."""
 
 PROBE_SECONDS = 2.0
 """How long the holder of a wanted name has to show that it lives. With a probe each
@@ -126,7 +126,7 @@ class ChatRoom:
         joins = JOINS_PER_SECOND if settings.message_rate > 0 else 0.0
         self._joins = TokenBucket(joins, max(JOIN_BURST, settings.members_max), now)
         self._newcomers: dict[int, Member] = {}
-        """By session id: who has not been sent the names of all yet."""
+        """By session id: members that still wait for the names of all."""
         self._rosters_at = now
         self._holding: dict[int, int] = {}
         """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
@@ -206,7 +206,7 @@ class ChatRoom:
             self._relay.send(Bye(session_id, ByeReason.LEFT).encode(), member.address)
 
     def handle_timeout(self, now: float) -> None:
-        """Does what is due. To be called at `next_timeout()`, and harmless at any time."""
+        """Does what is due. Call it at `next_timeout()`; at any other time it is harmless."""
         self._now = now
         due_at = self.next_timeout()
         if due_at is None or due_at > now:
@@ -299,7 +299,7 @@ class ChatRoom:
         return host
 
     def _rejoin(self, member: Member, join: Join, address: Address, now: float) -> None:
-        """A JOIN of someone who is in: a repeated one, or its owner at a new address."""
+        """Handles a JOIN of a member: a repeated one, or one from a new address."""
         if not member.hear(join.timestamp, now):
             # Only newer datagrams move an address: else a replayed JOIN would take it back.
             self._drop("stale", address)
@@ -315,7 +315,7 @@ class ChatRoom:
         self._welcome(member, join)
 
     def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
-        """Has a member be at another address; false if it was refused there."""
+        """Moves a member to another address; false if it was refused there."""
         if member.address[0] != address[0]:
             host = self._host_with_a_place(join, address, now)
             if host is None:
@@ -471,7 +471,7 @@ class ChatRoom:
             self._forget_unread(forgotten)
 
     def _forget_unread(self, member: Member) -> None:
-        """Lets go of what waits for somebody who has gone, and tells who sent it."""
+        """Drops what waits for a member that has gone, and tells the senders."""
         self._scribe.tell_undelivered(member, self._now)
         member.inbox.clear()
         self.memory.recount(member)
