@@ -36,7 +36,8 @@ class Interruption:
     """While entered, interrupts `start` of a class behind a call, counted from 0."""
 
     def __init__(self, cls: type[Any], call: int) -> None:
-        self._starts = (cls.start.__code__, getattr(cls, "_join", cls.start).__code__)
+        steps = ("start", "_begin", "_start_threads", "_join")
+        self._starts = {getattr(c, s).__code__ for c in cls.__mro__ for s in steps if hasattr(c, s)}
         self._calls_left = call
 
     def __enter__(self) -> None:

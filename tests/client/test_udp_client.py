@@ -397,17 +397,17 @@ def test_questions_are_answered_by_notices(server: UdpServer) -> None:
 class ReceiverCallsBack(UdpClient):
     """A client whose callbacks the writer thread never makes; else whichever is first does."""
 
-    def _dispatch(self) -> None:
+    def call_back(self) -> None:
         if threading.current_thread().name != "udp-chat writer":
-            super()._dispatch()
+            super().call_back()
 
 
 class WriterCallsBack(UdpClient):
     """A client whose callbacks the receiver thread never makes."""
 
-    def _dispatch(self) -> None:
+    def call_back(self) -> None:
         if threading.current_thread().name != "udp-chat receiver":
-            super()._dispatch()
+            super().call_back()
 
 
 def test_close_before_start_does_nothing_and_the_start_may_follow(server: UdpServer) -> None:

@@ -24,7 +24,8 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.addresses import format_address, resolve
 from udp_chat.protocol.names import UnusableName, check_recipient, check_wanted_name, nearest_name
-from udp_chat.protocol.packets import ChatError, MessageKind
+from udp_chat.protocol.packets import Address, ChatError, MessageKind
+from udp_chat.protocol.worker import Worker
 
 logger = logging.getLogger("udp_chat.client")
 
@@ -52,11 +53,12 @@ class JoinFailed(ChatError):
         self.reason = reason
 
 
-class UdpClient:
+class UdpClient(Worker):
     """A member of a room. All methods may be called from any thread.
 
     `on_event` is called with each `ChatEvent`, one at a time and in order, on a thread of the
-    client's, while no lock is held: it may call every method but `start`. A context manager.
+    client's, while no lock is held: it may call every method but `start`. `start` joins the room;
+    it returns once joined, or raises `JoinFailed` and leaves nothing behind. A context manager.
     """
 
     def __init__(
@@ -68,33 +70,36 @@ class UdpClient:
         on_datagram: Callable[[str, bytes], None] | None = None,
         *,
         heard_timeout_seconds: float = JOIN_HEARD_TIMEOUT_SECONDS,
+        make_session: Callable[[Address, str, random.Random], ChatSession] = ChatSession,
     ) -> None:
-        """`start` waits for `join_timeout_seconds` where nothing is heard from the server, and
-        for `heard_timeout_seconds` in all where something is.
+        """`start` waits for `join_timeout_seconds` if it hears nothing from the server, and for
+        `heard_timeout_seconds` in all if it hears something.
 
         `on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread,
-        until it raises.
+        until it raises. `make_session` makes the session from the server's address, the name and
+        a source of chance; so a program can choose the session's settings.
         """
+        super().__init__(
+            {
+                "udp-chat receiver": lambda: self._run(self._receive),
+                "udp-chat writer": lambda: self._run(self._write),
+            }
+        )
         self.server = server
         self._name = name or default_name()
         self._on_event = on_event or (lambda event: None)
         self._on_datagram = on_datagram
         self._join_timeout_seconds = join_timeout_seconds
         self._heard_timeout_seconds = heard_timeout_seconds
+        self._make_session = make_session
         # The lock guards the session, for a pure step at a time: no socket call and no callback
         # runs under it. The condition tells the writer and those who wait that it has stepped.
         self._lock = threading.Lock()
         self._stepped = threading.Condition(self._lock)
-        self._dispatching = threading.Lock()
-        self._closing = threading.Lock()
+        self._calling_back = threading.Lock()
         self._session: ChatSession | None = None
         self._socket: socket.socket | None = None
-        self._threads = [
-            threading.Thread(target=self._run, args=(work,), name=f"udp-chat {name}", daemon=True)
-            for work, name in ((self._receive, "receiver"), (self._write, "writer"))
-        ]
         self._stopping = False
-        self._closed = False
         self._left = False
         self._failure: ChatEvent | None = None
         """What ended a thread that should not have ended."""
@@ -102,13 +107,6 @@ class UdpClient:
         self._joined = False
         self._away_since: float | None = None
         self._refusal: ChatEvent | None = None
-
-    def __enter__(self) -> UdpClient:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # --- what the caller does ----------------------------------------------------------------
 
@@ -140,15 +138,6 @@ class UdpClient:
         """The texts of the lines among them, oldest first."""
         with self._lock:
             return self._session.pending_lines if self._session else []
-
-    def start(self) -> None:
-        """Joins the room; returns once joined, or raises `JoinFailed` and leaves nothing behind."""
-        assert self._session is None, "a client joins once"
-        try:
-            self._join()
-        except BaseException:  # Ctrl-C too: no thread and no socket stays behind
-            self.close()
-            raise
 
     def say(self, text: str) -> None:
         """Says a text to the room, a message a line; raises `PendingFull` if too much waits.
@@ -213,59 +202,27 @@ class UdpClient:
 
     def close(self, flush_seconds: float = CLOSE_FLUSH_SECONDS) -> None:
         """Leaves: waits a little for what is pending, says LEAVE, ends both threads. Idempotent."""
-        session, sock = self._session, self._socket
-        if session is None or sock is None:
-            return
-        on_own_thread = threading.current_thread() in self._threads
-        # A callback does not wait for another thread's close: that one waits for the callback.
-        if not self._closing.acquire(blocking=not on_own_thread):
-            return
-        try:
-            if self._closed:
-                return
-            if session.state is State.JOINED and not on_own_thread:
-                self.flush(flush_seconds)
-            with self._stepped:
-                if self._failure is None:
-                    session.leave(time.monotonic())
-                    self._stepped.notify_all()
-                if not on_own_thread:
-                    self._stepped.wait_for(
-                        lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
-                    )
-                self._stopping = self._closed = True
-                self._stepped.notify_all()
-            self._wake_receiver(sock)
-            for thread in self._threads:
-                if thread is not threading.current_thread() and thread.is_alive():
-                    thread.join()
-            if self._failure is None:
-                self._send(session.datagrams_to_send())  # LEAVE, if the writer is who calls
-                with self._lock:
-                    while (at := session.next_timeout()) is not None:
-                        session.handle_timeout(at)  # if no BYE came: "left" all the same
-            sock.close()
-        finally:
-            self._closing.release()
-        self._dispatch()
+        if self._session is None or self._socket is None:
+            return  # it was not started, and may still be
+        self._close(lambda: self._ask_to_end(flush_seconds))
+        self.call_back()
 
     # --- joining -----------------------------------------------------------------------------
 
-    def _join(self) -> None:
+    def _begin(self) -> None:
         try:
             found = resolve(*self.server)
         except OSError as error:
             raise JoinFailed("unknown_host", error.strerror or str(error)) from error
         except UnicodeError as error:  # what no name server is even asked about
             raise JoinFailed("unknown_host", "this cannot be the name of a host") from error
-        self._session = ChatSession(found.address, self._name, random.SystemRandom())
+        self._session = self._make_session(found.address, self._name, random.SystemRandom())
         self._socket = socket.socket(found.family, socket.SOCK_DGRAM)
         # Bound to all interfaces and never connected: so it keeps working when the machine
         # moves to another network, and the server sees the new address.
         self._socket.bind(("", 0))
         self._session.start(time.monotonic())
-        for thread in self._threads:
-            thread.start()
+        self._start_threads()
         began_at = time.monotonic()
         with self._stepped:
             if not self._stepped.wait_for(self._is_answered, self._join_timeout_seconds) and (
@@ -285,6 +242,37 @@ class UdpClient:
 
     def _is_answered(self) -> bool:
         return self._joined or self._refusal is not None or self._stopping
+
+    # --- ending ------------------------------------------------------------------------------
+
+    def _ask_to_end(self, flush_seconds: float = CLOSE_FLUSH_SECONDS) -> None:
+        session, sock = self._session, self._socket
+        assert session is not None
+        assert sock is not None
+        if session.state is State.JOINED and not self._is_own_thread():
+            self.flush(flush_seconds)
+        with self._stepped:
+            if self._failure is None:
+                session.leave(time.monotonic())
+                self._stepped.notify_all()
+            if not self._is_own_thread():
+                self._stepped.wait_for(
+                    lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
+                )
+            self._stopping = True
+            self._stepped.notify_all()
+        self._wake_receiver(sock)
+
+    def _free(self) -> None:
+        session, sock = self._session, self._socket
+        assert session is not None
+        assert sock is not None
+        if self._failure is None:
+            self._send(session.datagrams_to_send())  # LEAVE, if the writer is the caller
+            with self._lock:
+                while (at := session.next_timeout()) is not None:
+                    session.handle_timeout(at)  # if no BYE came: "left" all the same
+        sock.close()
 
     # --- the threads -------------------------------------------------------------------------
 
@@ -326,7 +314,7 @@ class UdpClient:
             self._stepped.notify_all()
         self._send(goodbye)
         self._wake_receiver(sock)
-        self._dispatch()
+        self.call_back()
 
     def _receive(self) -> None:
         session, sock = self._session, self._socket
@@ -347,7 +335,7 @@ class UdpClient:
                 session.receive_datagram(datagram, address, time.monotonic())
                 if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
                     self._stepped.notify_all()
-            self._dispatch()
+            self.call_back()
 
     def _write(self) -> None:
         session = self._session
@@ -363,7 +351,7 @@ class UdpClient:
                     timeout_at = session.next_timeout()
                 datagrams = session.datagrams_to_send()
                 # While another thread calls back, it sees to these events too.
-                events_are_ours = session.has_events and not self._dispatching.locked()
+                events_are_ours = session.has_events and not self._calling_back.locked()
                 if not datagrams and not events_are_ours:
                     if self._stopping:
                         return
@@ -373,7 +361,7 @@ class UdpClient:
                     continue
                 self._stepped.notify_all()
             self._send(datagrams)
-            self._dispatch()
+            self.call_back()
 
     def _send(self, datagrams: list[bytes]) -> None:
         session, sock = self._session, self._socket
@@ -397,9 +385,9 @@ class UdpClient:
                 self._on_datagram = None
                 logger.exception("on_datagram failed and is not called again")
 
-    def _dispatch(self) -> None:
+    def call_back(self) -> None:
         """Calls back with what has happened. Whichever thread is first does it for both."""
-        while self._has_events() and self._dispatching.acquire(blocking=False):
+        while self._has_events() and self._calling_back.acquire(blocking=False):
             try:
                 with self._stepped:
                     events = self._take_events()
@@ -412,7 +400,7 @@ class UdpClient:
                     except Exception:
                         logger.exception("on_event failed for %r", event)
             finally:
-                self._dispatching.release()
+                self._calling_back.release()
 
     def _has_events(self) -> bool:
         session = self._session

@@ -13,13 +13,13 @@ import logging
 import random
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Iterable
 
 from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, Offer
+from udp_chat.protocol.worker import Service
 from udp_chat.server.relay import Outgoing
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.server_socket import ask_for_buffer, bind, dropped_count, open_datagrams
@@ -31,11 +31,12 @@ DROPS_INTERVAL_SECONDS = 1.0
 """How often at most the kernel is asked for what it dropped."""
 
 
-class UdpServer:
+class UdpServer(Service):
     """A room on a UDP socket, served by one thread.
 
-    `start()` serves in a thread of its own, `serve()` in the caller's. Both are ended by
-    `close()`, from any thread and any number of times. A context manager.
+    `start()` serves in a thread of its own, `serve()` in the caller's. `close()` ends both, from
+    any thread and any number of times: it says BYE to all members, ends the thread and frees the
+    port. A context manager.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class UdpServer:
         settings: RoomSettings | None = None,
         discovery_port: int | None = None,
     ) -> None:
-        """Binds the socket: raises OSError if that cannot be. No host means all interfaces.
+        """Binds the socket; raises OSError if that fails. No host means all interfaces.
 
         With a `discovery_port` (discovery.DISCOVERY_PORT), clients on the LAN find the room.
         """
+        super().__init__("udp-chat server")
         settings = settings or RoomSettings()
         self._socket = bind(host, port)
         self._datagrams = open_datagrams(self._socket)
@@ -71,56 +73,21 @@ class UdpServer:
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
-        self._closing = False
-        # Held while `serve` runs, so that `close` takes no socket away from under it. Reentrant,
-        # so that a signal handler that calls `close` in the middle of `serve` does not hang.
-        self._serving = threading.RLock()
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> UdpServer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def start(self) -> None:
-        """Serves in a new thread and returns at once."""
-        self._thread = threading.Thread(target=self.serve, name="udp-chat server")
-        try:
-            self._thread.start()
-        except BaseException:  # Ctrl-C too: no thread stays behind
-            self.close()
-            raise
-
-    def stop(self) -> None:
-        """Asks `serve` to say goodbye and return; safe in a signal handler."""
-        self._closing = True
-        with contextlib.suppress(OSError):
-            self._wake_sender.send(b"\0")
 
     def wake_fileno(self) -> int:
         """For `signal.set_wakeup_fd`: without it, Windows sleeps through Ctrl-C."""
         return self._wake_sender.fileno()
 
-    def close(self) -> None:
-        """Says BYE to all members, ends the thread and frees the port."""
-        self.stop()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
-            thread.join()
-        with self._serving:
-            self._socket.close()
-            if self._beacon is not None:
-                self._beacon.close()
-            self._wake_receiver.close()
-            self._wake_sender.close()
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake_sender.send(b"\0")
 
-    def serve(self) -> None:
-        """Runs the room until `stop` or `close`."""
-        with self._serving:
-            if not self._closing:
-                self._serve()
+    def _close_sockets(self) -> None:
+        self._socket.close()
+        if self._beacon is not None:
+            self._beacon.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
     def _serve(self) -> None:
         room = self.room
@@ -130,7 +97,7 @@ class UdpServer:
             beacon = self._beacon
             for sock in beacon.sockets() if beacon is not None else ():
                 selector.register(sock, selectors.EVENT_READ, beacon)
-            while not self._closing:
+            while not self.is_stopping:
                 timeout_at = room.next_timeout()
                 if beacon is not None:
                     timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
