@@ -9,6 +9,7 @@ character. So the receiver collects bytes and decodes a message when its frame i
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from struct import Struct
@@ -69,3 +70,9 @@ def messages_from(sock: socket.socket) -> Iterator[Message]:
     deframer = Deframer()
     while data := sock.recv(65536):
         yield from deframer.feed(data)
+
+
+def shut_down(sock: socket.socket, how: int) -> None:
+    """Ends a connection in one way or both; wakes the threads that wait for it."""
+    with contextlib.suppress(OSError):  # it is no longer connected
+        sock.shutdown(how)

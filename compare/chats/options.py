@@ -76,25 +76,6 @@ def keepalive_of(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
     return Keepalive(arguments.heartbeat, arguments.timeout, arguments.user_timeout)
 
 
-def add_flood_arguments(parser: argparse.ArgumentParser, rate: int, queue_bytes: int) -> None:
-    """`--rate` and `--queue`: what one member may say, and what may wait for one."""
-    parser.add_argument(
-        "--rate",
-        type=count,
-        default=rate,
-        metavar="N",
-        help="messages a second that one member may say in the long run, 0: no limit"
-        " (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--queue",
-        type=count,
-        default=queue_bytes,
-        metavar="BYTES",
-        help="what may wait for a member before it is dropped as too slow (default: %(default)s)",
-    )
-
-
 def _seconds_or_off(text: str) -> float:
     try:
         return seconds(text) if float(text) else 0.0

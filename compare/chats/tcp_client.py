@@ -14,7 +14,6 @@ message is in chat_client.py, the command line in client_command.py.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import socket
 import sys
 import threading
@@ -26,7 +25,7 @@ if not __package__:  # run as a file: `python3 compare/chats/tcp_client.py`
 
 from compare.chats.chat_client import JOIN_TIMEOUT_SECONDS, ChatClient, OnEvent
 from compare.chats.client_command import add_client_arguments, run_client
-from compare.chats.framing import TEXT_BYTES_MAX, frame, messages_from
+from compare.chats.framing import TEXT_BYTES_MAX, frame, messages_from, shut_down
 from compare.chats.liveness import Keepalive, prepare, why_lost
 from compare.chats.messages import JoinFailed, Kind, MalformedMessage, Message, TextTooLong
 from compare.chats.options import add_keepalive_arguments, keepalive_of
@@ -163,7 +162,7 @@ class TcpClient(ChatClient):
             if self._leave(LEAVE_SECONDS):
                 self._socket.settimeout(LEAVE_SECONDS)
             else:
-                _shut_down(self._socket)
+                shut_down(self._socket, socket.SHUT_RDWR)
         else:
             super().close()
 
@@ -172,16 +171,11 @@ class TcpClient(ChatClient):
             if self._leave(LEAVE_SECONDS):
                 self._ended.wait(LEAVE_SECONDS)
             self._gave_up = not self._ended.is_set()
-            _shut_down(self._socket)  # wakes a thread that blocks in `recv` or `sendall`
+            shut_down(self._socket, socket.SHUT_RDWR)  # wakes `recv` and `sendall`
 
     def _free(self) -> None:
         if self._socket is not None:
             self._socket.close()
-
-
-def _shut_down(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it is no longer connected
-        sock.shutdown(socket.SHUT_RDWR)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,12 +8,11 @@ timeout, once for each stalled member.)
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 from collections import deque
 
-from compare.chats.framing import frame
+from compare.chats.framing import frame, shut_down
 from compare.chats.liveness import why_lost
 from compare.chats.messages import Message
 
@@ -119,9 +118,3 @@ class TcpMember:
     def _fail(self, error: OSError) -> None:
         self._error = error
         shut_down(self._socket, socket.SHUT_RDWR)  # wakes the reader
-
-
-def shut_down(sock: socket.socket, how: int) -> None:
-    """Ends a connection in one way or both; wakes the threads that wait for it."""
-    with contextlib.suppress(OSError):  # it is no longer connected
-        sock.shutdown(how)

@@ -11,12 +11,11 @@ The room's lock gives all members the same order of events. TCP guarantees that 
 duplicated or reordered while a connection lasts. When a connection breaks, neither side knows
 which of the last messages arrived, and TCP does not reconnect.
 
-Read first: `_serve`, `_attend`, `_relay`. The options are in server_command.py and options.py.
+Read first: `_serve`, `_attend`, `_relay`. The settings and options are in tcp_settings.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import socket
 import sys
@@ -24,19 +23,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 if not __package__:  # run as a file: `python3 compare/chats/tcp_server.py`
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
-from compare.chats.framing import frame, messages_from
-from compare.chats.liveness import Keepalive, prepare, why_lost
+from compare.chats.framing import frame, messages_from, shut_down
+from compare.chats.liveness import prepare, why_lost
 from compare.chats.messages import Kind, MalformedMessage, Message, TextTooLong, refusal, stamped
-from compare.chats.options import add_flood_arguments, add_keepalive_arguments, keepalive_of
-from compare.chats.server_command import add_server_arguments, run_server
-from compare.chats.tcp_member import TcpMember, shut_down
+from compare.chats.server_command import run_server
+from compare.chats.tcp_member import TcpMember
+from compare.chats.tcp_settings import TcpSettings, read_arguments
 from udp_chat.protocol.addresses import resolve
 from udp_chat.protocol.delivery import TokenBucket
 from udp_chat.protocol.names import name_key
@@ -48,39 +46,9 @@ logger = logging.getLogger("udp_chat.compare.tcp_server")
 LINE_BYTES = 1024
 """A longer message counts as several."""
 
-MEMBERS_MAX = 1900
-"""As many names as fit a WELCOME, if all are of the longest."""
-
 WAIT_SECONDS = 0.5
 """How often the accepting thread looks whether it is to stop, and how long it pauses when the
 system has no more file descriptors."""
-
-
-@dataclass(frozen=True, slots=True)
-class TcpSettings:
-    """What may be chosen about a room."""
-
-    room: str = "chat"
-    members_max: int = 1000
-    """At most MEMBERS_MAX."""
-    message_rate: float = 500.0
-    """Messages a second of one member in the long run, twice as many at once; 0: no limit."""
-    queue_bytes_max: int = 1024 * 1024
-    """What may wait for one member beyond the kernel's buffer. As much as one member may say at
-    once at the default rate, so that a burst drops no member that reads."""
-    keepalive: Keepalive = field(default_factory=Keepalive)
-    strangers_max: int = 100
-    """Connections beyond the members that a room can have: they say hello, or goodbye."""
-    hello_seconds: float = 10.0
-    """How long a connection may be silent before its HELLO."""
-    drain_seconds: float = 15.0
-    """How long a member that left, or was too slow, may take for what still waits for it."""
-    close_seconds: float = 1.0
-    """The same when the server stops."""
-
-    def __post_init__(self) -> None:
-        if self.members_max > MEMBERS_MAX:
-            raise ValueError(f"at most {MEMBERS_MAX} members: their names have to fit a frame")
 
 
 class TcpServer(Service):
@@ -296,25 +264,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="tcp_server.py",
-        description="Opens a chat room over TCP. Join it with: python3 -m compare.chats.tcp_client",
-    )
-    add_server_arguments(parser)
-    defaults = TcpSettings()
-    add_flood_arguments(parser, int(defaults.message_rate), defaults.queue_bytes_max)
-    add_keepalive_arguments(parser)
-    arguments = parser.parse_args(argv)
-    try:
-        settings = TcpSettings(
-            room=arguments.room,
-            members_max=arguments.max_members,
-            message_rate=arguments.rate,
-            queue_bytes_max=arguments.queue,
-            keepalive=keepalive_of(parser, arguments),
-        )
-    except ValueError as error:
-        parser.error(str(error))
+    arguments, settings = read_arguments(argv)
     return run_server(lambda: TcpServer(arguments.host, arguments.port, settings), arguments)
 
 

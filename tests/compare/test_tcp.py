@@ -17,7 +17,8 @@ from compare.chats.framing import TEXT_BYTES_MAX, frame, messages_from
 from compare.chats.liveness import Keepalive, prepare
 from compare.chats.messages import JoinFailed, Kind, Message, TextTooLong
 from compare.chats.tcp_client import TcpClient
-from compare.chats.tcp_server import MEMBERS_MAX, TcpServer, TcpSettings
+from compare.chats.tcp_server import TcpServer
+from compare.chats.tcp_settings import MEMBERS_MAX, TcpSettings
 from tests.processes import WAIT_SECONDS, Program
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from compare.chats.liveness import Heartbeat, Keepalive
 from compare.chats.plain_udp_client import PlainUdpClient
 from compare.chats.plain_udp_server import PlainUdpServer
 from compare.chats.tcp_client import TcpClient
-from compare.chats.tcp_server import TcpServer, TcpSettings
+from compare.chats.tcp_server import TcpServer
+from compare.chats.tcp_settings import TcpSettings
 from compare.wire.link import UNDER_WAY_MAX, Direction, Quality, Tally
 from compare.wire.network import End, Wire, WireUnavailable, missing
 from tests.compare.test_tcp import Ear
