@@ -1,12 +1,12 @@
-"""What the two chats to compare with say: one message, encoded, and the event it becomes.
+"""What the two classic chats say: one message, its bytes, and the event it becomes.
 
 The TCP chat puts these messages into frames on a stream, the plain UDP chat puts each into a
-datagram. So both send the same bytes for the same line, and what differs is the transport.
-Nothing here touches a socket or a clock.
+datagram. So both send the same bytes for the same text, and only the transport differs.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class Kind(IntEnum):
     """What a message is. The first four are a client's, the others the server's."""
 
-    HELLO = 1  # name: whom I want to be
+    HELLO = 1  # name: the one I want
     SAY = 2  # text
     LEAVE = 3
     ALIVE = 4  # the plain UDP chat's heartbeat; its server echoes it
-    WELCOME = 5  # name: who you are; text: the room's name, then a member a line
+    WELCOME = 5  # name: yours; text: the room's name, then one member on each line
     REFUSED = 6  # text: why
     CHAT = 7  # name, text
     JOIN = 8  # name
@@ -35,20 +35,18 @@ class Kind(IntEnum):
 
 
 class MalformedMessage(ChatError):
-    """These bytes are no message, or no frame. `reason` is short."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """These bytes are no message, or no frame; the text says why."""
 
 
 class TextTooLong(ChatError):
-    """This text is more than a message can hold; nothing was sent."""
+    """This text is longer than a message can be. Nothing was sent."""
 
 
 class JoinFailed(ChatError):
-    """The room was not entered. `reason`: no_answer, connection_refused, unknown_host, or why
-    the server refused."""
+    """The client did not get into the room.
+
+    `reason` is no_answer, connection_refused, unknown_host, or the reason that the server gave.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -72,7 +70,7 @@ class Message:
     def encode(self) -> bytes:
         name = self.name.encode("utf-8", "replace")
         text = self.text.encode("utf-8", "replace")
-        return b"%b%b%b" % (_HEADER.pack(self.kind, self.time_ms, len(name)), name, text)
+        return _HEADER.pack(self.kind, self.time_ms, len(name)) + name + text
 
     @classmethod
     def decode(cls, data: bytes) -> Message:
@@ -84,21 +82,28 @@ class Message:
         if text_at > len(data):
             raise MalformedMessage("truncated")
         try:
-            kind = Kind(number)
-            name = data[_HEADER.size : text_at].decode("utf-8", "strict")
-            text = data[text_at:].decode("utf-8", "strict")
+            return cls(
+                Kind(number),
+                data[_HEADER.size : text_at].decode(),
+                data[text_at:].decode(),
+                time_ms,
+            )
         except UnicodeDecodeError:
             raise MalformedMessage("invalid utf-8") from None
         except ValueError:
             raise MalformedMessage("unknown kind") from None
-        return cls(kind, name, text, time_ms)
 
 
 _HEADER = Struct("!BQB")
 
 
+def stamped(kind: Kind, name: str, text: str = "") -> Message:
+    """A server's message, with the time."""
+    return Message(kind, name, text, time.time_ns() // 1_000_000)
+
+
 def refusal(name: str) -> str | None:
-    """Why this cannot be a name in a room, None if it can: the same rules as the chat's."""
+    """Why nobody can have this name, None if somebody can. The rules are those of udp-chat."""
     try:
         check_name(name)
     except UnusableName as error:
@@ -106,29 +111,20 @@ def refusal(name: str) -> str | None:
     return None
 
 
+_EVENTS = {Kind.WELCOME: "joined", Kind.CHAT: "chat", Kind.JOIN: "join", Kind.LEFT: "leave"}
+
+
 def event_of(message: Message) -> ChatEvent | None:
-    """The event that a server's message is to a client; None if nothing is to be shown."""
-    seconds = message.time_ms / 1000
-    match message.kind:
-        case Kind.WELCOME:
-            room, *members = message.text.split("\n")
-            return {
-                "event": "joined",
-                "time": seconds,
-                "name": message.name,
-                "room": room,
-                "members": sorted(members),
-            }
-        case Kind.CHAT:
-            return {"event": "chat", "time": seconds, "name": message.name, "text": message.text}
-        case Kind.JOIN:
-            return {"event": "join", "time": seconds, "name": message.name}
-        case Kind.LEFT:
-            return {
-                "event": "leave",
-                "time": seconds,
-                "name": message.name,
-                "reason": message.text,
-            }
-        case _:
-            return None
+    """The event that a client makes of a server's message; None if it shows nothing."""
+    kind = _EVENTS.get(message.kind)
+    if kind is None:
+        return None
+    event: ChatEvent = {"event": kind, "time": message.time_ms / 1000, "name": message.name}
+    if message.kind is Kind.WELCOME:
+        event["room"], *members = message.text.split("\n")
+        event["members"] = sorted(members)
+    elif message.kind is Kind.CHAT:
+        event["text"] = message.text
+    elif message.kind is Kind.LEFT:
+        event["reason"] = message.text
+    return event

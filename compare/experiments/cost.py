@@ -27,7 +27,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compare.chats.framing import Keepalive
+from compare.chats.liveness import Keepalive
 from compare.experiments.experiment import (
     NEVER,
     Condition,

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from compare.chats.plain_udp import PlainUdpClient, PlainUdpServer
+from compare.chats.plain_udp_client import PlainUdpClient
+from compare.chats.plain_udp_server import PlainUdpServer
 from compare.chats.tcp_client import TcpClient
 from compare.chats.tcp_server import TcpServer
 from tests.conftest import open_sockets, threads

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from compare.chats.framing import Keepalive
-from compare.chats.plain_udp import PlainUdpClient, PlainUdpServer
+from compare.chats.liveness import Heartbeat, Keepalive
+from compare.chats.plain_udp_client import PlainUdpClient
+from compare.chats.plain_udp_server import PlainUdpServer
 from compare.chats.tcp_client import TcpClient
-from compare.chats.tcp_server import TcpServer, TcpSettings
+from compare.chats.tcp_server import TcpServer
+from compare.chats.tcp_settings import TcpSettings
 from compare.wire.link import UNDER_WAY_MAX, Direction, Quality, Tally
 from compare.wire.network import End, Wire, WireUnavailable, missing
 from tests.compare.test_tcp import Ear
@@ -589,7 +591,7 @@ def test_plain_udp_loses_what_the_wire_loses_and_tcp_does_not() -> None:
         plain_hears, tcp_hears = Ear(), Ear()
         with wire.inside("a"):
             plain = PlainUdpClient(
-                plain_server.address, "Anna", plain_hears, heartbeat_seconds=WAIT_SECONDS
+                plain_server.address, "Anna", plain_hears, heartbeat=Heartbeat(WAIT_SECONDS)
             )
             stack.enter_context(plain)
             tcp = stack.enter_context(TcpClient(tcp_server.address, "Anna", tcp_hears))
@@ -617,7 +619,7 @@ def test_plain_udp_loses_what_the_wire_loses_and_tcp_does_not() -> None:
 @needs_wire
 @pytest.mark.parametrize("room_talks", [False, True])
 def test_a_tcp_client_whose_link_is_cut_is_found_dead_by_the_kernel(room_talks: bool) -> None:
-    keepalive = Keepalive(1, 1, 2)
+    keepalive = Keepalive(1, 2)
     settings = TcpSettings(keepalive=keepalive)
     cut_off_hears, stays_hears = Ear(), Ear()
     with Wire() as wire, contextlib.ExitStack() as stack:
