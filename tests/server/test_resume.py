@@ -397,6 +397,24 @@ def test_a_client_whose_address_changed_proves_the_new_one_and_shows_nothing() -
     assert not of_type(Join, [packet for _, packet in sent])
 
 
+def test_events_that_overtake_the_welcome_of_a_moved_client_are_shown_once() -> None:
+    """The server dropped the session meanwhile: it answers with a new one, in the same inbox."""
+    bench = SessionBench()
+    bench.enter()
+    bench.receive(Challenge(bench.SESSION_ID, b"n" * 16))
+    welcome = bench.resume_packet(session_id=99)
+    bench.inbox.append(Event(EventKind.PRIVATE, 5000, "Boris", "Anna", "psst", 8, 1))
+    bench.receive(bench.slice(len(bench.inbox), inbox=True))
+    bench.chat("hello")
+    bench.receive(bench.slice(len(bench.log)))
+    bench.receive(welcome)
+    bench.receive(bench.slice(len(bench.inbox), inbox=True))
+    bench.receive(bench.slice(len(bench.log)))
+    assert [event["text"] for event in bench.shown("private")] == ["psst"]
+    assert [event["text"] for event in bench.shown("chat")] == ["hello"]
+    assert bench.shown("lost") == []
+
+
 def test_a_moved_client_repeats_its_join_until_it_is_welcome() -> None:
     bench = SessionBench()
     bench.enter()

@@ -244,8 +244,12 @@ class ChatSession:
     # --- joining and leaving -----------------------------------------------------------------
 
     def _join(self, attempt: Attempt) -> None:
-        self.joining.begin(attempt)
+        self._begin_attempt(attempt)
         self._send_join()
+
+    def _begin_attempt(self, attempt: Attempt) -> None:
+        self.joining.begin(attempt)
+        self.streams.note_claim()
 
     def _send_join(self) -> None:
         log, inbox = self.streams.log, self.streams.inbox
@@ -277,7 +281,7 @@ class ChatSession:
         self._move(what)
         if not joining.is_running:
             # The server sees this session at a new address: the network has moved us.
-            joining.begin(Attempt.MOVE)
+            self._begin_attempt(Attempt.MOVE)
             self.counters["address changes"] += 1
         if joining.take_cookie(challenge.cookie):
             self._send_join()

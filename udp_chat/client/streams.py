@@ -41,6 +41,8 @@ class Streams:
         self.inbox = OrderedReceiver(0, 1)
         self._claims = (0, 0, 0)
         """The newest message of ours that is in a log, and how far the logs went at that time."""
+        self._log_claim = self._inbox_claim = 0
+        """What the first JOIN of this attempt acknowledges."""
 
     @property
     def is_begun(self) -> bool:
@@ -59,16 +61,27 @@ class Streams:
         log, inbox = self.room, self.inbox
         return log.gap_end != log.acknowledged or inbox.gap_end != inbox.acknowledged
 
+    def note_claim(self) -> None:
+        """Note what is acknowledged as an attempt to join begins."""
+        self._log_claim = self.log.acknowledged if self.log is not None else 0
+        self._inbox_claim = self.inbox.acknowledged
+
     def begin(self, welcome: Welcome) -> Seam:
-        """Begins to receive the logs of this WELCOME, or resumes those that are known."""
+        """Begins to receive the logs of this WELCOME, or resumes those that are known.
+
+        A WELCOME that answers a changed address may come after EVENTS that the server sent later.
+        So it is compared with what the JOIN claimed, too, not only with what is here by now.
+        """
         log, inbox = self.log, self.inbox
         is_other_inbox = inbox.epoch != welcome.inbox_epoch
-        is_inbox_astray = not is_other_inbox and welcome.inbox_start != inbox.acknowledged + 1
+        is_inbox_astray = not is_other_inbox and not (
+            self._inbox_claim < welcome.inbox_start <= inbox.acknowledged + 1
+        )
         is_other_log = is_log_astray = False
         if log is None or log.epoch != welcome.epoch:
             is_other_log = is_other_inbox = True
             self.log = OrderedReceiver(welcome.epoch, welcome.start)
-        elif not welcome.start - 1 <= log.acknowledged <= welcome.latest:
+        elif welcome.start > log.acknowledged + 1 or welcome.latest < self._log_claim:
             is_log_astray = True
             self.log = log.restarted(welcome.start, welcome.latest)
         if is_other_inbox or is_inbox_astray:
