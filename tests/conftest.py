@@ -12,12 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from udp_chat.server.udp_server import UdpServer
 
 GRACE_SECONDS = 20.0
 """What has been told to end may need a moment on a busy machine."""
+
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("ci"), max_examples=25
+)
+"""For ``make test``: the same examples each time, a quarter of them. ``make check`` tries all."""
 
 PROC = Path("/proc")
 
