@@ -37,7 +37,8 @@ from compare.experiments.experiment import (
     Words,
     amount,
 )
-from compare.wire.network import End, Wire, missing
+from compare.wire.namespaces import missing
+from compare.wire.network import End, Wire
 
 TEXTS = ("Привет!", "Как дела?", "Пока")
 
