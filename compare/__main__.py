@@ -31,8 +31,7 @@ from typing import Protocol
 from compare.experiments.experiment import Effort, Experiment, Result, amount
 from compare.report import page, report
 from compare.report.report import Outcome, Report
-from compare.wire.namespaces import WireUnavailable, missing
-from compare.wire.network import Wire
+from compare.wire.network import Wire, WireUnavailable, missing
 from udp_chat.app.catalogue import LANGUAGES, locale_language
 
 MODULES = (

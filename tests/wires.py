@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compare.wire.namespaces import missing
+from compare.wire.network import missing
 
 LACKING = missing()
 needs_wire = pytest.mark.skipif(LACKING is not None, reason=f"no wire here: {LACKING}")

@@ -37,8 +37,7 @@ from compare.experiments.experiment import (
     Words,
     amount,
 )
-from compare.wire.namespaces import missing
-from compare.wire.network import End, Wire
+from compare.wire.network import End, Wire, missing
 
 TEXTS = ("Привет!", "Как дела?", "Пока")
 

@@ -43,17 +43,6 @@ class WireUnavailable(Exception):
     """This machine, or this user, cannot have a wire; the message says what is missing."""
 
 
-def missing() -> str | None:
-    """What a wire needs and this machine lacks; None if there can be one. Tries it out."""
-    try:
-        namespace, device, _ = in_own_thread(lambda: make_end("10.91.1.1", 1500, ()))
-    except WireUnavailable as error:
-        return str(error)
-    os.close(namespace)
-    os.close(device)
-    return None
-
-
 def in_own_thread(work: Callable[[], _T]) -> _T:
     """Does it in a thread of its own, which may change its namespace and ends there."""
     with ThreadPoolExecutor(1, "wire's end") as pool:

@@ -2,7 +2,7 @@
 
 Each end, "a" and "b", is a network namespace of its own: a kernel's whole network stack, with
 one address and one TUN device. What it sends comes out of its device as an IP packet, and the
-wire's process (link.py) loses, delays, doubles or reorders it before it puts it into the
+wire's process (link.py) loses, delays, duplicates or reorders it before it writes it to the
 other device. So a program at an end uses plain sockets, TCP's retransmission is the kernel's
 own, and what is counted is what a cable would carry.
 
@@ -14,7 +14,7 @@ own, and what is counted is what a cable would carry.
       print(wire.counters["up"]["udp"].sent)
 
 Needs Linux, and either root or unprivileged user namespaces, with /dev/net/tun; `missing()` says
-which of it is not there. The namespaces have no names: they, the devices and the wire's process
+what this machine lacks. The namespaces have no names: they, the devices and the wire's process
 live as long as this process holds them, so nothing stays behind, however it ends. To look in:
 `nsenter --net=$(the path that wire.namespace("a") tells) tcpdump -i wire`.
 
@@ -24,10 +24,10 @@ of 128 bytes without a loss of its own, and as much as 65 MB/s of TCP; starting 
 congestion control is cubic or, where that is left to the machine's own namespace, reno: record
 `congestion_control` beside the figures.
 
-What would falsify is off: no IPv6 (so no neighbour discovery between the packets counted), no
-segmentation offload (a TUN device without IFF_VNET_HDR has none), no memory of earlier
-connections (tcp_no_metrics_save), queues long enough that only the wire loses
-(`device_drops()` is 0 or tells otherwise).
+Whatever would falsify the figures is off: no IPv6 (so no neighbour discovery between the packets
+counted), no segmentation offload (a TUN device without IFF_VNET_HDR has none), no memory of
+earlier connections (tcp_no_metrics_save), queues so long that only the wire loses (if
+`device_drops()` is not 0, they were too short).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from compare.wire.link import DIRECTIONS, PROTOCOLS, Quality, Tally
+from compare.wire.namespaces import WireUnavailable as WireUnavailable  # part of the API
 from compare.wire.namespaces import enter, in_own_thread, make_end, set_address
 
 End: TypeAlias = Literal["a", "b"]
@@ -60,6 +61,17 @@ END_SECONDS = 3.0
 
 _NETWORK = {"a": "10.91.1.", "b": "10.91.2."}
 _ADDRESSES_MAX = 250
+
+
+def missing() -> str | None:
+    """What a wire needs and this machine lacks; None if there can be one. Tries it out."""
+    try:
+        namespace, device, _ = in_own_thread(lambda: make_end("10.91.1.1", 1500, ()))
+    except WireUnavailable as error:
+        return str(error)
+    os.close(namespace)
+    os.close(device)
+    return None
 
 
 class Wire:
@@ -166,7 +178,7 @@ class Wire:
 
     @contextlib.contextmanager
     def inside(self, end: End) -> Iterator[None]:
-        """The calling thread, and what it starts, is at this end meanwhile.
+        """Moves the calling thread, and what it starts, to this end while entered.
 
         A socket belongs to where it was made, and a thread or process to where it was started:
         so a client whose `start` and `close` are called inside is at this end for good.
@@ -276,7 +288,7 @@ def _end(programs: Sequence[subprocess.Popen[bytes]]) -> None:
     for program in programs:
         if program.poll() is None:
             program.terminate()
-            program.send_signal(signal.SIGCONT)  # one that was stopped does not hear else
+            program.send_signal(signal.SIGCONT)  # a stopped program does not hear otherwise
     for program in programs:
         try:
             program.wait(END_SECONDS)

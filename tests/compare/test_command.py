@@ -30,8 +30,7 @@ from compare.experiments.experiment import (
 )
 from compare.experiments.participants import TRANSPORTS, ExperimentFailed
 from compare.report import plots, report
-from compare.wire.namespaces import WireUnavailable
-from compare.wire.network import Wire
+from compare.wire.network import Wire, WireUnavailable
 from tests.wires import needs_wire
 
 FOUND = Result((Figure("tcp", "late", 0.0, (40.0, 41.0, 44.0)),), settings={"seeds": [1]})

@@ -28,8 +28,7 @@ from compare.chats.tcp_client import TcpClient
 from compare.chats.tcp_server import TcpServer
 from compare.chats.tcp_settings import TcpSettings
 from compare.wire.link import UNDER_WAY_MAX, Direction, Quality, Tally
-from compare.wire.namespaces import WireUnavailable, missing
-from compare.wire.network import End, Wire
+from compare.wire.network import End, Wire, WireUnavailable, missing
 from tests.compare.test_tcp import Ear
 from tests.processes import PROJECT, WAIT_SECONDS, eventually
 from tests.wires import LACKING, needs_wire

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from compare.wire.namespaces import missing
-from compare.wire.network import Wire
+from compare.wire.network import Wire, missing
 from tests.processes import WAIT_SECONDS
 from udp_chat.protocol.packets import Address
 from udp_chat.server import batch_datagrams, datagrams
