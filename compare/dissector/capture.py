@@ -1,13 +1,13 @@
 """A conversation as a capture file, to be read by Wireshark with compare/dissector/udp_chat.lua.
 
 `conversation` has the chat's own state machines talk on a network made of nothing: virtual time,
-fixed seeds, no socket. It tells of a room that is found, of people who come in, talk and leave,
-of datagrams that are lost and repaired, and of a name that is taken. What a sniffer beside the
-server would have seen of it is the sample capture. The same code makes the same file:
+fixed seeds, no socket. Clients find a room, join, talk and leave; datagrams are lost and repaired;
+a name is taken. The sample capture is what a sniffer beside the server would see of it. The same
+code makes the same file:
 
   python3 -m compare.dissector.capture compare/dissector/udp_chat.pcap
 
-`pcap` writes any datagrams as a capture file. Real networks are captured by dumpcap or tcpdump.
+`pcap` writes any datagrams as a capture file. To capture a real network, use dumpcap or tcpdump.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNIX_TIME = 1_700_000_000.0
 """When the conversation begins, on every clock in it."""
 
 TICK_SECONDS = 0.001
-"""How often the machines are looked after."""
+"""How often the machines are called."""
 
 DELAY_SECONDS = 0.002
 """From a client to the server or back: a Wi-Fi."""
@@ -152,7 +152,7 @@ class _Network:
         self._losses |= {address for address, known in self.clients.items() if known is client}
 
     def run(self, seconds: float) -> None:
-        """Lets so much time pass, in which everyone does what they have to."""
+        """Runs all machines for so many seconds."""
         for _ in range(round(seconds / TICK_SECONDS)):
             self._step()
             self.now = round(self.now + TICK_SECONDS, 6)
@@ -217,7 +217,7 @@ def conversation() -> list[Captured]:
     boris.say("just between us", network.now, MessageKind.PRIVATE, "Anna")
     network.run(0.5)
 
-    # The line after the lost one shows Boris that he misses something, and he says so.
+    # The message after the lost one shows Boris a gap, and he reports it.
     network.lose_next(boris)
     anna.say("This is lost on its way to Борис.", network.now)
     network.run(0.02)
@@ -227,7 +227,7 @@ def conversation() -> list[Captured]:
     anna.say("A long line goes in parts. " * 50, network.now)
     network.run(0.5)
 
-    # Nothing follows this one. The server repairs it when no acknowledgement comes.
+    # No message follows this one. The server repeats it when no acknowledgement comes.
     network.lose_next(boris)
     anna.say("This is lost, too.", network.now)
     network.run(1.0)

@@ -1,9 +1,9 @@
-"""What a wire does to packets: loses, delays, doubles, reorders and counts them, from a seed.
+"""What a wire does to packets: it loses, delays, duplicates, reorders and counts them.
 
-`Direction` is one way of the wire as a pure machine: packets go in with the time, come out when
-they are due. Its randomness draws the same numbers for every packet, whatever the settings, so
-the fate of the n-th packet of a direction depends on the seed, n and the settings alone, and a
-packet lost at 5 % is lost at 10 % too.
+`Direction` is one way of the wire as a pure machine: packets enter with the time, and leave when
+they are due. Its random numbers come from a seed. It draws as many for every packet, whatever the
+settings, so the fate of the n-th packet of a direction depends on the seed, n and the settings
+alone, and a packet lost at 5 % is lost at 10 % too.
 
 `main` is the process that carries packets between two TUN devices; network.py starts it, as
 a program of its own (so this file imports nothing of the project), because in a process that
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNDER_WAY_MAX = 20_000
-"""Packets that a direction holds; what comes on top is dropped and counted as overflowed."""
+"""How many packets a direction holds; it drops more, and counts them as overflowed."""
 
 BATCH_MAX = 64
 """Packets taken from one device before the other gets its turn."""
@@ -58,7 +58,7 @@ class Quality:
     reorder_seconds: float = 0.01
     """… by so much."""
     cut: bool = False
-    """Nothing enters any more. What is under way still arrives."""
+    """Takes in no more packets. What is under way still arrives."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -217,7 +217,7 @@ def _read(device: int) -> list[bytes]:
 def main(arguments: Sequence[str]) -> int:
     """`link.py DEVICE DEVICE CONTROL SEED QUALITIES`: three file descriptors that we inherit, a
     number, and qualities by direction as JSON."""
-    # Who started us decides when we end: Ctrl-C is for them.
+    # The process that started us decides when we end: Ctrl-C is meant for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Hardware does not wait for its turn on a busy processor. Allowed to root.
     with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 Each end, "a" and "b", is a network namespace of its own: a kernel's whole network stack, with
 one address and one TUN device. What it sends comes out of its device as an IP packet, and the
-wire's process (link.py) loses, delays, doubles or reorders it before it puts it into the
+wire's process (link.py) loses, delays, duplicates or reorders it before it writes it to the
 other device. So a program at an end uses plain sockets, TCP's retransmission is the kernel's
 own, and what is counted is what a cable would carry.
 
@@ -14,7 +14,7 @@ own, and what is counted is what a cable would carry.
       print(wire.counters["up"]["udp"].sent)
 
 Needs Linux, and either root or unprivileged user namespaces, with /dev/net/tun; `missing()` says
-which of it is not there. The namespaces have no names: they, the devices and the wire's process
+what this machine lacks. The namespaces have no names: they, the devices and the wire's process
 live as long as this process holds them, so nothing stays behind, however it ends. To look in:
 `nsenter --net=$(the path that wire.namespace("a") tells) tcpdump -i wire`.
 
@@ -24,16 +24,15 @@ of 128 bytes without a loss of its own, and as much as 65 MB/s of TCP; starting 
 congestion control is cubic or, where that is left to the machine's own namespace, reno: record
 `congestion_control` beside the figures.
 
-What would falsify is off: no IPv6 (so no neighbour discovery between the packets counted), no
-segmentation offload (a TUN device without IFF_VNET_HDR has none), no memory of earlier
-connections (tcp_no_metrics_save), queues long enough that only the wire loses
-(`device_drops()` is 0 or tells otherwise).
+Whatever would falsify the figures is off: no IPv6 (so no neighbour discovery between the packets
+counted), no segmentation offload (a TUN device without IFF_VNET_HDR has none), no memory of
+earlier connections (tcp_no_metrics_save), queues so long that only the wire loses (if
+`device_drops()` is not 0, they were too short).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -42,13 +41,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from struct import pack, unpack_from
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from compare.wire.link import DIRECTIONS, PROTOCOLS, Quality, Tally
+from compare.wire.namespaces import WireUnavailable as WireUnavailable  # part of the API
+from compare.wire.namespaces import enter, in_own_thread, make_end, set_address
 
 End: TypeAlias = Literal["a", "b"]
 Setting: TypeAlias = "float | tuple[float, float]"
@@ -56,41 +56,17 @@ Setting: TypeAlias = "float | tuple[float, float]"
 Counters: TypeAlias = "dict[str, dict[str, Tally]]"
 """By direction ("up", "down") and protocol ("tcp", "udp", "icmp", "other")."""
 
-UNPRIVILEGED = ("unshare", "--user", "--map-root-user", "--net")
-"""What a command line begins with to have the rights it takes, where users may have them."""
-
-DEVICE = b"wire"
-
-QUEUE_PACKETS = 10_000
-"""A device's queue: long enough for a burst to a thousand clients while the wire is busy."""
-
 END_SECONDS = 3.0
 """How long programs at the ends may take to end when they are told to."""
 
-_NETMASK = "255.255.0.0"
 _NETWORK = {"a": "10.91.1.", "b": "10.91.2."}
 _ADDRESSES_MAX = 250
 
-# From linux/sched.h, linux/if_tun.h, linux/sockios.h, linux/if.h, linux/rtnetlink.h.
-_CLONE_NEWNET = 0x40000000
-_TUNSETIFF = 0x400454CA
-_IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
-_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFMTU = 0x8914, 0x8916, 0x891C, 0x8922
-_IFF_UP, _IFF_RUNNING = 0x1, 0x40
-_NETLINK_ROUTE, _RTM_NEWLINK, _IFLA_TXQLEN = 0, 16, 13
-_NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
-
-_T = TypeVar("_T")
-
-
-class WireUnavailable(Exception):
-    """This machine, or this user, cannot have a wire; the message says what is missing."""
-
 
 def missing() -> str | None:
-    """What a wire would need and is not here; None if there can be one. Tries it out."""
+    """What a wire needs and this machine lacks; None if there can be one. Tries it out."""
     try:
-        namespace, device, _ = _in_thread(lambda: _make_end("10.91.1.1", 1500, ()))
+        namespace, device, _ = in_own_thread(lambda: make_end("10.91.1.1", 1500, ()))
     except WireUnavailable as error:
         return str(error)
     os.close(namespace)
@@ -107,17 +83,16 @@ class Wire:
 
     def __init__(
         self,
-        loss: Setting = 0.0,
-        delay_seconds: Setting = 0.0,
-        jitter_seconds: Setting = 0.0,
-        duplication: Setting = 0.0,
-        reordering: Setting = 0.0,
-        reorder_seconds: Setting = 0.01,
+        *,
         seed: int = 1,
         mtu: int = 1500,
         congestion_controls: Sequence[str] = ("cubic", "reno"),
+        **settings: Setting,
     ) -> None:
-        """`congestion_controls`: TCP's, the first that this machine allows; none: its own."""
+        """`settings` are the fields of `Quality` by name, each for both directions or a pair.
+
+        `congestion_controls`: TCP's, the first that this machine allows; none: its own.
+        """
         self.seed = seed
         self.mtu = mtu
         self.congestion_control = ""
@@ -131,14 +106,7 @@ class Wire:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._programs: list[subprocess.Popen[bytes]] = []
-        self._change(
-            loss=loss,
-            delay_seconds=delay_seconds,
-            jitter_seconds=jitter_seconds,
-            duplication=duplication,
-            reordering=reordering,
-            reorder_seconds=reorder_seconds,
-        )
+        self._change(**settings)
 
     def __enter__(self) -> Wire:
         self.start()
@@ -147,14 +115,20 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that carries the packets, once started."""
+        assert self._process is not None, "start first"
+        return self._process.pid
+
     def start(self) -> None:
         """Makes both ends and joins them; returns once the wire carries packets."""
         assert self._process is None, "a wire starts once"
         devices = []
         try:
             for end in ("a", "b"):
-                namespace, device, self.congestion_control = _in_thread(
-                    partial(_make_end, self.address(end), self.mtu, self._congestion_controls)
+                namespace, device, self.congestion_control = in_own_thread(
+                    partial(make_end, self.address(end), self.mtu, self._congestion_controls)
                 )
                 self._namespaces[end] = namespace
                 devices.append(device)
@@ -204,18 +178,18 @@ class Wire:
 
     @contextlib.contextmanager
     def inside(self, end: End) -> Iterator[None]:
-        """The calling thread, and what it starts, is at this end meanwhile.
+        """Moves the calling thread, and what it starts, to this end while entered.
 
         A socket belongs to where it was made, and a thread or process to where it was started:
         so a client whose `start` and `close` are called inside is at this end for good.
         """
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
-            _enter(self._namespaces[end])
+            enter(self._namespaces[end])
             try:
                 yield
             finally:
-                _enter(home)
+                enter(home)
         finally:
             os.close(home)
 
@@ -237,7 +211,7 @@ class Wire:
             self._host_numbers[end] = number
             address = self.address(end)
             with self.inside(end), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                _set_address(sock, address)
+                set_address(sock, address)
         return address
 
     def device_drops(self) -> dict[str, int]:
@@ -253,17 +227,17 @@ class Wire:
     # --- the wire ----------------------------------------------------------------------------
 
     def set(self, **settings: Setting) -> None:
-        """Changes settings, by their names in the constructor, for packets from now on."""
+        """Changes settings, by the names of `Quality`, for packets from now on."""
         self._change(**settings)
         self._ask(self._as_json())
 
     def cut(self, direction: str | None = None) -> None:
-        """Lets nothing in any more, in one direction ("up", "down") or both. No end is told."""
-        self._set_cut(direction, True)
+        """Takes in no more packets, in one direction ("up", "down") or both. No end is told."""
+        self._set_cut(direction, cut=True)
 
     def restore(self, direction: str | None = None) -> None:
         """Ends a `cut`."""
-        self._set_cut(direction, False)
+        self._set_cut(direction, cut=False)
 
     @property
     def counters(self) -> Counters:
@@ -284,7 +258,7 @@ class Wire:
             changed[direction] = dataclasses.replace(self.qualities[direction], **values)
         self.qualities = changed
 
-    def _set_cut(self, direction: str | None, cut: bool) -> None:
+    def _set_cut(self, direction: str | None, *, cut: bool) -> None:
         for name in DIRECTIONS if direction is None else (direction,):
             self.qualities[name] = dataclasses.replace(self.qualities[name], cut=cut)
         self._ask(self._as_json())
@@ -310,144 +284,11 @@ class Wire:
         return json.loads(answer)
 
 
-# --- namespaces and devices ------------------------------------------------------------------
-
-
-def _in_thread(work: Callable[[], _T]) -> _T:
-    """Does it in a thread of its own, which may change its namespace and end there."""
-    results: list[_T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # for the caller, whose thread is to raise it
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="wire's end")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-def _make_end(address: str, mtu: int, congestion_controls: Sequence[str]) -> tuple[int, int, str]:
-    """A new namespace with a TUN device in it: both as file descriptors, and TCP's congestion
-    control there. The calling thread stays in the namespace. Raises `WireUnavailable`."""
-    if not sys.platform.startswith("linux"):
-        raise WireUnavailable(f"network namespaces need Linux, and this is {sys.platform}")
-    if not Path("/dev/net/tun").exists():
-        raise WireUnavailable(
-            "there is no /dev/net/tun: load the kernel's module (modprobe tun), or give the"
-            " container the device (--device /dev/net/tun --cap-add NET_ADMIN)"
-        )
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    opened = []
-    try:
-        with _named(
-            "no right to make network namespaces (run it as root, or, where users may, as: "
-            + " ".join(UNPRIVILEGED)
-            + " COMMAND)"
-        ):
-            _unshare()
-        namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        opened.append(namespace)
-        with _named(
-            "this process cannot go back from a network namespace (run it as: "
-            + " ".join(UNPRIVILEGED)
-            + " COMMAND)"
-        ):
-            _enter(home)
-            _enter(namespace)
-        with _named("this user may not open /dev/net/tun"):
-            device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        opened.append(device)
-        # Before there is a device: it would greet its neighbours at once.
-        _set("net/ipv6/conf/all/disable_ipv6", "1")
-        _set("net/ipv6/conf/default/disable_ipv6", "1")
-        with _named("no TUN device can be made"):
-            _set_up(device, address, mtu)
-        _set("net/ipv4/tcp_no_metrics_save", "1")
-        # Others than reno may be left to the machine's own namespace.
-        any(_set("net/ipv4/tcp_congestion_control", name) for name in congestion_controls)
-        in_force = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
-    except BaseException:  # Ctrl-C too: a descriptor would keep the namespace alive
-        for number in opened:
-            os.close(number)
-        raise
-    finally:
-        os.close(home)
-    return namespace, device, in_force
-
-
-@contextlib.contextmanager
-def _named(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WireUnavailable(f"{what}: {error.strerror}") from error
-
-
-def _unshare() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)  # os.unshare and os.setns came with Python 3.12
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _enter(namespace: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, _CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _set_up(device: int, address: str, mtu: int) -> None:
-    """Makes the device of the calling thread's namespace, addresses it, brings it and lo up."""
-    import fcntl  # not everywhere: the experiments without a wire run there
-
-    fcntl.ioctl(device, _TUNSETIFF, pack("16sH22x", DEVICE, _IFF_TUN | _IFF_NO_PI))
-    _lengthen_queue()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, _SIOCSIFMTU, pack("16si20x", DEVICE, mtu))
-        _set_address(sock, address)
-        for name in (DEVICE, b"lo"):
-            fcntl.ioctl(sock, _SIOCSIFFLAGS, pack("16sH22x", name, _IFF_UP | _IFF_RUNNING))
-
-
-def _lengthen_queue() -> None:
-    """By netlink: the ioctl for it is for the machine's own root alone."""
-    body = pack("=BxHiII", 0, 0, socket.if_nametoindex(DEVICE.decode()), 0, 0)  # ifinfomsg
-    body += pack("=HHI", 8, _IFLA_TXQLEN, QUEUE_PACKETS)
-    request = pack("=IHHII", 16 + len(body), _RTM_NEWLINK, _NLM_F_REQUEST | _NLM_F_ACK, 1, 0) + body
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as sock:
-        sock.send(request)
-        (code,) = unpack_from("=i", sock.recv(4096), 16)  # of the nlmsgerr
-    if code != 0:
-        raise OSError(-code, os.strerror(-code))
-
-
-def _set_address(sock: socket.socket, address: str) -> None:
-    import fcntl
-
-    for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, _NETMASK)):
-        sockaddr = pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
-        fcntl.ioctl(sock, request, pack("16s16s8x", DEVICE, sockaddr))
-
-
-def _set(path: str, value: str) -> bool:
-    """Sets a kernel parameter of the calling thread's namespace, if it is there and allowed."""
-    try:
-        Path("/proc/sys", path).write_text(value)
-    except OSError:
-        return False
-    return True
-
-
 def _end(programs: Sequence[subprocess.Popen[bytes]]) -> None:
     for program in programs:
         if program.poll() is None:
             program.terminate()
-            program.send_signal(signal.SIGCONT)  # one that was stopped does not hear else
+            program.send_signal(signal.SIGCONT)  # a stopped program does not hear otherwise
     for program in programs:
         try:
             program.wait(END_SECONDS)

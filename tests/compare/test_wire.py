@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import os
 import re
 import signal
@@ -15,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,23 +218,44 @@ def test_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Wire().start()
 
 
+REAL_CDLL = ctypes.CDLL
+
+
+class Libc:
+    """The C library, in which one call is forbidden."""
+
+    def __init__(self, forbidden: str) -> None:
+        self._libc = REAL_CDLL(None, use_errno=True)
+        self._forbidden = forbidden
+
+    def __getattr__(self, call: str) -> Any:
+        return self._refuse if call == self._forbidden else getattr(self._libc, call)
+
+    def _refuse(self, *_: object) -> int:
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's namespaces and TUN")
 @pytest.mark.parametrize(
-    ("step", "says"),
+    ("call", "says"),
     [
-        ("_unshare", "no right to make network namespaces (run it as root, or"),
-        ("_enter", "this process cannot go back from a network namespace"),
-        ("_set_up", "no TUN device can be made"),
+        ("unshare", "no right to make network namespaces (run it as root, or"),
+        ("setns", "this process cannot return from a network namespace"),
+        ("ioctl", "no TUN device can be made"),
     ],
 )
-def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch, step: str, says: str) -> None:
-    if LACKING is not None and step != "_unshare":
+def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch, call: str, says: str) -> None:
+    if LACKING is not None and call != "unshare":
         pytest.skip(f"no wire here: {LACKING}")
 
     def forbidden(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(f"compare.wire.{step}", forbidden)
+    if call == "ioctl":
+        monkeypatch.setattr("fcntl.ioctl", forbidden)
+    else:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc(call))
     descriptors = open_descriptors()
     why = missing() or ""
     assert says in why
@@ -509,8 +533,7 @@ def test_a_wire_leaves_nothing_behind_also_when_its_user_fails() -> None:
         nonlocal process_id
         with wire:
             namespaces.update(namespaces_of(wire))
-            assert wire._process is not None
-            process_id = wire._process.pid
+            process_id = wire.process_id
             users.update(users_of(namespaces))
             assert os.getpid() in users
             with wire.inside("a"):
@@ -538,8 +561,7 @@ def test_a_wire_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.Monk
 @needs_wire
 def test_the_end_of_a_wires_process_is_told_and_not_waited_for() -> None:
     with Wire() as wire:
-        assert wire._process is not None
-        wire._process.kill()
+        os.kill(wire.process_id, signal.SIGKILL)
         with pytest.raises(RuntimeError, match="the wire's process has ended"):
             _ = wire.counters
 
@@ -550,9 +572,9 @@ def test_a_killed_owner_leaves_no_namespace_and_no_process_behind() -> None:
         [
             sys.executable,
             "-c",
-            "import os, signal; from compare.wire import Wire\n"
+            "import os, signal; from compare.wire.network import Wire\n"
             "with Wire() as wire:\n"
-            "    print(wire._process.pid, *(os.stat(wire.namespace(e)).st_ino for e in 'ab'))\n"
+            "    print(wire.process_id, *(os.stat(wire.namespace(e)).st_ino for e in 'ab'))\n"
             "    import sys; sys.stdout.flush(); signal.pause()",
         ],
         cwd=PROJECT,
