@@ -24,7 +24,7 @@ from compare.chats.messages import JoinFailed, TextTooLong, refusal
 from compare.chats.options import add_log_level, prepare_streams
 from compare.chats.sentences import SENTENCES
 from udp_chat.app.catalogue import LANGUAGES, locale_language
-from udp_chat.app.streams import discard_output
+from udp_chat.app.standard_streams import discard_output
 from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, nearest_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT

@@ -7,7 +7,7 @@ import logging
 
 from compare.chats.liveness import Heartbeat, Keepalive
 from udp_chat.app.arguments import count, seconds
-from udp_chat.app.streams import forgive_characters
+from udp_chat.app.standard_streams import forgive_characters
 
 
 def positive(text: str) -> int:

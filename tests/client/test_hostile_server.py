@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.cells import cells
+from tests.hostile_input import Choices, encoded, session_packet
 from tests.machines import RoomBench, SessionBench, of_type
-from tests.server.test_hostile_input import Choices, encoded, session_packet
 from tests.simulated.simulated_network import SERVER, Partition, SimulatedNetwork, User
 from udp_chat.client.acknowledging import ACK_DELAY_MAX_SECONDS
 from udp_chat.client.chat_events import TIME_MS_MAX

@@ -66,7 +66,7 @@ def test_the_datagrams_of_the_session_form_one() -> None:
     (welcome,) = of_type(Welcome, packets)
     assert (first.cookie, second.cookie) == (NO_COOKIE, challenge.cookie)
     assert challenge.sender_id == second.client_id == welcome.client_id
-    assert welcome.echo == second.timestamp
+    assert welcome.echoed_timestamp == second.timestamp
     spoken = [packet for packet in packets if isinstance(packet, Say | Status | Leave)]
     assert {packet.session_id for packet in spoken} == {welcome.session_id}
     stamps = [p.timestamp for p in packets if isinstance(p, Join | Say | Status | Leave)]
@@ -91,7 +91,7 @@ def test_the_example_welcome_answers_the_example_join() -> None:
     (join,), (challenge,) = of_type(Join, examples), of_type(Challenge, examples)
     (welcome,) = of_type(Welcome, examples)
     assert (challenge.sender_id, challenge.cookie) == (join.client_id, join.cookie)
-    assert (welcome.client_id, welcome.echo) == (join.client_id, join.timestamp)
+    assert (welcome.client_id, welcome.echoed_timestamp) == (join.client_id, join.timestamp)
     assert (welcome.epoch, welcome.start) == (join.epoch, join.room_ack + 1)
     assert (welcome.inbox_epoch, welcome.inbox_start) == (join.inbox_epoch, join.inbox_ack + 1)
     assert welcome.received == join.next_message_id - 1

@@ -3,17 +3,22 @@
 Read in this order:
 
 - ``client_command.py``: udp_client.py: finds a room or opens one, then a conversation
+- ``rooms.py``: finds a room, lets a person choose, or opens one
 - ``server_command.py``: udp_server.py: opens a room and serves it until Ctrl-C
 - ``protocol_command.py``: protocol.py: reads datagrams and says what is in them
 - ``conversation.py``: what a person types is done, what happens is shown
 - ``lines.py``: a typed line becomes a command, an event becomes a line
-- ``catalogue.py``: every sentence, in English and in Russian
-- ``doctor.py``: the checks behind ``--doctor``
+- ``catalogue.py``: how a sentence is found in a language, with its plurals
+- ``chat_sentences.py``, ``command_sentences.py``, ``doctor_sentences.py``:
+  the sentences, in English and in Russian
+- ``doctor.py``: what ``--doctor`` tells; its checks are in ``doctor_checks.py``
 
 What these use:
 
-- ``arguments.py``: the types of the options
-- ``streams.py``: standard streams and files that may fail without ending a conversation
+- ``arguments.py``: the types of the options, and a parser that speaks both languages
+- ``program.py``: what a command calls itself and the others
+- ``ports.py``: who holds a port
+- ``standard_streams.py``: standard streams and files that may fail without ending a conversation
 - ``trace.py``: ``--trace`` and capture files
 - ``one_file.py``: the command in ``udp-chat.pyz``
 """

@@ -24,7 +24,12 @@ from udp_chat.app.doctor import main_checks
 from udp_chat.app.lines import EXIT_WORD, event_line, parse_line, said_line
 from udp_chat.app.program import started_program, usage_name
 from udp_chat.app.rooms import NoRoom, find_room, open_room
-from udp_chat.app.streams import LineFile, complain, forgive_characters, letting_go_of_output
+from udp_chat.app.standard_streams import (
+    LineFile,
+    complain,
+    forgive_characters,
+    letting_go_of_output,
+)
 from udp_chat.app.trace import tracer
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PENDING_MAX, PendingFull

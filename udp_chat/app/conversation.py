@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import VERBS, Command, completions, event_parts, wrong_line
-from udp_chat.app.streams import LineFile, complain, discard_output
+from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable

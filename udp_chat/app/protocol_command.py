@@ -11,7 +11,7 @@ from pathlib import Path
 from udp_chat.app.arguments import Parser, wrong
 from udp_chat.app.catalogue import wanted_language
 from udp_chat.app.command_sentences import COMMANDS
-from udp_chat.app.streams import complain, discard_output, forgive_characters
+from udp_chat.app.standard_streams import complain, discard_output, forgive_characters
 from udp_chat.app.trace import (
     Captured,
     UnreadableFile,

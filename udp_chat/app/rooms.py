@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from udp_chat.app.chat_sentences import CHAT
-from udp_chat.app.streams import complain
+from udp_chat.app.standard_streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.discovery.search import FoundRoom, find_rooms
 from udp_chat.protocol.addresses import format_address

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.processes import WAIT_SECONDS, eventually
-from udp_chat.app.streams import (
+from udp_chat.app.standard_streams import (
     LineFile,
     complain,
     discard_output,
