@@ -1,6 +1,7 @@
 """What packets are made of: numbers, limits, errors, and the events and messages they carry.
 
-The bottom of the wire format. packets.py makes packets of it and exports all its names. docs/protocol.md is the normative description.
+The bottom of the wire format. packets.py makes packets of it and exports its public names.
+docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
