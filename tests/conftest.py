@@ -1,4 +1,4 @@
-"""What every test is held to: whatever it starts, it ends.
+"""Every test ends what it starts.
 
 A thread, a child process or a socket that outlives its test fails that test, not a later one.
 """
@@ -18,7 +18,7 @@ import pytest
 from udp_chat.server.udp_server import UdpServer
 
 GRACE_SECONDS = 20.0
-"""What has been told to end may need a moment on a busy machine."""
+"""How long a thread or a process may take to end on a busy machine."""
 
 hypothesis.settings.register_profile(
     "quick", hypothesis.settings.get_profile("ci"), max_examples=25
@@ -29,7 +29,7 @@ PROC = Path("/proc")
 
 
 def child_processes() -> set[str]:
-    """Children of this process, zombies too; empty where there is no /proc to ask."""
+    """Children of this process, zombies too; empty on a system without /proc."""
     if not (PROC / "self" / "stat").exists():
         return set()
     return {entry.name for entry in PROC.glob("[0-9]*") if _parent(entry) == os.getpid()}
@@ -44,12 +44,12 @@ def _parent(process: Path) -> int:
 
 
 def open_sockets() -> set[str]:
-    """The sockets this process has open; empty where there is no /proc to ask."""
+    """The sockets that this process has open; empty on a system without /proc."""
     sockets = set()
     for entry in (PROC / "self" / "fd").glob("*"):
         try:
             target = str(entry.readlink())
-        except OSError:  # it has just been closed: the listing's own
+        except OSError:  # closed since: the descriptor that read the folder
             continue
         if target.startswith("socket:"):
             sockets.add(target)
@@ -57,6 +57,7 @@ def open_sockets() -> set[str]:
 
 
 def threads() -> set[threading.Thread]:
+    """The threads of this process that run."""
     return set(threading.enumerate())
 
 
@@ -73,7 +74,7 @@ def _leaves_nothing_behind() -> Iterator[None]:
     for what, look in looks:
         left = look() - before[what]
         while left and time.monotonic() < until:
-            gc.collect()  # what only a cycle of references holds is not left behind
+            gc.collect()  # closes a socket that only a cycle of references still holds
             time.sleep(0.01)
             left = look() - before[what]
         if left:
