@@ -7,16 +7,17 @@ INSTALLED := $(VENV)/installed
 PYZ := udp-chat.pyz
 PACKED := build/pyz
 
-# Tests mostly wait for each other's processes and timers, so twice as many as a small machine's
-# cores run at a time. Those marked `alone` measure what happens when; they run one by one.
-AT_ONCE := -n 4 --dist worksteal -m "not alone"
-ALONE := -m alone
+# Tests mostly wait for processes and timers, so four at a time keep two cores busy. Those marked
+# `alone` measure when things happen; they run one by one.
+AT_ONCE := -n 4 --dist worksteal
+QUICK := -m "not alone and not slow" --hypothesis-profile=quick
 
 .PHONY: test check lint covered coverage test-all-pythons pyz clean
 
-# Fewer examples for each property, no coverage, and not what has to run alone.
+# No coverage, a quarter of the examples of each property, and neither the tests that run alone nor
+# the few that take seconds of a core.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest --hypothesis-profile=quick $(AT_ONCE)
+	$(PYTHON) -m pytest $(AT_ONCE) $(QUICK)
 
 # Everything.
 check: lint covered coverage
@@ -28,8 +29,8 @@ lint: $(INSTALLED)
 
 covered: $(INSTALLED)
 	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run -m pytest $(AT_ONCE)
-	$(PYTHON) -m coverage run -m pytest $(ALONE)
+	$(PYTHON) -m coverage run -m pytest $(AT_ONCE) -m "not alone"
+	$(PYTHON) -m coverage run -m pytest -m alone
 
 # The chat's promise rests on udp_chat/protocol, so the tests cover all of it.
 coverage: $(INSTALLED)
@@ -39,7 +40,7 @@ coverage: $(INSTALLED)
 
 # On each CPython from 3.10 that pyenv or PATH has, in .venv-3.x.
 test-all-pythons:
-	python3 -m tests.all_pythons --hypothesis-profile=quick $(AT_ONCE)
+	python3 -m tests.all_pythons $(AT_ONCE) $(QUICK)
 
 # One file that runs as client or, as `udp-chat.pyz server`, as server, wherever Python is.
 pyz:

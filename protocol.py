@@ -1,4 +1,4 @@
-"""The packets: ``python3 protocol.py`` decodes datagrams, ``--help`` says from where.
+"""The packets: ``python3 protocol.py`` decodes datagrams; ``--help`` lists where they come from.
 
 Where to read on:
 

@@ -1,11 +1,11 @@
-"""The server: ``python3 udp_server.py`` opens a room, ``--help`` says the rest.
+"""The server: ``python3 udp_server.py`` opens a room; ``--help`` lists its options.
 
 Where to read on:
 
 - udp_chat/server/udp_server.py: the socket and the thread around a room;
 - udp_chat/server/register.py: the dict of members, entered by registration datagrams;
-- udp_chat/server/room.py: what a room does with each packet, without a socket or a clock;
-- udp_chat/server/relay.py: what goes out, and how a lost datagram is repaired.
+- udp_chat/server/room.py: how a room answers each packet, without a socket or a clock;
+- udp_chat/server/relay.py: how messages go out, and how a lost datagram is repaired.
 
 From Python: ``from udp_server import UdpServer``.
 """

@@ -1,12 +1,12 @@
-"""What every test is held to: whatever it starts, it ends.
+"""Every test ends what it starts.
 
 A thread, a child process or a socket that outlives its test fails that test, not a later one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ import pytest
 from udp_chat.server.udp_server import UdpServer
 
 GRACE_SECONDS = 20.0
-"""What has been told to end may need a moment on a busy machine."""
+"""How long a thread or a process may take to end on a busy machine."""
 
 hypothesis.settings.register_profile(
     "quick", hypothesis.settings.get_profile("ci"), max_examples=25
@@ -29,27 +29,21 @@ PROC = Path("/proc")
 
 
 def child_processes() -> set[str]:
-    """Children of this process, zombies too; empty where there is no /proc to ask."""
-    if not (PROC / "self" / "stat").exists():
-        return set()
-    return {entry.name for entry in PROC.glob("[0-9]*") if _parent(entry) == os.getpid()}
-
-
-def _parent(process: Path) -> int:
-    try:
-        stat = (process / "stat").read_text()
-    except OSError:  # it has just ended
-        return 0
-    return int(stat.rpartition(")")[2].split()[1])
+    """Children of this process, zombies too; empty where the kernel does not list them."""
+    children: set[str] = set()
+    for listing in PROC.glob("self/task/*/children"):  # each thread has those that it started
+        with contextlib.suppress(OSError):  # the thread has just ended; another has its children
+            children.update(listing.read_text().split())
+    return children
 
 
 def open_sockets() -> set[str]:
-    """The sockets this process has open; empty where there is no /proc to ask."""
+    """The sockets that this process has open; empty on a system without /proc."""
     sockets = set()
     for entry in (PROC / "self" / "fd").glob("*"):
         try:
             target = str(entry.readlink())
-        except OSError:  # it has just been closed: the listing's own
+        except OSError:  # closed since: the descriptor that read the folder
             continue
         if target.startswith("socket:"):
             sockets.add(target)
@@ -57,6 +51,7 @@ def open_sockets() -> set[str]:
 
 
 def threads() -> set[threading.Thread]:
+    """The threads of this process that run."""
     return set(threading.enumerate())
 
 
@@ -73,7 +68,7 @@ def _leaves_nothing_behind() -> Iterator[None]:
     for what, look in looks:
         left = look() - before[what]
         while left and time.monotonic() < until:
-            gc.collect()  # what only a cycle of references holds is not left behind
+            gc.collect()  # closes a socket that only a cycle of references still holds
             time.sleep(0.01)
             left = look() - before[what]
         if left:

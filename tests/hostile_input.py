@@ -39,7 +39,7 @@ from udp_chat.protocol.packets import (
 )
 
 MANY = settings(
-    max_examples=150,
+    max_examples=settings().max_examples * 3 // 2,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     derandomize=True,

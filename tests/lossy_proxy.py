@@ -1,8 +1,8 @@
 """A bad link between real processes: a UDP proxy that loses, doubles and reorders datagrams.
 
 Each client's address gets an upstream socket of its own, so the server sees as many addresses as
-there are clients. The faults are drawn from a seed, in the order in which datagrams arrive; that
-order is the machine's, so a seed names the kind of trouble and not its every moment.
+there are clients. A seed decides the faults, in the order in which datagrams arrive. The machine
+decides that order, so a seed does not replay a run exactly.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, TypeAlias
 from typing_extensions import Self
 
 DELAY_MAX_SECONDS = 0.03
-"""How late a reordered datagram is at most: several others overtake it."""
+"""A reordered datagram is at most this late, so that several others overtake it."""
 
 CLIENTS_MAX = 100
-"""Upstream sockets; whoever comes later is not served."""
+"""Upstream sockets. The proxy drops the datagrams of any further client."""
 
 Address: TypeAlias = tuple[Any, ...]
 
@@ -39,17 +39,17 @@ class _Delayed:
 
 
 class LossyProxy:
-    """Passes datagrams on between clients and a server; each fault has the same chance.
+    """Passes datagrams on between clients and a server; each fault is equally likely.
 
-    `address` is where the clients find it. `fault_ratio` may be changed at any time, from any
-    thread: 0 is a perfect link. A context manager.
+    Clients send to `address`. Any thread may change `fault_ratio` at any time: 0 is a perfect
+    link. A context manager.
     """
 
     def __init__(self, server: Address, fault_ratio: float, seed: int) -> None:
         self.server = server
         self.fault_ratio = fault_ratio
         self.counters: Counter[str] = Counter()
-        """Datagrams lost, doubled, delayed and passed on. Not to be read before the end."""
+        """Datagrams lost, doubled, delayed and passed on. Read it after the end only."""
         self._random = random.Random(seed)
         self._front = _bound_socket()
         self.address: tuple[str, int] = self._front.getsockname()
@@ -82,16 +82,16 @@ class LossyProxy:
 
     @property
     def where(self) -> str:
-        """The address as the client's command takes it."""
+        """The address, written as the client's command takes it."""
         return f"{self.address[0]}:{self.address[1]}"
 
     @property
     def clients(self) -> list[Address]:
-        """The addresses that have sent something, in the order of their first datagram."""
+        """The clients' addresses, in the order of their first datagrams."""
         return list(self._upstreams)
 
     def send_to_client(self, datagram: bytes, client: Address) -> None:
-        """Forges a datagram: a client sees it come from its server's address."""
+        """Forges a datagram, which the client receives from its server's address."""
         self._front.sendto(datagram, client)
 
     def _run(self) -> None:
@@ -155,10 +155,10 @@ def _bound_socket() -> socket.socket:
 def _receive(sock: socket.socket) -> tuple[bytes, Address] | None:
     try:
         return sock.recvfrom(65536)
-    except OSError:  # nothing there after all, or an ICMP error: the other end is down
+    except OSError:  # no datagram after all, or an ICMP error: the other end is down
         return None
 
 
 def _send(sock: socket.socket, datagram: bytes, to: Address) -> None:
-    with contextlib.suppress(OSError):  # a full buffer, an end that is down: one more loss
+    with contextlib.suppress(OSError):  # a full buffer, or an end that is down: one more loss
         sock.sendto(datagram, to)

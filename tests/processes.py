@@ -1,7 +1,7 @@
 """Real processes for the tests: the two commands as a person runs them, and what they print.
 
-A `Program` is a context manager; when it ends, its process, threads and pipes are gone. What it
-prints is read by threads, so a test waits for a line or an event, never for a time to pass.
+A `Program` is a context manager; when it ends, its process, threads and pipes are gone. Threads
+read what it prints, so a test waits for a line or an event, never for a time to pass.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from typing_extensions import Self
 PROJECT = Path(__file__).resolve().parent.parent
 
 WAIT_SECONDS = 20.0
-"""What anything may take before its test fails: a machine that runs tests may be slow."""
+"""A test that waits longer fails. A machine that runs tests may be slow."""
 
 Json: TypeAlias = dict[str, Any]
 
 
 class NeverCame(AssertionError):
-    """What a test waits for did not come; says what came instead."""
+    """A line or an event did not come in time; the message says what came instead."""
 
 
 def eventually(what: Callable[[], object]) -> None:
-    """Waits for what no event tells."""
+    """Waits until a condition holds that no event announces."""
     until = time.monotonic() + WAIT_SECONDS
     while not what():
         if time.monotonic() > until:
-            raise NeverCame("what was waited for")
+            raise NeverCame("the condition did not become true")
         time.sleep(0.005)
 
 
 class Lines:
     """A stream's lines, read by a thread until its end; any thread may wait for one.
 
-    What was waited for in vain is told together with the last lines, and those `beside` it.
+    Where a wait fails, the error shows the last lines, and those of the stream `beside` it.
     """
 
     def __init__(self, stream: IO[bytes], beside: Lines | None = None) -> None:
@@ -68,12 +68,12 @@ class Lines:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Waits for the stream's end, which its process's end brings about."""
+        """Waits until the stream ends, with its process, and closes it."""
         self._thread.join()
         self._stream.close()
 
     def all(self) -> list[str]:
-        """What has come so far."""
+        """The lines so far."""
         with self._changed:
             return list(self._lines)
 
@@ -94,7 +94,7 @@ class Lines:
         start: int = 0,
         timeout_seconds: float = WAIT_SECONDS,
     ) -> int:
-        """The index of the first line from `start` on that is wanted."""
+        """Waits for a line that is wanted; returns the index of the first one from `start` on."""
         until = time.monotonic() + timeout_seconds
         with self._changed:
             while True:
@@ -138,7 +138,7 @@ class Program:
         return self.process.pid
 
     def write(self, data: bytes | str) -> None:
-        """Puts bytes, or text in UTF-8, into the program's stdin."""
+        """Writes bytes, or text in UTF-8, to the program's stdin."""
         assert self.process.stdin is not None
         self.process.stdin.write(data.encode() if isinstance(data, str) else data)
         self.process.stdin.flush()
@@ -148,19 +148,19 @@ class Program:
 
     def end_input(self) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended before it read everything
+        with contextlib.suppress(BrokenPipeError):  # the program ended before it read everything
             self.process.stdin.close()
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """The end that a program cannot prepare for."""
+        """Kills the program, which cannot prepare for it."""
         self.process.kill()
         self.process.wait()
 
     def wait(self, timeout_seconds: float = WAIT_SECONDS) -> int:
-        """The exit code."""
+        """Waits for the end; returns the exit code."""
         try:
             return self.process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -170,23 +170,23 @@ class Program:
             ) from None
 
     def wait_line(self, pattern: str, start: int = 0) -> str:
-        """The first line of stdout that matches the regular expression."""
+        """Waits for a line of stdout that matches a regular expression; returns the first one."""
         number = self.output.wait_for(f"/{pattern}/", re.compile(pattern).search, start)
         return self.output.all()[number]
 
     def complaint(self) -> str:
-        """All of stderr; to be asked for once the program has ended."""
+        """All of stderr; waits until the program has ended."""
         return "\n".join(self.errors.until_end())
 
 
 class Server(Program):
-    """`udp_server.py` on 127.0.0.1, ready when this returns."""
+    """`udp_server.py` on 127.0.0.1. It listens once the constructor returns."""
 
     def __init__(self, *arguments: str, port: int = 0) -> None:
         super().__init__("udp_server.py", "--host", "127.0.0.1", "--port", str(port), *arguments)
         try:
             line = self.wait_line("^listening on ")
-        except BaseException:  # Ctrl-C too: no process stays behind
+        except BaseException:  # after Ctrl-C, too, no process stays behind
             self.__exit__()
             raise
         self.port = int(line.rpartition(":")[2])
@@ -206,14 +206,14 @@ class Client(Program):
                 raise
 
     def events(self, kind: str = "") -> list[Json]:
-        """What has come so far, of one kind or of all; every line must be an event."""
+        """The events so far, of one kind or of all; every line must be an event."""
         events: list[Json] = [json.loads(line) for line in self.output.all()]
         return [event for event in events if kind in ("", event["event"])]
 
     def wait_event(
         self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
     ) -> Json:
-        """The first event of a kind, from number `start` on, that has these keys and values."""
+        """Waits for an event with these keys and values; returns the first one from `start` on."""
         wanted = {"event": kind, **keys}
 
         def is_wanted(line: str) -> bool:
@@ -225,16 +225,16 @@ class Client(Program):
         return event
 
     def chat(self) -> list[tuple[int, str, str]]:
-        """What was said, in the order shown: (seq, name, text)."""
+        """The messages in the order shown: (seq, name, text)."""
         return [(e["seq"], e["name"], e["text"]) for e in self.events("chat")]
 
 
 def start_process(
     arguments: Sequence[str], variables: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """A Python process in the project's directory, with UTF-8 and English for a locale.
+    """Starts Python in the project's folder, with English and UTF-8 as its locale.
 
-    Interrupts are at their default, whatever the tests' own process inherited.
+    It handles interrupts by default, also where the tests' own process ignores them.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
     environment |= {"LC_ALL": "C.UTF-8", **(variables or {})}
@@ -252,7 +252,7 @@ def start_process(
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[tuple[str, int]]:
-    """An address where somebody listens and never answers."""
+    """The address of a socket that receives and never answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()

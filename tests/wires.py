@@ -1,4 +1,4 @@
-"""The mark of tests that need a wire between network namespaces, which says what is missing."""
+"""The mark of tests that need a wire between network namespaces; it says what is missing."""
 
 from __future__ import annotations
 

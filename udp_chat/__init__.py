@@ -8,7 +8,7 @@ terminal, and app, which puts them together. docs/protocol.md describes what is 
 
 import sys
 
-if sys.version_info < (3, 10):  # before what an older Python cannot even read
+if sys.version_info < (3, 10):  # before the imports, which an older Python cannot even read
     sys.exit("udp-chat needs Python 3.10 or newer; this is Python %d.%d." % sys.version_info[:2])
 
 from udp_chat.client.udp_client import JoinFailed, UdpClient

@@ -1,4 +1,4 @@
-"""``python3 -m udp_chat`` is the client, as is udp_client.py."""
+"""``python3 -m udp_chat`` starts the client, as udp_client.py does."""
 
 import sys
 

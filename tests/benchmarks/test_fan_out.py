@@ -185,6 +185,7 @@ def test_every_line_has_the_same_size_and_says_who_and_which() -> None:
     assert crowds.LINE_HEAD.unpack_from(line(3, 42)) == (b"03", b"0000000042")
 
 
+@pytest.mark.slow
 def test_all_three_chats_carry_a_small_load_whole() -> None:
     """Real servers, real sockets: what the experiment rests on, and one order for all."""
     for contender in (fan_out.CHAT, fan_out.TCP, fan_out.PLAIN, fan_out.SESSIONS):
@@ -210,6 +211,7 @@ def test_all_three_chats_carry_a_small_load_whole() -> None:
             assert threads == 1
 
 
+@pytest.mark.slow
 def test_a_thousand_join_and_talk() -> None:
     """Five thousand do too: docs/performance.md has the command, which takes half a minute."""
     measured = fan_out.run_load(fan_out.CHAT, 1000, ["20"], 1.0)["20"]

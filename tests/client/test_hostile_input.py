@@ -102,7 +102,7 @@ SITUATIONS: dict[str, tuple[Callable[[], SessionBench], State]] = {
     "closed": (_closed, State.CLOSED),
 }
 situations = pytest.mark.parametrize("situation", SITUATIONS)
-FEW = settings(MANY, max_examples=60)
+FEW = settings(MANY, max_examples=MANY.max_examples * 2 // 5)
 
 
 @pytest.mark.parametrize(("situation", "begin", "state"), [(k, *v) for k, v in SITUATIONS.items()])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.cells import cells
-from tests.hostile_input import Choices, encoded, session_packet
+from tests.hostile_input import MANY, Choices, encoded, session_packet
 from tests.machines import RoomBench, SessionBench, of_type
 from tests.simulated.simulated_network import SERVER, Partition, SimulatedNetwork, User
 from udp_chat.client.acknowledging import ACK_DELAY_MAX_SECONDS
@@ -695,6 +695,6 @@ class HostileServer(RuleBasedStateMachine):
 
 
 HostileServer.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    MANY, max_examples=MANY.max_examples * 2 // 5, stateful_step_count=40
 )
 TestHostileServer = HostileServer.TestCase

@@ -1,4 +1,4 @@
-"""The plan of the house: which folder may use which, and what stays free of sockets and clocks.
+"""The plan of the house: which folder may use which, and which modules touch no socket or clock.
 
 The arrows go one way: app puts together what stands on protocol, and nothing goes in a circle.
 """
@@ -29,7 +29,7 @@ ARROWS = {
 """Which folder may import from which others."""
 
 FOR_ALL = {"udp_chat.version"}
-"""What says a number and imports nothing."""
+"""Any folder may use it: it holds a number and imports nothing."""
 
 PURE = {
     *(f"protocol.{name}" for name in ("answers", "delivery", "names", "packets", "printable")),
@@ -41,7 +41,7 @@ PURE = {
     *(f"client.{name}" for name in ("leaving", "outbox", "own_link", "postbag", "roster")),
     *(f"client.{name}" for name in ("session", "states", "streams", "transcript")),
 }
-"""The machines, which are given the time and hand out what is to be sent."""
+"""The machines: they get the time as an argument and return the datagrams to send."""
 
 PURE_ALSO_USES = {"protocol.addresses"}
 """It asks the system for addresses; the machines take its `format_address` only."""
@@ -99,7 +99,7 @@ def test_no_imports_go_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_module_uses_what_the_plan_lets_it_use(module: str) -> None:
+def test_a_module_uses_what_the_plan_allows(module: str) -> None:
     here = folder(module)
     wrong = {
         used

@@ -214,6 +214,7 @@ def test_an_address_is_not_forgotten_before_its_turn_is_as_good_as_new() -> None
 # --- altogether ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sessions", [2000])
 def test_2000_sessions_of_the_worst_behaviour_stay_within_a_stated_number_of_bytes(
     sessions: int,

@@ -404,6 +404,7 @@ def test_who_moves_and_leaves_at_once_ends_and_is_left_to_the_timeout() -> None:
     network.heal()
 
 
+@pytest.mark.slow
 def test_three_hundred_people_get_one_line_each_and_a_true_roster() -> None:
     network = SimulatedNetwork(1, Faults())
     users = []

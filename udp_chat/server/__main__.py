@@ -1,4 +1,4 @@
-"""``python3 -m udp_chat.server`` is the server, as is udp_server.py."""
+"""``python3 -m udp_chat.server`` starts the server, as udp_server.py does."""
 
 import sys
 
