@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Server as ServerFigures
-from compare.experiments.experiment import NEVER, quantile
+from compare.figures import NEVER, quantile
 from tests.attacks.floods import ATTACKS, Attack
 
 PROJECT = Path(__file__).resolve().parent.parent.parent

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from compare.experiments.experiment import NEVER
+from compare.figures import NEVER
 from tests.attacks import command as attacks
 from tests.attacks.command import (
     PROJECT,

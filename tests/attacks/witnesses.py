@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from compare.experiments.experiment import NEVER, quantile
+from compare.figures import NEVER, quantile
 from tests.attacks.peers import Orders, tell
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PendingFull
