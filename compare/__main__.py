@@ -114,7 +114,9 @@ def write(
             yield "no plots: they need matplotlib (pip install '.[compare]')"
         else:
             draw = plots.pictures
-    for outcome, experiment, result in report.found(found, known) if draw else ():
+    for outcome, experiment, result in report.found(found, known):
+        if draw is None:
+            break
         (folder / "plots").mkdir(exist_ok=True)
         try:
             for picture, png in draw(experiment, result, language):
@@ -151,7 +153,7 @@ def _tell_by_rich(experiment: Experiment, result: Result, language: str) -> bool
     words = experiment.words[language]
     shown = Table(title=Text(f"{words.title}. {words.question}"), title_justify="left")
     shown.add_column("")
-    for name in report.transports(result):
+    for name in result.transports():
         shown.add_column(Text(report.chat_name(name, words, language)))
     shown.add_column("n")
     quantity = ""
@@ -201,9 +203,7 @@ def _parser(known: Mapping[str, Experiment]) -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to write (default: a new folder in comparison/, named after the time)",
     )
-    parser.add_argument(
-        "--list", action="store_true", help="list the experiments and their questions"
-    )
+    parser.add_argument("--list", action="store_true", help="list the experiments")
     parser.add_argument(
         "--again",
         type=Path,

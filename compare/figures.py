@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 NEVER = math.inf
-"""The value of a duration that did not end while it was watched, and of a lost message's latency."""
+"""A duration that did not end while it was watched, and the latency of a lost message."""
 
 UNITS_RU = {"ms": "мс", "s": "с", "B": "Б"}
 

@@ -70,8 +70,10 @@ def measure(effort: Effort, tell: Tell) -> Result:
         for wire, conditions in places.items():
             for carrier, condition in itertools.product(CARRIERS, conditions):
                 tell(f"{carrier}, {condition}")
-                for _ in range(repetitions):
-                    runs.append((carrier, condition, _exchange(carrier, condition, wire)))
+                runs += [
+                    (carrier, condition, _exchange(carrier, condition, wire))
+                    for _ in range(repetitions)
+                ]
     settings = {
         "texts": list(TEXTS),
         "sent_bytes": [len(text.encode()) for text in TEXTS],

@@ -22,7 +22,7 @@ import contextlib
 import errno
 import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,7 +190,7 @@ def analyse(trial: Trial) -> dict[str, float]:
     }
 
 
-def facts(result: Result, say: Voice) -> dict[str, object]:
+def facts(result: Result, say: Voice) -> Mapping[str, object]:
     """Of the smallest size and of the largest that UDP takes."""
     sizes = [size for size in result.conditions("refused") if isinstance(size, float)]
     taken = [size for size in sizes if not result.median("plain", "refused", size)]

@@ -123,7 +123,7 @@ def _observe(case: Case, phase: float, silence: Silence, watch_seconds: float) -
 
 
 def _until_gone(watcher: Client, victim: Client, kind: str, talks: bool, seconds: float) -> None:
-    """Waits until each side misses the other, for so long at most; the watcher may talk meanwhile."""
+    """Waits until each side misses the other, for so long at most. The watcher may talk."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         if talks:

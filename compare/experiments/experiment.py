@@ -162,7 +162,9 @@ class Headline:
     def figures(self, result: Result) -> list[Figure]:
         """Of all chats under that condition, the best first; none if it was not measured."""
         conditions = result.conditions(self.quantity)
-        condition = self.condition if self.condition in conditions else (conditions or [None])[-1]
+        condition = self.condition
+        if condition not in conditions and conditions:
+            condition = conditions[-1]
         kept = [
             figure
             for figure in result.figures

@@ -148,7 +148,7 @@ def analyse(run: Sequence[Heard]) -> dict[str, float]:
     }
 
 
-def facts(result: Result, say: Voice) -> dict[str, object]:
+def facts(result: Result, say: Voice) -> Mapping[str, object]:
     """Of the last condition."""
     last = str(result.conditions("out_of_order")[-1])
     share = result.settings["share_of_packets"]

@@ -340,7 +340,7 @@ class Talk:
     def __init__(self, client: Client, lines_per_second: float, line_bytes: int = 0) -> None:
         """Messages are filled up to so many bytes."""
         self.said: dict[str, float] = {}
-        """When each message was typed, by its text; or when it was due, if the program had ended."""
+        """When each message was typed, by its text, or was due, if the program had ended."""
         self._client = client
         self._pause_seconds = 1 / lines_per_second
         self._line_bytes = line_bytes

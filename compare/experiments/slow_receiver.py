@@ -130,7 +130,9 @@ def _observe(case: Case, all_in: threading.Barrier) -> list[Observation]:
         return [Observation(*times, talk.said, other.heard(), stopped.heard()) for times in stops]
 
 
-def _stop(stopped: Client, other: Client, seconds: float) -> tuple[float, ...]:
+def _stop(
+    stopped: Client, other: Client, seconds: float
+) -> tuple[float, float, float, float, float]:
     """Stops a client for so long, while the others talk. Returns an Observation's five times."""
     began_at = time.monotonic()
     pause(BEFORE_SECONDS)

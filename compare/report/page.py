@@ -15,9 +15,9 @@ from html import escape
 from pathlib import Path
 
 from compare.experiments.experiment import Experiment, Plot, Result
-from compare.experiments.voice import texts
 from compare.figures import NEVER, amount
 from compare.report.report import (
+    MACHINE,
     PHRASES,
     Outcome,
     Report,
@@ -58,11 +58,6 @@ class Picture:
 
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-MACHINE = {
-    language: texts(Path(__file__).parent / "texts.ini")[f"{language} machine"]
-    for language in PHRASES
-}
-"""What the machine's properties are called, by language."""
 
 
 def page(

@@ -36,10 +36,12 @@ from compare.figures import NEVER, amount
 FORMAT = "udp-chat comparison 1"
 """Of results.json. It changes when a reader of this version would misread the file."""
 
-PHRASES = {
-    language: texts(Path(__file__).parent / "texts.ini")[language] for language in CHAT_NAMES
-}
+_TEXTS = texts(Path(__file__).parent / "texts.ini")
+PHRASES = {language: _TEXTS[language] for language in CHAT_NAMES}
 """What the report says besides the experiments' own texts, by language."""
+
+MACHINE = {language: _TEXTS[f"{language} machine"] for language in CHAT_NAMES}
+"""What the machine's properties are called, by language."""
 
 COLUMNS = (
     *("experiment", "transport", "quantity", "condition", "name"),
