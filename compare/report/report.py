@@ -370,7 +370,8 @@ def verdicts(
 
         where = _where(experiment, outcome.result, figures[0], language)
         if not others:
-            margin = f"{_told(figures[0], language)} – {_told(figures[-1], language)} · {where}"
+            ends = dict.fromkeys(_told(figure, language) for figure in (figures[0], figures[-1]))
+            margin = f"{'–'.join(ends)} · {where}"
             yield Verdict(outcome.name, question, phrases["no_difference"], margin)
             continue
         rival = [figure for figure in others if figure.median == others[0].median]
