@@ -82,11 +82,11 @@ def test_what_is_found_is_said_with_its_figures() -> None:
     russian = EXPERIMENT.words["ru"].explain(made_up())
 
     assert len(english) == len(russian) == 3
-    assert "stream: when all had arrived: 1, five bytes at a time: 8." in english[0]
-    assert "UDP datagrams took: always 3" in english[0]
+    assert "stream (when all had arrived: 1, five bytes at a time: 8)" in english[0]
+    assert "UDP datagrams (always 3)" in english[0]
     assert "“Пр\\xd0”" in english[0]
-    assert "когда пришло всё — 1, по пять байтов — 8" in russian[0]
-    assert "датаграммы UDP: всегда 3" in russian[0]
+    assert "когда пришло всё: 1, по пять байтов: 8" in russian[0]
+    assert "датаграмм UDP — всегда 3" in russian[0]
     assert "22 bytes lost" in english[1]
     assert "In the worst case 0 of three" in english[2]
     assert "3 with the TCP chat's frames" in english[2]
@@ -95,7 +95,7 @@ def test_what_is_found_is_said_with_its_figures() -> None:
 def test_the_sentences_follow_the_figures() -> None:
     english = EXPERIMENT.words["en"].explain(made_up(stream_whole=2.0, datagram_receives=4.0))
 
-    assert "UDP datagrams took: when all had arrived: 3, five bytes at a time: 4" in english[0]
+    assert "UDP datagrams (when all had arrived: 3, five bytes at a time: 4)" in english[0]
     assert "In the worst case 2 of three" in english[2]
 
 

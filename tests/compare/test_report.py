@@ -275,7 +275,7 @@ def test_the_better_figure_wins_by_so_many_times() -> None:
     )
     winners, margin = verdict(tcp, chat, late("plain", 2.5), language="ru")
     assert winners == "простой UDP"
-    assert margin == "2,5 против 95 (udp-chat), в 38 раз · задержка, мс; доля потерь: 0,2"
+    assert margin == "2,5 против 95 (udp-chat), ×38 · задержка, мс; доля потерь: 0,2"
 
 
 def test_those_that_the_spread_cannot_tell_apart_win_together() -> None:
