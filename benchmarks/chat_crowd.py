@@ -14,6 +14,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from struct import Struct
 
 from benchmarks.crowds import (
@@ -29,9 +30,9 @@ from benchmarks.crowds import (
     Sample,
     line,
 )
-from compare.experiments.experiment import NEVER
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
 from udp_chat.client.session import ChatSession
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.packets import (
     EVENTS_PADDED,
     HEADER_BYTES,
@@ -57,40 +58,29 @@ _EVENTS_BYTES = HEADER_BYTES + Events.LAYOUT.size
 """Where its events begin."""
 
 
+@dataclass(slots=True)
 class _Lean:
     """What a member of this chat remembers."""
 
-    __slots__ = (
-        "ack_due",
-        "ask",
-        "beat_at",
-        "early_seconds",
-        "echo",
-        "echo_at",
-        "epoch",
-        "gap_end",
-        "gap_sent_at",
-        "inbox_ack",
-        "inbox_epoch",
-        "inbox_gap_end",
-        "interval_seconds",
-        "message_id",
-        "next_early_seconds",
-        "room_ack",
-        "sent",
-        "session_id",
-        "unanswered",
-    )
-
-    def __init__(self) -> None:
-        self.session_id = self.epoch = self.inbox_epoch = 0
-        self.room_ack = self.gap_end = self.inbox_ack = self.inbox_gap_end = 0
-        self.echo = self.sent = self.message_id = 0
-        self.ack_due = self.ask = False
-        self.gap_sent_at = self.beat_at = self.echo_at = 0.0
-        self.interval_seconds = 5.0
-        self.early_seconds = self.next_early_seconds = 0.0
-        self.unanswered: deque[Message] = deque(maxlen=WINDOW_LINES)
+    session_id: int = 0
+    epoch: int = 0
+    inbox_epoch: int = 0
+    room_ack: int = 0
+    gap_end: int = 0
+    inbox_ack: int = 0
+    inbox_gap_end: int = 0
+    echo: int = 0
+    sent: int = 0
+    message_id: int = 0
+    ack_due: bool = False
+    ask: bool = False
+    gap_sent_at: float = 0.0
+    beat_at: float = 0.0
+    echo_at: float = 0.0
+    interval_seconds: float = 5.0
+    early_seconds: float = 0.0
+    next_early_seconds: float = 0.0
+    unanswered: deque[Message] = field(default_factory=lambda: deque(maxlen=WINDOW_LINES))
 
 
 class ChatCrowd(DatagramCrowd):
@@ -267,7 +257,7 @@ class ChatCrowd(DatagramCrowd):
             lean = self.lean[member]
             if lean.ack_due and lean.session_id:
                 self._acknowledge(member, lean)
-                self._plan_beat(lean, min(now, lean.echo_at))
+                self.plan_beat(lean, min(now, lean.echo_at))
         while self._beats and self._beats[0][0] <= now:
             _, member = heapq.heappop(self._beats)
             lean = self.lean[member]
@@ -286,7 +276,7 @@ class ChatCrowd(DatagramCrowd):
                 ago = self._random.uniform(0, lean.interval_seconds)
                 self._beat_later(member, lean, now - ago)
 
-    def _plan_beat(self, lean: _Lean, heard_at: float) -> None:
+    def plan_beat(self, lean: _Lean, heard_at: float) -> None:
         """As `ChatSession` does it: in the slots of the server's clock."""
         at = heard_at + lean.interval_seconds + lean.early_seconds
         server_at = lean.echo / 1e6 + at - lean.echo_at
@@ -294,7 +284,7 @@ class ChatCrowd(DatagramCrowd):
         lean.beat_at = at - lean.next_early_seconds
 
     def _beat_later(self, member: int, lean: _Lean, heard_at: float) -> None:
-        self._plan_beat(lean, heard_at)
+        self.plan_beat(lean, heard_at)
         heapq.heappush(self._beats, (lean.beat_at, member))
 
     def next_due(self) -> float:

@@ -1,27 +1,22 @@
-"""Fan-out.
+"""Fan-out: how many messages a second can one server bring to N members, and what does it cost?
 
-Question: how many lines a second can one server bring to N members, and what does it cost?
+  python3 -m benchmarks.fan_out [--members 10,100,1000] [--servers chat,redis]
 
-Method: a server on one core, all members in one process on another (benchmarks/load.py), over
-loopback; lines of 64 bytes from four members. *Saturation*: each sender keeps 64 lines on their
-way. *Steady*: 500 lines a second, so each is alone at its wake-up. Servers take turns within a
-round, and ratios are taken within rounds. Delivered is delivered: some members look at each line,
-whether it is the next of its sender and whether all saw one order. Beside the three chats, Redis
-(pub/sub) and NATS where they are installed: written in C and Go to do just this.
+A server on one core, all members in one process on another (load.py), over loopback; messages of
+64 bytes from four members. *Saturation*: each sender keeps 64 messages on their way. *500* and
+*50*: so many messages a second, so that each is alone at its wake-up. Servers take turns within a
+round, and ratios are taken within rounds. Some members look at each message: whether it is the
+next of its sender, and whether all saw one order. Beside the three chats run Redis (pub/sub) and
+NATS where they are installed: written in C and Go to do just this.
 
-Expect: a system call for each line and member costs plain UDP and the TCP chat about the same;
-TCP's stream gathers only what the kernel did not take at once. This chat gathers what waits:
-lines share a datagram, datagrams share a train. TCP's server needs a thread and its memory for
-each member.
-
-Command: python3 -m compare fan-out
-As a benchmark, with more loads and its own table: python3 -m benchmarks.fan_out
+The laboratory's eleventh experiment, compare/experiments/fan_out.py, runs a part of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -32,29 +27,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compare.experiments.experiment import (
-    Effort,
-    Experiment,
-    Figure,
-    Plot,
-    Result,
-    Tell,
-    Words,
-    amount,
-)
-from compare.experiments.participants import PROJECT, ExperimentFailed
+from compare.figures import amount
+
+PROJECT = Path(__file__).resolve().parent.parent
 
 SATURATION, STEADY, CALM, IDLE = "saturation", "500", "50", "idle"
 
 LOADS = (IDLE, SATURATION, CALM, STEADY)
 
 DELIVERIES_MAX = 60_000
-"""A second, of a steady load. What the slowest server can take: above, its queue is measured."""
+"""A second, of a steady load. The slowest server takes so many; with more its queue is measured."""
 
 OPEN_FILES = 20_000
 START_SECONDS = 20.0
@@ -73,7 +60,7 @@ class Contender:
     crowd: str
     argv: tuple[str, ...]
     program: str = ""
-    """What has to be installed for it."""
+    """What must be installed for it."""
     members_max: int = 10_000
 
     def command(self, port: int) -> list[str]:
@@ -111,15 +98,15 @@ REDIS = Contender(
 NATS = Contender(
     "nats", "NATS", "nats", ("nats-server", "-a", "127.0.0.1", "-p", "PORT"), program="nats-server"
 )
-# The same server, with complete clients as senders: what they do when it cannot keep up.
+# The same server, with complete clients as senders: they show what happens when it cannot keep up.
 SESSIONS = Contender("sessions", "udp-chat, full senders", "chat-sessions", CHAT.argv)
 
 CONTENDERS = (CHAT, PLAIN, TCP, REDIS, NATS)
 
 
 def missing() -> str | None:
-    """What the benchmark needs and is not here; None if it can run."""
-    return None if sys.platform == "linux" else f"epoll and /proc, which {sys.platform} has not"
+    """What the benchmark needs and this system lacks; None if it can run."""
+    return None if sys.platform == "linux" else f"epoll and /proc, which {sys.platform} lacks"
 
 
 def installed() -> list[Contender]:
@@ -178,7 +165,7 @@ def _on_core(core: int | None, command: Sequence[str]) -> list[str]:
     return [sys.executable, "-c", pin, *command]
 
 
-def _cores() -> tuple[int | None, int | None]:
+def cores() -> tuple[int | None, int | None]:
     """For the server and for the load; none where there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
@@ -189,7 +176,7 @@ def run_load(contender: Contender, members: int, loads: Sequence[str], seconds: 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(OPEN_FILES, hard) if hard != resource.RLIM_INFINITY else OPEN_FILES
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    server_core, load_core = _cores()
+    server_core, load_core = cores()
     with _serving(contender, server_core) as (port, pid):
         command = [sys.executable, "-m", "benchmarks.load", contender.crowd, str(port), str(pid)]
         command += ["--members", str(members), "--seconds", str(seconds)]
@@ -211,198 +198,57 @@ def run_load(contender: Contender, members: int, loads: Sequence[str], seconds: 
     return measured
 
 
-# --- the experiment --------------------------------------------------------------------------
-
-QUANTITIES = {
-    "deliveries": "deliveries_per_second",
-    "cpu": "cpu_us_per_delivery",
-    "delivered": "delivered",
-    "repeated": "repeated",
-    "one_order": "one_order",
-    "memory": "memory_mb",
-    "threads": "threads",
-}
-
-
-def measure(effort: Effort, tell: Tell) -> Result:
-    lacking = missing()
-    if lacking:
-        raise ExperimentFailed(f"the benchmark needs {lacking}")
-    counts = effort.choose((10, 100, 1000), (100,))
-    rounds = effort.choose(3, 1)
-    seconds = effort.choose(1.0, 0.5)
-    contenders = effort.choose(installed(), [CHAT, PLAIN, TCP])
-    runs: dict[tuple[str, int], list[Measured]] = {}
-    for number in range(rounds):
-        for members in counts:
-            for contender in contenders:
-                tell(f"{contender.title}, {members} members, round {number + 1}")
-                measured = run_load(contender, members, [SATURATION], seconds)
-                runs.setdefault((contender.name, members), []).append(measured[SATURATION])
-    figures = [figure for (name, n), kept in runs.items() for figure in analyse(name, n, kept)]
-    settings = {
-        "line_bytes": 64,
-        "senders": 4,
-        "window_lines": 64,
-        "seconds": seconds,
-        "rounds": rounds,
-        "cores": 2 if _cores()[0] is not None else 1,
-    }
-    remarks = (
-        "Senders and members are one process. What plain UDP loses is given up after 0.2 s without"
-        " any delivery, which do not count as time. The servers hold back no fast speaker"
-        " (--rate 0).",
-    )
-    return Result(tuple(figures), settings=settings, remarks=remarks)
-
-
-def analyse(name: str, members: int, runs: Sequence[Measured]) -> list[Figure]:
-    """The figures of one server at one number of members, a value for each run."""
-    figures = []
-    for quantity, key in QUANTITIES.items():
-        scale = {"deliveries": 1e-3, "delivered": 100.0, "one_order": 100.0}.get(quantity, 1.0)
-        values = tuple(run[key] * scale for run in runs)
-        figures.append(Figure(name, quantity, members, values))
-    return figures
-
-
-def _compare(result: Result) -> tuple[float, float, float, str]:
-    """Members, this chat's and the best other's thousands of deliveries, and who that is."""
-    members = result.conditions("deliveries")[-1]
-    assert isinstance(members, float | int)
-    others = {
-        name: result.median(name, "deliveries", members)
-        for name in ("tcp", "plain")
-        if name in result.transports("deliveries")
-    }
-    best = max(others, key=lambda name: others[name])
-    return members, result.median("chat", "deliveries", members), others[best], best
-
-
-def _explain_en(result: Result) -> list[str]:
-    members, chat, other, best = _compare(result)
-    title = {"tcp": "the TCP chat", "plain": "plain UDP"}[best]
-    threads = result.median("tcp", "threads", members)
-    verb = "more than" if chat > other else "not more than"
-    return [
-        f"To {members:.0f} members this chat brings {amount(chat)} thousand deliveries a second,"
-        f" {verb} the next of the three, {title}, with {amount(other)} thousand.",
-        "The kernel asks a price for each call, whatever is in it: plain UDP and the TCP chat pay"
-        " it for each line and each member, as TCP's stream gathers only what could not go out at"
-        " once; this chat puts a dozen lines into a datagram and several datagrams into one call.",
-        f"The TCP server has {amount(threads)} threads for that, this one has one; where a single"
-        " line has to go out at once nothing can be gathered, and all pay the full price.",
-    ]
-
-
-def _explain_ru(result: Result) -> list[str]:
-    members, chat, other, best = _compare(result)
-    title = {"tcp": "чат на TCP", "plain": "простой UDP"}[best]
-    threads = result.median("tcp", "threads", members)
-    verb = "больше, чем" if chat > other else "не больше, чем"
-    return [
-        f"При {members:.0f} участниках этот чат доставляет {amount(chat, language='ru')} тыс. строк"
-        f" в секунду — {verb} следующий из трёх, {title}: {amount(other, language='ru')} тыс.",
-        "Ядро берёт плату за каждый вызов, что бы в нём ни было: простой UDP и чат на TCP платят"
-        " за каждую строку и каждого участника — поток TCP собирает лишь то, что не ушло сразу, —"
-        " а этот чат кладёт в датаграмму дюжину строк, а в один вызов — несколько датаграмм.",
-        f"Серверу TCP нужно для этого потоков: {amount(threads, language='ru')}, этому хватает"
-        " одного; если же одна строка должна уйти сразу, собирать нечего, и полную цену платят"
-        " все.",
-    ]
-
-
-EXPERIMENT = Experiment(
-    name="fan-out",
-    needs_wire=False,
-    measure=measure,
-    plots=(
-        Plot("deliveries", "bars", "members", logarithmic=True),
-        Plot("cpu", "bars", "members", logarithmic=True),
-    ),
-    words={
-        "en": Words(
-            title="Fan-out",
-            question="How many lines a second can one server bring to N members?",
-            names={
-                "deliveries": "thousand deliveries a second",
-                "cpu": "server CPU per delivery, µs",
-                "delivered": "delivered, %",
-                "repeated": "lines twice or late, of those looked at",
-                "one_order": "runs in which all saw one order, %",
-                "memory": "server memory, MB",
-                "threads": "server threads",
-                "members": "members",
-                "redis": "Redis",
-                "nats": "NATS",
-            },
-            explain=_explain_en,
-        ),
-        "ru": Words(
-            title="Рассылка всем",
-            question="Сколько строк в секунду один сервер доставит N участникам?",
-            names={
-                "deliveries": "тысяч доставок в секунду",
-                "cpu": "процессор сервера на доставку, мкс",
-                "delivered": "доставлено, %",
-                "repeated": "строк дважды или не в свой черёд, у наблюдаемых",
-                "one_order": "замеров, в которых у всех один порядок, %",
-                "memory": "память сервера, МБ",
-                "threads": "потоков сервера",
-                "members": "участников",
-                "redis": "Redis",
-                "nats": "NATS",
-            },
-            explain=_explain_ru,
-        ),
-    },
-)
-
-
 # --- the benchmark ---------------------------------------------------------------------------
 
 
-def benchmark(
-    counts: Sequence[int],
-    seconds: float,
-    rounds: int,
-    contenders: Sequence[Contender],
-    tell: Tell,
-    loads: Sequence[str] = (),
-) -> dict[str, dict[int, list[Measured]]]:
-    """What was measured, by server and number of members, a list of rounds.
+Run = Callable[[Contender, int, Sequence[str], float], Measured]
+"""As `run_load`."""
 
-    Without `loads`, those of LOADS that all servers can take.
-    """
-    kept: dict[str, dict[int, list[Measured]]] = {}
-    for number in range(rounds):
-        for members in counts:
-            chosen = loads or [
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What to measure."""
+
+    counts: Sequence[int]
+    """Of members."""
+    contenders: Sequence[Contender]
+    loads: Sequence[str] = ()
+    """None: those of LOADS that all servers can take."""
+    seconds: float = 3.0
+    rounds: int = 3
+
+    def measure(
+        self, tell: Callable[[str], None], run: Run = run_load
+    ) -> dict[str, dict[int, list[Measured]]]:
+        """What was measured, by server and number of members, a list of rounds."""
+        kept: dict[str, dict[int, list[Measured]]] = {}
+
+        def keep(name: str, members: int, measured: Measured) -> None:
+            kept.setdefault(name, {}).setdefault(members, []).append(measured)
+
+        for number, members in itertools.product(range(self.rounds), self.counts):
+            loads = self.loads or [
                 load
                 for load in LOADS
                 if not load.isdigit() or members * int(load) <= DELIVERIES_MAX
             ]
-            for contender in contenders:
-                if members > contender.members_max:
-                    continue
-                tell(f"round {number + 1} of {rounds}: {contender.title}, {members} members")
-                measured = run_load(contender, members, chosen, seconds)
-                kept.setdefault(contender.name, {}).setdefault(members, []).append(measured)
-            if CHAT in contenders and SATURATION in chosen:
-                tell(f"round {number + 1} of {rounds}: overload, {members} members")
-                kept.setdefault(SESSIONS.name, {}).setdefault(members, []).append(
-                    _overload(members, seconds)
-                )
-    return kept
+            where = f"round {number + 1} of {self.rounds}:"
+            for contender in self.contenders:
+                if members <= contender.members_max:
+                    tell(f"{where} {contender.title}, {members} members")
+                    keep(contender.name, members, run(contender, members, loads, self.seconds))
+            if CHAT in self.contenders and SATURATION in loads:
+                tell(f"{where} overload, {members} members")
+                keep(SESSIONS.name, members, self._overload(members, run))
+        return kept
 
-
-def _overload(members: int, seconds: float) -> Measured:
-    """Complete clients at saturation, then pushing twice of what that was."""
-    measured = run_load(SESSIONS, members, [SATURATION], seconds)
-    pace = 2 * measured[SATURATION]["deliveries_per_second"] / members
-    pushed = run_load(SESSIONS, members, [f"{pace:.1f}"], seconds)
-    (overload,) = (value for key, value in pushed.items() if not key.startswith("join"))
-    return {**measured, "overload": overload}
+    def _overload(self, members: int, run: Run) -> Measured:
+        """Complete clients at saturation, then pushing twice as much as that was."""
+        measured = run(SESSIONS, members, [SATURATION], self.seconds)
+        pace = 2 * measured[SATURATION]["deliveries_per_second"] / members
+        pushed = run(SESSIONS, members, [f"{pace:.1f}"], self.seconds)
+        (overload,) = (value for key, value in pushed.items() if not key.startswith("join"))
+        return {**measured, "overload": overload}
 
 
 COLUMNS = (
@@ -433,7 +279,7 @@ def table(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
             rows = [(title, runs) for title, runs in rows if runs]
             if not rows:
                 continue
-            what = f"{load} lines a second" if load.isdigit() else load
+            what = f"{load} messages a second" if load.isdigit() else load
             yield ""
             yield f"{what}, {members} members: median (min-max) of {len(rows[0][1])}"
             yield f"{'':24}" + "".join(f"{title:>22}" for title, _, _ in COLUMNS)
@@ -494,19 +340,21 @@ def ratios(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
             yield f"udp-chat: {members} idle members, % of a core per thousand: {_cell(idle)}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, run: Run = run_load) -> int:
     """The command `python3 -m benchmarks.fan_out`; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python3 -m benchmarks.fan_out",
-        description="How fast can one server bring lines to N members? This chat, plain UDP, the"
-        " TCP chat, and Redis and NATS where they are installed, in turns on this machine.",
-        epilog="Leave the machine alone meanwhile: what else runs is measured too.",
+        description="Measures how fast one server brings messages to N members: this chat, plain"
+        " UDP, the TCP chat, and Redis and NATS where they are installed, in turns on this"
+        " machine.",
+        epilog="Leave the machine alone meanwhile: the benchmark measures what else runs, too.",
     )
     parser.add_argument("--members", default="10,100,1000", help="(default: %(default)s)")
     parser.add_argument(
         "--loads",
         default="",
-        help="idle, saturation or lines a second, by commas (default: all that every server takes)",
+        help="idle, saturation or messages a second, separated by commas (default: all that every"
+        " server can take)",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="(default: %(default)g)")
     parser.add_argument("--repeat", type=int, default=3, metavar="R", help="(default: %(default)s)")
@@ -518,39 +366,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     if lacking:
         print(f"the benchmark needs {lacking}", file=sys.stderr)
         return 1
-    try:
-        counts = [int(word) for word in arguments.members.split(",")]
-        assert all(0 < count <= 10_000 for count in counts)
-    except (ValueError, AssertionError):
+    counts = [int(word) if word.isdecimal() else 0 for word in arguments.members.split(",")]
+    if not all(0 < count <= 10_000 for count in counts):
         parser.error("--members takes numbers from 1 to 10000, separated by commas")
     wanted = arguments.servers.split(",")
-    unknown = [name for name in wanted if name not in names]
-    if unknown:
-        parser.error(f"there is no server {unknown[0]!r}: {', '.join(names)}")
     loads = [load for load in arguments.loads.split(",") if load]
+    for name in wanted:
+        if name not in names:
+            parser.error(f"there is no server {name!r}: choose from {', '.join(names)}")
     for load in loads:
         if load not in (IDLE, SATURATION) and not load.isdigit():
-            parser.error(f"there is no load {load!r}: idle, saturation or lines a second")
-    contenders = [c for c in installed() if c.name in wanted]
+            parser.error(f"there is no load {load!r}: choose idle, saturation or messages a second")
+    contenders = [contender for contender in installed() if contender.name in wanted]
     for name in wanted:
-        if name not in {c.name for c in contenders}:
+        if name not in {contender.name for contender in contenders}:
             print(f"{name} is not installed: left out", file=sys.stderr)
+    benchmark = Benchmark(counts, contenders, loads, arguments.seconds, arguments.repeat)
     try:
-        kept = benchmark(
-            counts,
-            arguments.seconds,
-            arguments.repeat,
-            contenders,
-            lambda text: print(text, file=sys.stderr, flush=True),
-            loads,
-        )
+        kept = benchmark.measure(lambda text: print(text, file=sys.stderr, flush=True), run)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    for row in table(kept):
-        print(row)
+    print(*table(kept), sep="\n")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return 0

@@ -2,11 +2,11 @@
 
   python3 -m benchmarks.hot_path [--members N]
 
-A room with N members in one process, all of whom have joined by real packets. Timed is
-`receive_datagram` with `datagrams_to_send` for a SAY of one line and of twelve, and
-`receive_datagram` for a STATUS and for what is refused: a full SAY of a session that is unknown,
-and packets that only servers send. It is the processor's time of this process, the best of five
-rounds, for what disturbs a round only makes it longer.
+A room with N members in one process; all have joined by real packets. The benchmark times
+`receive_datagram` with `datagrams_to_send` for a SAY of one message and of twelve, and
+`receive_datagram` for a STATUS and for refused packets: a full SAY of an unknown session, and an
+EVENTS, which only servers send. It measures this process's processor time, and takes the best of
+five rounds: a disturbance only makes a round longer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from udp_chat.server.settings import RoomSettings
 SERVER: Address = ("192.0.2.1", 9091)
 ROUNDS = 5
 DATAGRAMS = 500
-"""Of a round."""
+"""In a round, by default."""
 
 JOIN_STEPS = 8
 STEP_SECONDS = 0.1
@@ -69,7 +69,7 @@ class Bench:
         session.take_events()
 
     def say(self, lines: int) -> bytes:
-        """A SAY of the speaker with so many new lines of 64 bytes."""
+        """A SAY of the speaker with so many new messages of 64 bytes."""
         self._timestamp += 1
         first = self._message_id + 1
         self._message_id += lines
@@ -86,7 +86,7 @@ class Bench:
         return status.encode()
 
     def stray_say(self) -> bytes:
-        """A full SAY of a session that there is not."""
+        """A full SAY of a session that does not exist."""
         self._timestamp += 1
         messages = tuple(Message(n, MessageKind.CHAT, "x" * 8) for n in range(1, 70))
         return Say(self._timestamp, self._timestamp, messages).encode()
@@ -106,40 +106,46 @@ class Bench:
         self.room.datagrams_to_send()
 
 
-def best_microseconds(make: Callable[[], bytes], work: Callable[[bytes], None]) -> float:
-    """For one datagram; what makes it is not timed."""
+def best_microseconds(
+    make: Callable[[], bytes], work: Callable[[bytes], None], count: int
+) -> float:
+    """For one datagram. Making it is not timed."""
     rounds = []
     for _ in range(ROUNDS):
-        datagrams = [make() for _ in range(DATAGRAMS)]
+        datagrams = [make() for _ in range(count)]
         begun = time.process_time()
         for datagram in datagrams:
             work(datagram)
-        rounds.append((time.process_time() - begun) / DATAGRAMS * 1e6)
+        rounds.append((time.process_time() - begun) / count * 1e6)
     return min(rounds)
 
 
-def measure(members: int) -> dict[str, float]:
-    """Microseconds, by what was done."""
+def measure(members: int, datagrams: int = DATAGRAMS) -> dict[str, float]:
+    """Microseconds, by what was done. Each round takes so many datagrams."""
     bench = Bench(members)
-    return {
-        "SAY of 1 line": best_microseconds(lambda: bench.say(1), bench.receive_and_send),
-        "SAY of 12 lines": best_microseconds(lambda: bench.say(12), bench.receive_and_send),
-        "STATUS": best_microseconds(bench.status, bench.receive),
-        "SAY of a stranger": best_microseconds(bench.stray_say, bench.receive),
-        "EVENTS": best_microseconds(bench.broadcast, bench.receive),
+    timed: dict[str, tuple[Callable[[], bytes], Callable[[bytes], None]]] = {
+        "SAY of 1 line": (lambda: bench.say(1), bench.receive_and_send),
+        "SAY of 12 lines": (lambda: bench.say(12), bench.receive_and_send),
+        "STATUS": (bench.status, bench.receive),
+        "SAY of a stranger": (bench.stray_say, bench.receive),
+        "EVENTS": (bench.broadcast, bench.receive),
     }
+    return {what: best_microseconds(*how, datagrams) for what, how in timed.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `python3 -m benchmarks.hot_path`; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python3 -m benchmarks.hot_path",
-        description="What a SAY, a STATUS and what is refused cost the room in Python, without any"
-        " socket.",
+        description="Measures what a SAY, a STATUS and refused packets cost the room in Python,"
+        " without any socket.",
     )
     parser.add_argument("--members", type=int, default=100, help="(default: %(default)s)")
+    parser.add_argument(
+        "--datagrams", type=int, default=DATAGRAMS, help="in a round (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
-    for what, microseconds in measure(arguments.members).items():
+    for what, microseconds in measure(arguments.members, arguments.datagrams).items():
         print(f"{what:17} {microseconds:6.1f} µs, {arguments.members} members")
     return 0
 

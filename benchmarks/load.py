@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.chat_crowd import ChatCrowd, SessionCrowd
 from benchmarks.crowds import (
@@ -70,10 +70,20 @@ class Server:
         return len(list((self._proc / "task").iterdir()))
 
 
-class Driver:
-    """Says lines through a crowd at some pace, and measures what comes of it."""
+class Clock(Protocol):
+    """What the driver uses of the module `time`."""
 
-    def __init__(self, crowd: Crowd, server: Server) -> None:
+    def monotonic(self) -> float: ...
+
+    def process_time(self) -> float: ...
+
+
+class Driver:
+    """Says messages through a crowd at some pace, and measures what arrives."""
+
+    def __init__(self, crowd: Crowd, server: Server, clock: Clock = time) -> None:
+        """`clock` may be another one in tests."""
+        self._clock = clock
         self._crowd = crowd
         self._server = server
         self._said = 0
@@ -81,7 +91,7 @@ class Driver:
         self._given_up = 0
         self._given_up_seconds = 0.0
         self._least = self._delivered = 0
-        self._progress_at = time.monotonic()
+        self._progress_at = self._clock.monotonic()
 
     def run(self, seconds: float, lines_per_second: float | None) -> dict[str, float]:
         """Warms up, then measures for so long. No pace: as much as the windows let through."""
@@ -91,11 +101,15 @@ class Driver:
             sample.latencies.clear()
             sample.order.clear()
         said, given_up, lost_seconds = self._said, self._given_up, self._given_up_seconds
-        cpu, own_cpu, begun = self._server.cpu_seconds(), time.process_time(), time.monotonic()
+        cpu, own_cpu, begun = (
+            self._server.cpu_seconds(),
+            self._clock.process_time(),
+            self._clock.monotonic(),
+        )
         self._speak(seconds, lines_per_second)
         self._finish()
         # The wait that shows that something is lost is no work of anybody's.
-        elapsed = time.monotonic() - begun - (self._given_up_seconds - lost_seconds)
+        elapsed = self._clock.monotonic() - begun - (self._given_up_seconds - lost_seconds)
         lines = self._said - said
         members = len(self._crowd.positions)
         deliveries = lines * members - (self._given_up - given_up)
@@ -108,7 +122,7 @@ class Driver:
             "delivered": deliveries / (lines * members),
             "cpu_us_per_delivery": cpu / deliveries * 1e6,
             "server_cpu_share": cpu / elapsed,
-            "load_cpu_share": (time.process_time() - own_cpu) / elapsed,
+            "load_cpu_share": (self._clock.process_time() - own_cpu) / elapsed,
             "p50_ms": statistics.median(latencies) * 1000,
             "p99_ms": quantile(latencies, 0.99) * 1000,
             "missing": lines * len(samples) - len(latencies),
@@ -122,9 +136,9 @@ class Driver:
         """Nobody says anything, and has not for a while: heartbeats alone."""
         self._crowd.disperse()
         self._listen(SETTLE_SECONDS)
-        cpu, begun = self._server.cpu_seconds(), time.monotonic()
+        cpu, begun = self._server.cpu_seconds(), self._clock.monotonic()
         self._listen(seconds)
-        elapsed = time.monotonic() - begun
+        elapsed = self._clock.monotonic() - begun
         return {
             "server_cpu_share": (self._server.cpu_seconds() - cpu) / elapsed,
             "memory_mb": self._server.memory_bytes() / 1e6,
@@ -132,18 +146,18 @@ class Driver:
         }
 
     def _listen(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        until = self._clock.monotonic() + seconds
+        while self._clock.monotonic() < until:
             self._crowd.take(0.1)
 
     def _speak(self, seconds: float, lines_per_second: float | None) -> None:
-        begun = now = time.monotonic()
+        begun = now = self._clock.monotonic()
         said = 0
         while now < begun + seconds:
             wait = 0.1
             if lines_per_second is None:
                 while self._room_in_window() >= CHUNK_LINES:
-                    self._say(CHUNK_LINES, time.monotonic())
+                    self._say(CHUNK_LINES, self._clock.monotonic())
             else:
                 due_at = begun + said / lines_per_second
                 due = int((now - begun) * lines_per_second) + 1 - said
@@ -152,14 +166,14 @@ class Driver:
                     count = -(-due // SENDERS)
                     self._say(count, due_at)  # the load's own delay is latency, too
                     due -= count
-                wait = max(0.0, begun + said / lines_per_second - time.monotonic())
+                wait = max(0.0, begun + said / lines_per_second - self._clock.monotonic())
             self._take(wait)
-            now = time.monotonic()
+            now = self._clock.monotonic()
 
     def _finish(self) -> None:
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = self._clock.monotonic() + PATIENCE_SECONDS
         while self._least < self._said:
-            if time.monotonic() > until:
+            if self._clock.monotonic() > until:
                 raise TimeoutError(f"{self._said - self._least} lines did not arrive")
             self._take(0.01)
 
@@ -176,7 +190,7 @@ class Driver:
     def _take(self, timeout_seconds: float) -> None:
         self._crowd.take(timeout_seconds)
         positions = self._crowd.positions
-        self._least, delivered, now = min(positions), sum(positions), time.monotonic()
+        self._least, delivered, now = min(positions), sum(positions), self._clock.monotonic()
         if delivered != self._delivered or self._least == self._said:
             self._delivered, self._progress_at = delivered, now
         elif now > self._progress_at + STALL_SECONDS:

@@ -2,16 +2,16 @@
 
 Question: what does one `recv` return after three sends?
 
-Method: bare sockets, three texts, one send each. On loopback they are read when all three are
-there; or each before the next is sent; or five bytes at a time. Where there can be a wire, with
-10 ms each way, they are read as they come, with Nagle's algorithm and without it. All that over a
-TCP stream, as UDP datagrams, and as this laboratory's TCP chat sends them: a frame each, which its
-`Deframer` takes out of the stream again.
+Method: bare sockets, three texts, one send each. On loopback they are read when all three have
+arrived; or each before the next is sent; or five bytes at a time. Where a wire is available, with
+10 ms each way, they are read as they arrive, with Nagle's algorithm and without it. All that over
+a TCP stream, as UDP datagrams, and as this laboratory's TCP chat sends them: a frame each, which
+its `Deframer` takes out of the stream again.
 
 Expect: a stream knows nothing of sends. `recv` returns what is there: all three texts at once, or
-each alone, or a half of a letter, for a Russian letter takes two bytes. Nagle's algorithm holds
-the second text back until the first is acknowledged, so it comes together with the third. UDP
-returns a datagram for each send, but of one that is longer than the buffer the rest is gone.
+each alone, or half a letter, for a Russian letter takes two bytes. Nagle's algorithm holds the
+second text back until the first is acknowledged, so it arrives together with the third. UDP
+returns a datagram for each send, but if one is longer than the buffer the rest is gone.
 The frames are whole, however the stream is cut.
 
 Command: python3 -m compare boundaries
@@ -27,16 +27,8 @@ from dataclasses import dataclass
 
 from compare.chats.framing import Deframer, frame
 from compare.chats.messages import Kind, Message
-from compare.experiments.experiment import (
-    Effort,
-    Experiment,
-    Figure,
-    Plot,
-    Result,
-    Tell,
-    Words,
-    amount,
-)
+from compare.experiments.experiment import Effort, Experiment, Headline, Plot, Result, Tell
+from compare.experiments.voice import Voice, words
 from compare.wire.network import End, Wire, missing
 
 TEXTS = ("Привет!", "Как дела?", "Пока")
@@ -56,8 +48,9 @@ TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What was sent, and what came of it."""
+    """What was sent, and what arrived."""
 
+    carrier: str
     sent: Sequence[bytes]
     """By each send."""
     received: Sequence[bytes]
@@ -69,7 +62,7 @@ class Reception:
 def measure(effort: Effort, tell: Tell) -> Result:
     repetitions = effort.choose(3, 1)
     why_no_wire = missing()
-    runs: dict[tuple[str, str], list[Reception]] = {}
+    runs: list[tuple[str, str, Reception]] = []
     with contextlib.ExitStack() as stack:
         places: dict[Wire | None, tuple[str, ...]] = {None: ON_LOOPBACK}
         if why_no_wire is None:
@@ -77,27 +70,23 @@ def measure(effort: Effort, tell: Tell) -> Result:
         for wire, conditions in places.items():
             for carrier, condition in itertools.product(CARRIERS, conditions):
                 tell(f"{carrier}, {condition}")
-                runs[carrier, condition] = [
-                    _exchange(carrier, condition, wire) for _ in range(repetitions)
+                runs += [
+                    (carrier, condition, _exchange(carrier, condition, wire))
+                    for _ in range(repetitions)
                 ]
-    figures = [
-        figure
-        for (carrier, condition), kept in runs.items()
-        for figure in analyse(carrier, condition, kept)
-    ]
     settings = {
         "texts": list(TEXTS),
         "sent_bytes": [len(text.encode()) for text in TEXTS],
         "buffer_bytes": {"five_bytes": FEW_BYTES, "else": BUFFER_BYTES},
         "one_way_delay_ms": DELAY_SECONDS * 1000,
         "first_recv": {
-            f"{carrier} {condition}": shown(kept[0].received[0])
-            for (carrier, condition), kept in runs.items()
+            f"{carrier} {condition}": shown(run.received[0])
+            for carrier, condition, run in reversed(runs)  # so the first repetition counts
             if carrier != "frames"
         },
     }
     remarks = (f"Only on loopback: {why_no_wire}.",) if why_no_wire else ()
-    return Result(tuple(figures), settings=settings, remarks=remarks)
+    return Result.of(runs, analyse, settings=settings, remarks=remarks)
 
 
 def _exchange(carrier: str, condition: str, wire: Wire | None) -> Reception:
@@ -125,7 +114,7 @@ def _exchange(carrier: str, condition: str, wire: Wire | None) -> Reception:
                     pass  # not all there yet
             while len(b"".join(received)) < total:
                 received.append(receiver.recv(buffer_bytes))
-    return Reception(sent, received, texts_of(carrier, received))
+    return Reception(carrier, sent, received, texts_of(carrier, received))
 
 
 @contextlib.contextmanager
@@ -167,7 +156,7 @@ def _at(wire: Wire | None, end: End) -> Iterator[str]:
 
 
 def texts_of(carrier: str, received: Sequence[bytes]) -> list[str]:
-    """What a program reads that takes each `recv` for a text; with frames, what is in them."""
+    """What a program reads if it takes each `recv` for a text; with frames, what is in them."""
     if carrier == "frames":
         deframer = Deframer()
         return [message.text for data in received for message in deframer.feed(data)]
@@ -184,84 +173,48 @@ def is_cut(data: bytes) -> bool:
 
 
 def shown(data: bytes) -> str:
-    """As text, with the bytes that are no letter as `\\xd0`."""
+    """As text. Bytes that are no letter appear as `\\xd0`."""
     return data.decode("utf-8", "backslashreplace")
 
 
-def analyse(carrier: str, condition: str, runs: Sequence[Reception]) -> list[Figure]:
-    """The figures of one carrier under one condition, a value for each run."""
-    values: dict[str, list[float]] = {}
-    for run in runs:
-        whole = [text for text in run.texts if text in TEXTS]
-        lost = len(b"".join(run.sent)) - len(b"".join(run.received))
-        values.setdefault("receives", []).append(len(run.received))
-        values.setdefault("whole", []).append(len(whole))
-        values.setdefault("lost_bytes", []).append(lost)
-        if carrier != "frames":  # whose bytes are not all text
-            values.setdefault("cut", []).append(sum(map(is_cut, run.received)))
-    return [Figure(carrier, name, condition, tuple(kept)) for name, kept in values.items()]
-
-
-# --- what is said of it ----------------------------------------------------------------------
-
-
-def _receives(result: Result, carrier: str, language: str) -> str:
-    """How many `recv` it took under each condition, in a list for people."""
-    names = EXPERIMENT.words[language].names
-    always, dash = {"en": ("always", ":"), "ru": ("всегда", " —")}[language]
-    counts = {
-        str(condition): amount(result.median(carrier, "receives", condition), language=language)
-        for condition in result.conditions("receives")
+def analyse(run: Reception) -> dict[str, float]:
+    found: dict[str, float] = {
+        "receives": len(run.received),
+        "whole": sum(text in TEXTS for text in run.texts),
+        "lost_bytes": len(b"".join(run.sent)) - len(b"".join(run.received)),
     }
-    if len(set(counts.values())) == 1:
-        return f"{always} {counts.popitem()[1]}"
-    return ", ".join(f"{names[condition]}{dash} {count}" for condition, count in counts.items())
+    if run.carrier != "frames":  # their bytes are not all text
+        found["cut"] = sum(map(is_cut, run.received))
+    return found
 
 
-def _least_whole(result: Result, carrier: str) -> float:
-    """Of three texts, how many came whole in the worst case."""
-    return min(result.median(carrier, "whole", c) for c in result.conditions("whole"))
-
-
-def _first_cut(result: Result) -> str:
+def facts(result: Result, say: Voice) -> dict[str, object]:
     first = result.settings["first_recv"]
     assert isinstance(first, dict)
-    return str(first["stream five_bytes"])
 
+    def receives(carrier: str) -> str:
+        """How many `recv` it took under each condition."""
+        counts = {
+            say.names[str(condition)]: say.amount(result.median(carrier, "receives", condition))
+            for condition in result.conditions("receives")
+        }
+        if len(set(counts.values())) == 1:
+            return say.part("always", count=counts.popitem()[1])
+        return ", ".join(say.part("count", what=w, count=count) for w, count in counts.items())
 
-def _explain_en(result: Result) -> list[str]:
-    lost = amount(result.median("datagrams", "lost_bytes", "five_bytes"))
-    return [
-        "After three sends it took so many recv to read a TCP stream"
-        f" ({_receives(result, 'stream', 'en')}), and so many to read UDP datagrams"
-        f" ({_receives(result, 'datagrams', 'en')}); with five bytes at a time the first recv of"
-        f" the stream returned “{_first_cut(result)}”.",
-        "TCP carries bytes and knows neither sends nor letters: recv returns what is there, as much"
-        " as fits; UDP returns one datagram for each recv, and what does not fit is gone"
-        f" (five bytes at a time: {lost} bytes lost).",
-        "So put a message's length before it on a stream, and decode it only when it is all there:"
-        f" in the worst case {_least_whole(result, 'stream'):.0f} of three texts came whole without"
-        f" that, with the TCP chat's frames {_least_whole(result, 'frames'):.0f}; and give UDP a"
-        " buffer for the largest datagram.",
-    ]
+    def least_whole(carrier: str) -> str:
+        """Of three texts, how many came whole in the worst case."""
+        whole = (result.median(carrier, "whole", c) for c in result.conditions("whole"))
+        return f"{min(whole):.0f}"
 
-
-def _explain_ru(result: Result) -> list[str]:
-    lost = amount(result.median("datagrams", "lost_bytes", "five_bytes"), language="ru")
-    return [
-        "После трёх send, чтобы прочитать поток TCP, понадобилось столько recv:"
-        f" {_receives(result, 'stream', 'ru')}; чтобы прочитать датаграммы UDP, —"
-        f" {_receives(result, 'datagrams', 'ru')}; при чтении по пять байтов первый recv из потока"
-        f" вернул «{_first_cut(result)}».",
-        "TCP переносит байты и не знает ни о вызовах send, ни о буквах: recv возвращает то, что уже"
-        " пришло, сколько поместится; UDP на каждый recv возвращает одну датаграмму, а что не"
-        f" поместилось, пропадает (при чтении по пять байтов потеряно байтов: {lost}).",
-        "Значит, в потоке пишите перед сообщением его длину и декодируйте его, только когда оно"
-        " пришло целиком: из трёх текстов без этого в худшем случае прочитано целиком"
-        f" {_least_whole(result, 'stream'):.0f}, а с кадрами TCP-чата —"
-        f" {_least_whole(result, 'frames'):.0f}; для UDP же готовьте буфер под самую большую"
-        " датаграмму.",
-    ]
+    return {
+        "stream_receives": receives("stream"),
+        "datagram_receives": receives("datagrams"),
+        "first": first["stream five_bytes"],
+        "lost": say.amount(result.median("datagrams", "lost_bytes", "five_bytes")),
+        "stream_whole": least_whole("stream"),
+        "frames_whole": least_whole("frames"),
+    }
 
 
 EXPERIMENT = Experiment(
@@ -269,46 +222,6 @@ EXPERIMENT = Experiment(
     needs_wire=False,
     measure=measure,
     plots=(Plot("receives", "bars", "reading"), Plot("whole", "bars", "reading")),
-    words={
-        "en": Words(
-            title="Message boundaries",
-            question="What does one recv return after three sends?",
-            names={
-                "stream": "TCP stream",
-                "datagrams": "UDP datagrams",
-                "frames": "frames on a TCP stream",
-                "receives": "calls of recv for three sends",
-                "whole": "texts that came whole, of three",
-                "cut": "pieces with a letter cut in two",
-                "lost_bytes": "bytes lost",
-                "reading": "how it was read",
-                "together": "when all were there",
-                "one_by_one": "each before the next was sent",
-                "five_bytes": "five bytes at a time",
-                "nagle": "across a wire",
-                "no_delay": "across a wire without Nagle's algorithm",
-            },
-            explain=_explain_en,
-        ),
-        "ru": Words(
-            title="Границы сообщений",
-            question="Что возвращает один recv после трёх send?",
-            names={
-                "stream": "поток TCP",
-                "datagrams": "датаграммы UDP",
-                "frames": "кадры в потоке TCP",
-                "receives": "вызовов recv на три send",
-                "whole": "текстов, дошедших целиком, из трёх",
-                "cut": "кусков с разрезанной буквой",
-                "lost_bytes": "потеряно байтов",
-                "reading": "как читали",
-                "together": "когда пришло всё",
-                "one_by_one": "каждый до отправки следующего",
-                "five_bytes": "по пять байтов",
-                "nagle": "через линию",
-                "no_delay": "через линию без алгоритма Нейгла",
-            },
-            explain=_explain_ru,
-        ),
-    },
+    words=words("boundaries", facts),
+    headline=Headline("whole", "higher", "together"),
 )

@@ -1,17 +1,17 @@
 """Datagram size.
 
-Question: how large may a datagram be, and what does it cost to make it larger?
+Question: how large may a datagram be, and what does a larger one cost?
 
 Method: bare sockets at the two ends of a wire whose MTU is 1500 bytes. Messages of 1 byte to 70 kB
-go from one to the other, each once the one before has arrived or has had its time: as UDP
-datagrams, and down a TCP connection. First the wire is good, and the packets it takes from the
-sender are counted; then it loses 5 % of the packets each way, and the messages that arrive whole
-are counted.
+go from one to the other, as UDP datagrams and down a TCP connection. Each is sent after the one
+before has arrived or has had its time. First the wire is good, and the packets that it takes from
+the sender are counted. Then it loses 5 % of the packets each way, and the messages that arrive
+whole are counted.
 
 Expect: IP cuts what is larger than the MTU into fragments, and a datagram arrives only if all of
 them do: 0.95 to the power of their number. At 65,507 bytes UDP ends (16 bits for the length, less
-two headers): a larger one the kernel refuses with EMSGSIZE. TCP cuts its stream into segments as
-large as the MTU allows, and sends again what gets lost, so all arrives, of any size.
+two headers): the kernel refuses a larger one with EMSGSIZE. TCP cuts its stream into segments as
+large as the MTU allows, and retransmits the lost ones, so all arrives, of any size.
 
 Command: python3 -m compare datagram-size
 """
@@ -22,21 +22,13 @@ import contextlib
 import errno
 import itertools
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare.experiments.experiment import (
-    Effort,
-    Experiment,
-    Figure,
-    Plot,
-    Result,
-    Tell,
-    Words,
-    amount,
-)
+from compare.experiments.experiment import Effort, Experiment, Headline, Plot, Result, Tell
 from compare.experiments.participants import at_once
+from compare.experiments.voice import Voice, remarks, words
 from compare.wire.network import Wire
 from udp_chat.protocol.packets import DATAGRAM_BYTES_MAX
 
@@ -52,10 +44,10 @@ LOSS = 0.05
 DELAY_SECONDS = 0.001
 
 GOOD_MESSAGES = 5
-"""On the good wire each is as the next."""
+"""On the good wire each is like the next."""
 
 FLIGHT_SECONDS = 0.02
-"""What has not come in so long is lost, or else is counted with the next."""
+"""A datagram that takes longer is lost, or else it is counted with the next."""
 
 PATIENCE_SECONDS = 10.0
 """How long TCP may take for one message."""
@@ -63,13 +55,13 @@ PATIENCE_SECONDS = 10.0
 BUFFER_BYTES = 128 * 1024
 
 FRAGMENTS_BYTES_MAX = 64 * 1024 * 1024
-"""What the receiving kernel may keep of datagrams that are not all there. It keeps each for 30 s,
+"""What the receiving kernel may keep of incomplete datagrams. It keeps each for 30 s,
 and with its default of 4 MB it soon drops all further fragments: a loss of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of messages of one size, sent by one protocol."""
+    """What happened to messages of one size, sent by one protocol."""
 
     sent: int
     """On the lossy wire."""
@@ -77,32 +69,28 @@ class Trial:
     good_sent: int
     good_arrived: int
     good_packets: int
-    """That came from the sender on the good wire."""
+    """From the sender, on the good wire."""
     error: int = 0
-    """With which the kernel refused them, an `errno`."""
+    """The `errno` with which the kernel refused them; 0 if it did not."""
 
 
 def measure(effort: Effort, tell: Tell) -> Result:
     sizes = effort.choose(SIZES, QUICK_SIZES)
     counts = {"plain": effort.choose(200, 60), "tcp": effort.choose(20, 6)}
     seeds = effort.seeds(effort.choose(3, 1))
-    cases = list(itertools.product(PROTOCOLS, sizes))
-    runs: dict[tuple[str, int], list[Trial]] = {}
+    cases = list(itertools.product(PROTOCOLS, map(float, sizes), seeds))
+
+    def attempt(case: tuple[str, float, int]) -> Trial:
+        protocol, size, seed = case
+        with Wire(delay_seconds=DELAY_SECONDS, mtu=MTU, seed=seed) as wire:
+            return _try(protocol, int(size), counts[protocol], wire)
+
+    runs: list[tuple[str, float, Trial]] = []
     for seed in seeds:
         tell(f"all sizes at once, seed {seed}")
-
-        def attempt(case: tuple[str, int], seed: int = seed) -> Trial:
-            protocol, size = case
-            with Wire(delay_seconds=DELAY_SECONDS, mtu=MTU, seed=seed) as wire:
-                return _try(protocol, size, counts[protocol], wire)
-
-        for case, trial in zip(cases, at_once(attempt, cases), strict=True):
-            runs.setdefault(case, []).append(trial)
-    figures = [
-        figure
-        for (protocol, size), kept in runs.items()
-        for figure in analyse(protocol, size, kept)
-    ]
+        chosen = [case for case in cases if case[-1] == seed]
+        trials = at_once(attempt, chosen)
+        runs += [(*case[:2], trial) for case, trial in zip(chosen, trials, strict=True)]
     settings = {
         "seeds": list(seeds),
         "messages": counts,
@@ -110,18 +98,13 @@ def measure(effort: Effort, tell: Tell) -> Result:
         "loss": LOSS,
         "one_way_delay_ms": DELAY_SECONDS * 1000,
         "errors": {
-            f"{protocol} {size}": errno.errorcode[kept[0].error]
-            for (protocol, size), kept in runs.items()
-            if kept[0].error
+            f"{protocol} {size:.0f}": errno.errorcode[trial.error]
+            for protocol, size, trial in runs
+            if trial.error
         },
     }
-    remarks = (
-        f"This chat sends no datagram of more than {DATAGRAM_BYTES_MAX} bytes: with its headers"
-        " it fits IPv6's smallest MTU of 1280, so nothing on any path has to cut it.",
-        "The receiving kernel was allowed 64 MB for fragments, if it lets that be changed: with the"
-        " usual 4 MB it soon drops fragments itself, and a third as many of the largest arrive.",
-    )
-    return Result(tuple(figures), settings=settings, remarks=remarks)
+    told = remarks("datagram-size", most=DATAGRAM_BYTES_MAX)
+    return Result.of(runs, analyse, settings=settings, remarks=told)
 
 
 def _try(protocol: str, size: int, count: int, wire: Wire) -> Trial:
@@ -143,10 +126,10 @@ def _try(protocol: str, size: int, count: int, wire: Wire) -> Trial:
 
 @contextlib.contextmanager
 def _datagrams(wire: Wire, message: bytes) -> Iterator[Callable[[int], int]]:
-    """What sends the message so often by UDP, and counts how often it arrives."""
+    """A function that sends the message so often by UDP, and counts how often it arrives."""
     with contextlib.ExitStack() as stack:
         with wire.inside("b"):
-            with contextlib.suppress(OSError):  # where it is not allowed, the large arrive less
+            with contextlib.suppress(OSError):  # where this is not allowed, fewer large ones arrive
                 Path("/proc/sys/net/ipv4/ipfrag_high_thresh").write_text(str(FRAGMENTS_BYTES_MAX))
             receiver = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         with wire.inside("a"):
@@ -181,7 +164,7 @@ def _stream(wire: Wire, message: bytes) -> Iterator[Callable[[int], int]]:
         receiver = stack.enter_context(listener.accept()[0])
         receiver.settimeout(PATIENCE_SECONDS)
         sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The whole message, for nobody reads while it is being sent.
+        # Room for the whole message: nobody reads while it is being sent.
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
 
         def send(count: int) -> int:
@@ -198,94 +181,36 @@ def _stream(wire: Wire, message: bytes) -> Iterator[Callable[[int], int]]:
         yield send
 
 
-def analyse(protocol: str, size: int, runs: Sequence[Trial]) -> list[Figure]:
-    """The figures of one protocol and size, a value for each run."""
-    values = {
-        "packets": tuple(trial.good_packets / trial.good_sent for trial in runs),
-        "delivered": tuple(trial.arrived / trial.sent * 100 for trial in runs),
-        "delivered_good": tuple(trial.good_arrived / trial.good_sent * 100 for trial in runs),
-        "refused": tuple(float(bool(trial.error)) for trial in runs),
+def analyse(trial: Trial) -> dict[str, float]:
+    return {
+        "packets": trial.good_packets / trial.good_sent,
+        "delivered": trial.arrived / trial.sent * 100,
+        "delivered_good": trial.good_arrived / trial.good_sent * 100,
+        "refused": bool(trial.error),
     }
-    return [Figure(protocol, name, float(size), kept) for name, kept in values.items()]
 
 
-# --- what is said of it ----------------------------------------------------------------------
-
-
-def _sizes(result: Result) -> tuple[float, float, float | None]:
-    """The smallest, the largest that UDP takes, and the smallest that it does not."""
-    refused = {
-        size: bool(result.median("plain", "refused", size))
-        for size in result.conditions("refused")
-        if isinstance(size, float)
-    }
-    taken = [size for size in refused if not refused[size]]
-    return min(taken), max(taken), min((s for s in refused if refused[s]), default=None)
-
-
-def _told(result: Result, protocol: str, quantity: str, size: float, language: str) -> str:
-    unit = "" if quantity == "packets" else "%"
-    return amount(result.median(protocol, quantity, size), unit, language)
-
-
-def _loss(result: Result, language: str) -> str:
+def facts(result: Result, say: Voice) -> Mapping[str, object]:
+    """Of the smallest size and of the largest that UDP takes."""
+    sizes = [size for size in result.conditions("refused") if isinstance(size, float)]
+    taken = [size for size in sizes if not result.median("plain", "refused", size)]
+    small, large = min(taken), max(taken)
+    refused = [size for size in sizes if size not in taken]
     loss = result.settings["loss"]
     assert isinstance(loss, float)
-    return amount(loss * 100, "%", language)
-
-
-def _explain_en(result: Result) -> list[str]:
-    small, large, refused = _sizes(result)
     arrived = {
-        (protocol, size): _told(result, protocol, "delivered", size, "en")
+        f"{protocol}_{what}": say.percent(result.median(protocol, "delivered", size))
         for protocol in PROTOCOLS
-        for size in (small, large)
+        for what, size in (("small", small), ("large", large))
     }
-    limit = (
-        ""
-        if refused is None
-        else f"; {amount(refused)} bytes UDP's sender cannot send at all (EMSGSIZE)"
-    )
-    return [
-        f"At {_loss(result, 'en')} loss {arrived['plain', small]} of the UDP datagrams of"
-        f" {amount(small)} B arrive and {arrived['plain', large]} of those of {amount(large)} B,"
-        f" which take {_told(result, 'plain', 'packets', large, 'en')} packets; of TCP's messages"
-        f" of these sizes {arrived['tcp', small]} and {arrived['tcp', large]}{limit}.",
-        "IP cuts what is larger than the MTU into fragments, and the receiving kernel hands over a"
-        " datagram only if it has all of them: one lost fragment costs them all, and nobody repeats"
-        " it; TCP cuts its stream into segments itself and repeats the very segment that was lost.",
-        "So keep a datagram below the MTU of every path, as this chat does with its"
-        f" {amount(DATAGRAM_BYTES_MAX)} bytes, cut what is longer into numbered parts and repeat"
-        " those that are lost; or leave large things, such as files, to TCP, which does just that.",
-    ]
-
-
-def _explain_ru(result: Result) -> list[str]:
-    small, large, refused = _sizes(result)
-    arrived = {
-        (protocol, size): _told(result, protocol, "delivered", size, "ru")
-        for protocol in PROTOCOLS
-        for size in (small, large)
+    return arrived | {
+        "loss": say.percent(loss * 100),
+        "small": say.amount(small, "B"),
+        "large": say.amount(large, "B"),
+        "packets": say.amount(result.median("plain", "packets", large)),
+        "limit": say.part("limit", size=say.amount(min(refused), "B")) if refused else "",
+        "most": say.amount(DATAGRAM_BYTES_MAX, "B"),
     }
-    limit = (
-        ""
-        if refused is None
-        else f"; а {amount(refused, 'Б', 'ru')} отправитель UDP вообще не может послать (EMSGSIZE)"
-    )
-    return [
-        f"При потерях {_loss(result, 'ru')} из датаграмм UDP по {amount(small, 'Б', 'ru')} доходит"
-        f" {arrived['plain', small]}, а из датаграмм по {amount(large, 'Б', 'ru')} (пакетов на"
-        f" каждую: {_told(result, 'plain', 'packets', large, 'ru')}) — {arrived['plain', large]};"
-        f" из сообщений TCP тех же размеров — {arrived['tcp', small]} и"
-        f" {arrived['tcp', large]}{limit}.",
-        "IP режет всё, что больше MTU, на фрагменты, и ядро получателя отдаёт датаграмму, только"
-        " если собраны все: один потерянный фрагмент губит остальные, и никто его не повторит; TCP"
-        " сам режет поток на сегменты и повторяет именно тот сегмент, который потерялся.",
-        "Значит, датаграмма должна быть меньше MTU любого пути — в этом чате она не больше"
-        f" {amount(DATAGRAM_BYTES_MAX, 'Б', 'ru')}, — а то, что длиннее, режьте на нумерованные"
-        " части и повторяйте потерянные; или оставьте большое, например файлы, TCP: он именно это"
-        " и делает.",
-    ]
 
 
 EXPERIMENT = Experiment(
@@ -296,30 +221,6 @@ EXPERIMENT = Experiment(
         Plot("delivered", "lines", "size"),
         Plot("packets", "lines", "size", logarithmic=True),
     ),
-    words={
-        "en": Words(
-            title="Datagram size",
-            question="How large may a datagram be, and what does it cost to make it larger?",
-            names={
-                "packets": "IP packets per message",
-                "delivered": "delivered at 5 % loss each way, %",
-                "delivered_good": "delivered without loss, %",
-                "refused": "refused by the sender's kernel, 1: yes",
-                "size": "size of the message, bytes",
-            },
-            explain=_explain_en,
-        ),
-        "ru": Words(
-            title="Размер датаграммы",
-            question="Как велика может быть датаграмма и чем за её размер платят?",
-            names={
-                "packets": "IP-пакетов на сообщение",
-                "delivered": "доставлено при потерях 5 % в каждую сторону, %",
-                "delivered_good": "доставлено без потерь, %",
-                "refused": "отвергнуто ядром отправителя, 1: да",
-                "size": "размер сообщения, байты",
-            },
-            explain=_explain_ru,
-        ),
-    },
+    words=words("datagram-size", facts),
+    headline=Headline("delivered", "higher", 65_507.0),
 )

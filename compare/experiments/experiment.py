@@ -1,25 +1,36 @@
 """What an experiment is, and what it finds: figures that can be written, drawn and explained.
 
-An experiment is a module that holds an `EXPERIMENT`. Its `measure` runs the chats and returns a
-`Result`, which is made of plain numbers; all that is said and drawn afterwards comes from the
-result alone, so a report can be made again from `results.json`. Nothing here runs anything.
+An experiment is a module with an `EXPERIMENT`. Its `measure` runs the chats and returns a `Result`
+of plain numbers. The sentences and plots come from the result alone, so a report can be made
+again from `results.json`. Nothing here runs anything.
+
+To add an experiment: write a module like loss.py and its texts in texts/, and enter its name into
+MODULES of compare/__main__.py. A test checks that both languages have the same texts.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from udp_chat.protocol.delivery import NEVER
 
 Condition: TypeAlias = "float | str"
 """What was varied: a number (a share, a count, bytes), or the key of a text."""
 
-NEVER = math.inf
-"""The value of a duration that did not end while it was watched, and of a lost line's latency."""
+CHAT_NAMES: Mapping[str, Mapping[str, str]] = {
+    "en": {"tcp": "TCP", "plain": "plain UDP", "chat": "udp-chat"},
+    "ru": {"tcp": "TCP", "plain": "простой UDP", "chat": "udp-chat"},
+}
+"""The three chats by language, in the order in which the sentences name them."""
 
 _T = TypeVar("_T")
+_Observed = TypeVar("_Observed")
+
+Runs: TypeAlias = "Iterable[tuple[str, Condition, _Observed]]"
+"""A chat's name, a condition, and what was observed, for each run of an experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,25 @@ class Result:
     remarks: tuple[str, ...] = ()
     """What a reader of the figures has to know and could not see, in English."""
 
+    @classmethod
+    def of(
+        cls,
+        runs: Runs[_Observed],
+        analyse: Callable[[_Observed], Mapping[str, float]],
+        **others: Any,
+    ) -> Result:
+        """A result with a figure for each chat, condition and quantity, a value for each run.
+
+        `analyse` takes what was observed in one run and returns its quantities. `others` are the
+        other fields.
+        """
+        values: dict[tuple[str, str, Condition], list[float]] = {}
+        for transport, condition, observed in runs:
+            for quantity, value in analyse(observed).items():
+                values.setdefault((transport, quantity, condition), []).append(value)
+        figures = (Figure(*key, tuple(map(float, kept))) for key, kept in values.items())
+        return cls(tuple(figures), **others)
+
     def figure(self, transport: str, quantity: str, condition: Condition) -> Figure:
         """Raises KeyError where that was not measured."""
         wanted = (transport, quantity, condition)
@@ -97,8 +127,11 @@ class Result:
         """Under which it was measured, in that order."""
         return list(dict.fromkeys(f.condition for f in self.figures if f.quantity == quantity))
 
-    def transports(self, quantity: str) -> list[str]:
-        return list(dict.fromkeys(f.transport for f in self.figures if f.quantity == quantity))
+    def transports(self, quantity: str = "") -> list[str]:
+        """The chats that this was measured of; those of all figures if none is named."""
+        return list(
+            dict.fromkeys(f.transport for f in self.figures if quantity in ("", f.quantity))
+        )
 
     def quantities(self) -> list[str]:
         return list(dict.fromkeys(f.quantity for f in self.figures))
@@ -106,7 +139,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is to be drawn: a quantity over its conditions, or the result's series."""
+    """What to draw: a quantity over its conditions, or the result's series."""
 
     quantity: str
     """A key of `Words.names`; for "points" the name of the upright axis."""
@@ -115,6 +148,41 @@ class Plot:
     """The key of the level axis's name."""
     logarithmic: bool = False
     """The upright axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The one figure that answers the question: the report's first table shows who wins by it."""
+
+    quantity: str
+    better: Literal["lower", "higher"]
+    condition: Condition | None = None
+    """None, or one that was not measured: the last one that was."""
+
+    def figures(self, result: Result) -> list[Figure]:
+        """Of all chats under that condition, the best first; none if it was not measured."""
+        conditions = result.conditions(self.quantity)
+        condition = self.condition
+        if condition not in conditions and conditions:
+            condition = conditions[-1]
+        kept = [
+            figure
+            for figure in result.figures
+            if (figure.quantity, figure.condition) == (self.quantity, condition)
+        ]
+        return sorted(kept, key=lambda figure: figure.median, reverse=self.better == "higher")
+
+
+EQUAL_SHARE = 0.05
+"""Medians that differ by less are called equal: a single repetition shows no spread."""
+
+
+def is_no_worse(figure: Figure, best: Figure) -> bool:
+    """Whether the measurements show no difference: their ranges overlap, or are close."""
+    if figure.low <= best.high and best.low <= figure.high:
+        return True
+    difference, most = abs(figure.median - best.median), max(figure.median, best.median)
+    return most < NEVER and difference < EQUAL_SHARE * most
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +218,4 @@ class Experiment:
     plots: tuple[Plot, ...]
     words: Mapping[str, Words]
     """By language: "en" and "ru"."""
-
-
-_DECIMAL_POINT = {"en": ".", "ru": ","}
-_NEVER = {"en": "never", "ru": "никогда"}
-
-
-def amount(value: float, unit: str = "", language: str = "en") -> str:
-    """A figure for people: three digits that count; a NEVER in words, without its unit."""
-    if math.isinf(value):
-        return _NEVER[language]
-    if value == 0 or abs(value) >= 100:
-        text = f"{value:,.0f}".replace(",", "\u202f")
-    else:
-        text = f"{value:.3g}".replace(".", _DECIMAL_POINT[language])
-    return f"{text}\u00a0{unit}" if unit else text
-
-
-def duration(seconds: float, language: str = "en") -> str:
-    """For people: in milliseconds below one second."""
-    second, millisecond = {"en": ("s", "ms"), "ru": ("с", "мс")}[language]
-    if seconds < 1:
-        return amount(seconds * 1000, millisecond, language)
-    return amount(seconds, second, language)
+    headline: Headline

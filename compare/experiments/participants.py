@@ -1,10 +1,10 @@
 """The three chats as commands, seen from outside: what an experiment starts, types and reads.
 
-Every participant is a process of its own, run as a person would run it, with `--json`. A line is
-said by writing it to the program's stdin, and has arrived when it comes out of another's stdout;
-both are stamped here, by one clock, so nothing is measured inside the programs under test and
-all three are measured alike. (The price, a pipe and a process switch at each end, is the same
-for all: some 0.3 ms.)
+Every participant is a process of its own, run as a person would run it, with `--json`. An
+experiment types a message into one program's stdin, and reads it from another's stdout. One clock
+here stamps both. So nothing is measured inside the programs under test, and all three are
+measured alike. (The price is the same for all: a pipe and a process switch at each end take some
+0.3 ms.)
 
   with Wire(loss=0.05, delay_seconds=0.02, seed=7) as wire, Room(CHAT, 3, wire) as room:
       anna, boris, clara = room.clients
@@ -16,6 +16,7 @@ for all: some 0.3 ms.)
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -23,24 +24,26 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from compare.experiments.experiment import Condition, Tell
 from compare.wire.network import Wire
+from udp_chat.protocol.delivery import NEVER
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 PORT = 9091
-"""In the namespaces of a wire, where no one else has it."""
+"""In the namespaces of a wire, where nobody else uses it."""
 
 WAIT_SECONDS = 30.0
-"""What a program may take for anything before an experiment gives up."""
+"""How long an experiment waits for anything that a program should do."""
 
 END_SECONDS = 3.0
-"""What a program may take to end when it is told to."""
+"""What a program may take to end when it is asked to, before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ TRANSPORTS = (TCP, PLAIN, CHAT)
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """When a peer counts as gone. By default what all three chats do if they are told nothing."""
+    """When a peer counts as gone. The defaults are those of all three chats."""
 
     heartbeat_seconds: int = 5
     timeout_seconds: int = 15
@@ -91,7 +94,7 @@ _T = TypeVar("_T")
 
 
 class ExperimentFailed(Exception):
-    """A program did not do what the experiment rests on; says what it printed."""
+    """A program did not do what the experiment rests on; the message quotes what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,18 @@ class Arrival:
 
 
 class Program(ABC):
-    """A process with pipes for its streams. A context manager; ends it if it still runs."""
+    """A process with pipes for its streams. A context manager: its end is the process's end."""
 
-    def __init__(self, arguments: Sequence[str], wire: Wire | None, end: str) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        wire: Wire | None,
+        end: str,
+        end_seconds: float = END_SECONDS,
+    ) -> None:
         """Runs `python3 ARGUMENTS` at an end of the wire, or here if there is none."""
         self._arguments = tuple(arguments)
+        self._end_seconds = end_seconds
         command = [sys.executable, *arguments]
         options: dict[str, Any] = {
             "stdin": subprocess.PIPE,
@@ -160,7 +170,7 @@ class Program(ABC):
         if self.process.poll() is None:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(END_SECONDS)
+                self.process.wait(self._end_seconds)
         self.kill()
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
@@ -195,14 +205,16 @@ class Server(Program):
     """A chat's server, ready when this returns; at the wire's end b, or on loopback."""
 
     def __init__(
-        self, transport: Transport, wire: Wire | None = None, *options: str, port: int | None = None
+        self,
+        transport: Transport,
+        wire: Wire | None = None,
+        *options: str,
+        end_seconds: float = END_SECONDS,
     ) -> None:
         self.host = "127.0.0.1" if wire is None else wire.address("b")
         self.port = 0
-        if port is None:
-            port = 0 if wire is None else PORT
-        where = ("--host", self.host, "--port", str(port))
-        super().__init__((*transport.server, *where, *options), wire, "b")
+        where = ("--host", self.host, "--port", "0" if wire is None else str(PORT))
+        super().__init__((*transport.server, *where, *options), wire, "b", end_seconds)
         with self._changed:
             self._changed.wait_for(lambda: self.port or self._ended, WAIT_SECONDS)
         if not self.port:
@@ -239,7 +251,7 @@ class Client(Program):
         if wait_joined:
             try:
                 self.wait("joined")
-            except BaseException:  # Ctrl-C too: the process is not to stay behind
+            except BaseException:  # Ctrl-C too: no process stays behind
                 self.close()
                 raise
 
@@ -247,7 +259,7 @@ class Client(Program):
         return self
 
     def say(self, *lines: str) -> float:
-        """Types them; the moment before it did."""
+        """Types them. Returns the moment before that."""
         data = "".join(f"{line}\n" for line in lines).encode()
         at = time.monotonic()
         try:
@@ -260,7 +272,7 @@ class Client(Program):
     def wait(
         self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
     ) -> Arrival:
-        """The first such event from number `start` on; raises ExperimentFailed if none comes."""
+        """The first such event from number `start` on. Raises ExperimentFailed if none comes."""
         found = self.find(kind, timeout_seconds, start, **keys)
         if found is None:
             raise self._failure(f"{kind} {keys or ''} within {timeout_seconds:g} s")
@@ -269,7 +281,7 @@ class Client(Program):
     def find(
         self, kind: str, timeout_seconds: float = 0.0, start: int = 0, **keys: object
     ) -> Arrival | None:
-        """As `wait`, but None if it does not come, or not before the program's end."""
+        """As `wait`, but returns None if it does not come, or the program ends before."""
         wanted = {"event": kind, **keys}
         until = time.monotonic() + timeout_seconds
         with self._changed:
@@ -293,7 +305,7 @@ class Client(Program):
             )
 
     def heard(self) -> dict[str, list[float]]:
-        """When each line that was said arrived here, by its text; twice if it came twice."""
+        """When each message arrived here, by its text; two times if it arrived twice."""
         with self._changed:
             arrivals = list(self.arrivals)
         heard: dict[str, list[float]] = {}
@@ -302,18 +314,33 @@ class Client(Program):
                 heard.setdefault(arrival.event["text"], []).append(arrival.at)
         return heard
 
+    def noticed_at(self) -> float:
+        """When its program first reported that something is wrong; NEVER if it did not."""
+        found = (self.find(kind) for kind in ("left", "reconnecting"))
+        return min((arrival.at for arrival in found if arrival), default=NEVER)
+
     def _on_output(self, line: str, at: float) -> None:
         event = json.loads(line)
         self.arrivals.append(Arrival(at, event))
 
 
+def speak(client: Client, texts: Sequence[str], per_second: float) -> list[float]:
+    """Says these messages at an even pace. Returns when each was typed."""
+    start = time.monotonic()
+    said = []
+    for number, text in enumerate(texts):
+        pause(start + number / per_second - time.monotonic())
+        said.append(client.say(text))
+    return said
+
+
 class Talk:
-    """A member who says numbered lines at an even pace, in a thread, until closed."""
+    """A member who says numbered messages at an even pace, in a thread, until closed."""
 
     def __init__(self, client: Client, lines_per_second: float, line_bytes: int = 0) -> None:
-        """Lines are filled up to so many bytes."""
+        """Messages are filled up to so many bytes."""
         self.said: dict[str, float] = {}
-        """When each line was typed, by its text; or was to be, if the program had ended."""
+        """When each message was typed, by its text, or was due, if the program had ended."""
         self._client = client
         self._pause_seconds = 1 / lines_per_second
         self._line_bytes = line_bytes
@@ -328,7 +355,7 @@ class Talk:
         self.close()
 
     def close(self) -> None:
-        """Says no more, and ends the thread. Idempotent."""
+        """Stops talking, and ends the thread. Idempotent."""
         self._closing.set()
         self._thread.join()
 
@@ -342,6 +369,21 @@ class Talk:
                 self.said[text] = self._client.say(text)
             due += self._pause_seconds
             number += 1
+
+
+def typed(said: Mapping[str, float], first_at: float, last_at: float = NEVER) -> list[str]:
+    """The messages that were typed within this time."""
+    return [text for text, at in said.items() if first_at <= at < last_at]
+
+
+def first_shown_at(texts: Iterable[str], heard: Mapping[str, list[float]]) -> float:
+    """When the first of these messages was shown that was shown at all; NEVER if none was."""
+    return min((heard[text][0] for text in texts if text in heard), default=NEVER)
+
+
+def percent_shown(texts: Sequence[str], heard: Mapping[str, list[float]]) -> float:
+    """How many of these messages were shown."""
+    return sum(text in heard for text in texts) / len(texts) * 100
 
 
 class Room:
@@ -376,19 +418,17 @@ class Room:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def join(self, name: str, *options: str, wait_joined: bool = True, end: str = "a") -> Client:
-        """One more member, who ends with the room; at end b beside the server."""
-        client = self._client(name, *options, wait_joined=wait_joined, end=end)
-        return self._stack.enter_context(client)
+    def join(self, name: str, end: str = "a") -> Client:
+        """Adds one more member, who ends with the room. End b is the server's."""
+        return self._stack.enter_context(self._client(name, wait_joined=True, end=end))
 
-    def _client(self, name: str, *options: str, wait_joined: bool, end: str = "a") -> Client:
+    def _client(self, name: str, *, wait_joined: bool, end: str = "a") -> Client:
         return Client(
             self.transport,
             (self.server.host, self.server.port),
             name,
             self.wire,
             *self._client_options,
-            *options,
             wait_joined=wait_joined,
             end=end,
         )
@@ -405,6 +445,55 @@ def side_by_side(
     return dict(zip((t.name for t in chosen), at_once(work, chosen), strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of an experiment: a chat under a condition."""
+
+    transport: Transport
+    condition: Any
+    """A `Condition`. (Any: an experiment knows which of the two kinds its own are.)"""
+    seed: int
+    """Or the number of the repetition."""
+
+
+def cases(
+    conditions: Iterable[Condition],
+    seeds: Iterable[int],
+    transports: Sequence[Transport] = TRANSPORTS,
+) -> list[Case]:
+    """Every chat under every condition with every seed."""
+    return [
+        Case(transport, condition, seed)
+        for condition, seed, transport in itertools.product(conditions, tuple(seeds), transports)
+    ]
+
+
+Run = tuple[str, Condition, _T]
+"""A chat's name, a condition, and what was observed. See `Result.of`."""
+
+
+def run_at_once(work: Callable[[Case], _T], chosen: Iterable[Case]) -> list[Run[_T]]:
+    """Runs all cases at once, each in a thread. For experiments that mostly wait."""
+    chosen = list(chosen)
+    observed = at_once(work, chosen)
+    return [(c.transport.name, c.condition, o) for c, o in zip(chosen, observed, strict=True)]
+
+
+def run_in_turns(
+    work: Callable[[Case], _T],
+    conditions: Sequence[Condition],
+    seeds: Sequence[int],
+    tell: Tell,
+    what: str = "{condition}",
+) -> list[Run[_T]]:
+    """Runs the three chats side by side, under one condition with one seed after the other."""
+    runs: list[Run[_T]] = []
+    for condition, seed in itertools.product(conditions, seeds):
+        tell(f"{what.format(condition=condition)}, seed {seed}")
+        runs += run_at_once(work, cases([condition], [seed]))
+    return runs
+
+
 def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
     """What the work returns for each case, in their order; each in a thread of its own.
 
@@ -415,7 +504,7 @@ def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
         try:
             futures = [pool.submit(work, case) for case in chosen]
             wait(futures)
-        except BaseException:  # Ctrl-C, which only the main thread hears of
+        except BaseException:  # Ctrl-C: only the main thread gets it
             _interrupted.set()
             behind.callback(_interrupted.clear)
             raise
@@ -423,7 +512,7 @@ def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
 
 
 def pause(seconds: float) -> None:
-    """Sleeps; raises `ExperimentFailed` if Ctrl-C comes meanwhile, to whatever thread."""
+    """Sleeps. Raises `ExperimentFailed` if Ctrl-C comes meanwhile, in any thread."""
     if _interrupted.wait(max(0.0, seconds)):
         raise ExperimentFailed("interrupted")
 

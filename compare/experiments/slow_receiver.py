@@ -1,20 +1,20 @@
 """A receiver that does not read.
 
-Question: one member's program stops reading while the room talks: what happens to the others,
-and what to it when it goes on?
+Question: one member's program stops reading while the room talks. What happens to the others, and
+what to it when it continues?
 
-Method: three members on loopback; one of them says long lines at an even pace all the time. One
-of those who listen is stopped (SIGSTOP: it neither reads nor answers, but its kernel does), for a
-few seconds or for longer than the chats' timeouts, and continued (SIGCONT). Of the other one the
-latency of lines is compared before and meanwhile, and the moment is taken when it sees the
-stopped one leave. Of the stopped one is counted which of the lines typed meanwhile it shows in
-the end, and how soon it shows one that was typed after it went on.
+Method: three members on loopback; one of them says long messages at an even pace all the time. One
+of the listeners is stopped (SIGSTOP: it neither reads nor answers, but its kernel does), for a few
+seconds or for longer than the chats' timeouts, and continued (SIGCONT). The experiment compares
+the other listener's latency before and meanwhile, and takes the moment when that one sees the
+stopped one leave. It counts which of the messages typed meanwhile the stopped member shows in the
+end, and how soon it shows one that was typed after it had continued.
 
-Expect: what is not read fills the receiver's kernel. TCP then tells the sender to wait (flow
-control), so the server must queue, without ever waiting in the thread that serves the others;
-after its limit or timeout it drops the slow one, which gets no more. Over UDP nobody is told: the
-kernel drops what does not fit. Plain UDP never learns; this chat's client finds the gap and asks
-for it, and joins again if it was dropped.
+Expect: unread data fills the receiver's kernel. TCP then tells the sender to wait (flow control).
+So the server must queue, and must never wait in the thread that serves the others. After its limit
+or timeout it drops the slow member, which gets nothing more. Over UDP nobody is told: the kernel
+drops what does not fit. Plain UDP never learns of it. udp-chat's client finds the gap and asks for
+it, and joins again if it was dropped.
 
 Command: python3 -m compare slow-receiver
 """
@@ -25,96 +25,79 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from compare.experiments.experiment import (
-    NEVER,
-    Condition,
-    Effort,
-    Experiment,
-    Figure,
-    Plot,
-    Result,
-    Tell,
-    Words,
-    amount,
-    duration,
-)
+from compare.experiments.experiment import Effort, Experiment, Headline, Plot, Result, Tell
 from compare.experiments.participants import (
-    TRANSPORTS,
+    Case,
     Client,
     Room,
     Silence,
     Talk,
-    Transport,
-    at_once,
+    cases,
+    first_shown_at,
     pause,
+    percent_shown,
+    run_at_once,
+    typed,
 )
-from udp_chat.protocol.delivery import quantile
+from compare.experiments.voice import Voice, remarks, words
+from udp_chat.protocol.delivery import NEVER, quantile
 
 SILENCE = Silence()
 
 SHORT_SECONDS, LONG_SECONDS, QUICK_SECONDS = 5.0, 20.0, 3.0
-"""How long it is stopped: less than the chats' timeout, and more."""
+"""How long the member is stopped: less than the chats' timeout, and more."""
 
 NOTICEABLE_MS = 100
-"""A person takes for immediate what comes sooner."""
+"""To a person anything faster is immediate."""
 
 LINES_PER_SECOND = 50
 LINE_BYTES = 800
-"""So that a few seconds of talk exceed what Linux keeps for a UDP socket (some 200 kB), and a
-line still goes in one datagram of each chat."""
+"""A few seconds of talk then exceed what Linux keeps for a UDP socket (some 200 kB), and a message
+still fits one datagram of each chat."""
 
 BEFORE_SECONDS = 1.5
 """Of talk, before it is stopped."""
 
 START_SECONDS_MAX = 20.0
-"""What it may take until all rooms have their members."""
+"""How long all rooms may take to get their members."""
 
 LAST_SECONDS = 1.0
-"""How long the last lines may take to the one that was never stopped."""
+"""How long the last messages may take to the member that was never stopped."""
 
 AFTER_SECONDS_MIN = 3.0
 AFTER_SHARE = 0.5
-"""How long it is watched when it goes on, in seconds and as a share of the stop: it has a backlog
-to catch up with."""
+"""How long the member is watched after the stop, in seconds and as a share of the stop: it has a
+backlog to catch up with."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """When one was stopped and continued, and the time around it (monotonic seconds)."""
+class Observation:
+    """One stop of a member, and what was said and heard in its room, by text. Monotonic seconds."""
 
     began_at: float
     stopped_at: float
     continued_at: float
     ended_at: float
     dropped_at: float
-    """When the other one saw it leave; NEVER if it did not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One room: what was said and heard in it, by text, and its stops of a length."""
-
-    transport: str
-    stop_seconds: float
-    stops: Sequence[Stop]
+    """When the other member saw the stopped one leave; NEVER if it did not."""
     said: Mapping[str, float]
     heard_by_other: Mapping[str, list[float]]
     heard_by_stopped: Mapping[str, list[float]]
 
 
 def measure(effort: Effort, tell: Tell) -> Result:
-    # The short ones are repeated while the long one lasts.
-    long = (LONG_SECONDS, 1)  # in three rooms
+    # The short ones are repeated while the long one lasts, which takes three rooms.
+    long = (LONG_SECONDS, 1)
     plan = effort.choose(((SHORT_SECONDS, 3), long, long, long), ((QUICK_SECONDS, 1),))
-    cases = [(transport, *stops) for stops in plan for transport in TRANSPORTS]
+    chosen = [case for seconds, count in plan for case in cases([seconds], [count])]
     longest = max(seconds * count for seconds, count in plan)
-    tell(f"{len(cases)} rooms at once, one member of each stopped for {longest:g} s in all")
+    tell(f"{len(chosen)} rooms at once, one member of each stopped for {longest:g} s in all")
     # Programs that start would disturb those that talk already.
-    all_in = threading.Barrier(len(cases), timeout=START_SECONDS_MAX)
-    observations = at_once(lambda case: _observe(*case, all_in), cases)
+    all_in = threading.Barrier(len(chosen), timeout=START_SECONDS_MAX)
+    rooms = run_at_once(lambda case: _observe(case, all_in), chosen)
     settings = {
         "stop_seconds_and_count": plan,
         "lines_per_second": LINES_PER_SECOND,
@@ -126,37 +109,31 @@ def measure(effort: Effort, tell: Tell) -> Result:
         "seconds_after_min": AFTER_SECONDS_MIN,
         "after_as_share_of_stop": AFTER_SHARE,
     }
-    remarks = (
-        "A stopped program's kernel goes on acknowledging, so TCP's timeout (TCP_USER_TIMEOUT)"
-        " begins only when the receive window is full; over UDP the silence begins at once.",
-        "Woken after a stop beyond its timeout, plain UDP's client reads what its kernel kept for"
-        " it, or takes the silence for the server's and ends: whichever of its threads runs first.",
-    )
-    return Result(tuple(analyse(observations)), settings=settings, remarks=remarks)
+    runs = [(name, seconds, stop) for name, seconds, stops in rooms for stop in stops]
+    return Result.of(runs, analyse, settings=settings, remarks=remarks("slow-receiver"))
 
 
 def _receive_buffer_bytes() -> int:
-    """What the kernel takes for a UDP socket that asks for nothing, its bookkeeping included."""
+    """What the kernel gives a UDP socket that asks for nothing, its bookkeeping included."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
-def _observe(
-    transport: Transport, stop_seconds: float, count: int, all_in: threading.Barrier
-) -> Observation:
-    with Room(transport, 3, None, *SILENCE.options(transport)) as room:
+def _observe(case: Case, all_in: threading.Barrier) -> list[Observation]:
+    """One observation for each stop. The case's seed is their number."""
+    with Room(case.transport, 3, None, *SILENCE.options(case.transport)) as room:
         speaker, other, stopped = room.clients
         all_in.wait()
         with Talk(speaker, LINES_PER_SECOND, LINE_BYTES) as talk:
-            stops = [_stop(stopped, other, stop_seconds) for _ in range(count)]
+            stops = [_stop(stopped, other, case.condition) for _ in range(case.seed)]
         other.wait_count("chat", len(talk.said), LAST_SECONDS)
-        return Observation(
-            transport.name, stop_seconds, stops, talk.said, other.heard(), stopped.heard()
-        )
+        return [Observation(*times, talk.said, other.heard(), stopped.heard()) for times in stops]
 
 
-def _stop(stopped: Client, other: Client, seconds: float) -> Stop:
-    """Stops a client for so long, while the others talk."""
+def _stop(
+    stopped: Client, other: Client, seconds: float
+) -> tuple[float, float, float, float, float]:
+    """Stops a client for so long, while the others talk. Returns an Observation's five times."""
     began_at = time.monotonic()
     pause(BEFORE_SECONDS)
     seen = len(other.arrivals)
@@ -167,151 +144,63 @@ def _stop(stopped: Client, other: Client, seconds: float) -> Stop:
     continued_at = time.monotonic()
     pause(max(AFTER_SECONDS_MIN, AFTER_SHARE * seconds))
     left = other.find("leave", start=seen, name=stopped.name)
-    dropped_at = left.at if left else NEVER
-    return Stop(began_at, stopped_at, continued_at, time.monotonic(), dropped_at)
+    return began_at, stopped_at, continued_at, time.monotonic(), left.at if left else NEVER
 
 
-def analyse(observations: Iterable[Observation]) -> list[Figure]:
-    """A figure for each chat, length of stop and quantity, a value for each stop."""
-    values: dict[tuple[str, str, float], list[float]] = {}
-    for seen in observations:
-        heard = seen.heard_by_stopped
-        for stop in seen.stops:
-            before = _said(seen, stop.began_at, stop.stopped_at)
-            meanwhile = _said(seen, stop.stopped_at, stop.continued_at)
-            afterwards = _said(seen, stop.continued_at, stop.ended_at)
-            current_at = min(
-                (heard[text][0] for text in afterwards if text in heard), default=NEVER
-            )
-            for quantity, value in (
-                ("before", _p99_ms(before, seen)),
-                ("meanwhile", _p99_ms(meanwhile, seen)),
-                ("dropped", stop.dropped_at - stop.stopped_at),
-                ("delivered", _share(meanwhile, heard)),
-                ("current", current_at - stop.continued_at),
-            ):
-                key = (seen.transport, quantity, seen.stop_seconds)
-                values.setdefault(key, []).append(value)
-    return [Figure(*key, tuple(found)) for key, found in values.items()]
-
-
-def _said(seen: Observation, first_at: float, last_at: float) -> list[str]:
-    """What was typed within this time."""
-    return [text for text, at in seen.said.items() if first_at <= at < last_at]
+def analyse(seen: Observation) -> dict[str, float]:
+    meanwhile = typed(seen.said, seen.stopped_at, seen.continued_at)
+    afterwards = typed(seen.said, seen.continued_at, seen.ended_at)
+    return {
+        "before": _p99_ms(typed(seen.said, seen.began_at, seen.stopped_at), seen),
+        "meanwhile": _p99_ms(meanwhile, seen),
+        "dropped": seen.dropped_at - seen.stopped_at,
+        "delivered": percent_shown(meanwhile, seen.heard_by_stopped),
+        "current": first_shown_at(afterwards, seen.heard_by_stopped) - seen.continued_at,
+    }
 
 
 def _p99_ms(lines: Iterable[str], seen: Observation) -> float:
-    """The latency of these lines at the other member."""
+    """The latency of these messages at the other member."""
     heard = seen.heard_by_other
     return 1000 * quantile(
         (heard[text][0] - seen.said[text] if text in heard else NEVER for text in lines), 0.99
     )
 
 
-def _share(lines: Sequence[str], heard: Mapping[str, list[float]]) -> float:
-    return sum(text in heard for text in lines) / len(lines) * 100
+def facts(result: Result, say: Voice) -> dict[str, object]:
+    stops = result.conditions("delivered")
 
+    def fate(chat: str, stop: float | str) -> str:
+        return say.part(
+            "fate",
+            delivered=f"{result.median(chat, 'delivered', stop):.0f}",
+            current=say.duration(result.median(chat, "current", stop)),
+        )
 
-# --- what is said of it ----------------------------------------------------------------------
-
-_CHATS = ("tcp", "plain", "chat")
-
-
-def _worst_meanwhile(result: Result) -> float:
-    """The others' p99 latency while one was stopped, of whatever chat and stop."""
-    return max(
-        result.median(name, "meanwhile", stop)
-        for name in _CHATS
+    fates = (
+        say.part(
+            "stop",
+            seconds=say.duration(float(stop)),
+            fates=say.listed(lambda chat, stop=stop: fate(chat, stop), separator=", "),  # type: ignore[misc]
+        )
+        for stop in stops
+    )
+    worst = max(
+        result.median(chat, "meanwhile", stop)
+        for chat in say.chats
         for stop in result.conditions("meanwhile")
     )
-
-
-def _soonest(result: Result, stop: Condition) -> str:
-    """Who showed new lines first, among those that missed none."""
-    complete = [name for name in _CHATS if result.median(name, "delivered", stop) == 100]
-    return min(complete, key=lambda name: result.median(name, "current", stop), default="")
-
-
-def _was_dropped(result: Result, stop: Condition) -> bool:
-    return min(result.median(name, "dropped", stop) for name in ("tcp", "chat")) < NEVER
-
-
-def _explain_en(result: Result) -> list[str]:
-    stops = result.conditions("delivered")
-    found = []
-    for stop in stops:
-        tcp, plain, chat = (
-            f"{result.median(name, 'delivered', stop):.0f} %"
-            f" (new ones: {duration(result.median(name, 'current', stop))})"
-            for name in _CHATS
-        )
-        found.append(f"after {stop:g} s TCP {tcp}, plain UDP {plain}, this chat {chat}")
-    worst = _worst_meanwhile(result)
-    others = "nobody else noticed" if worst < NOTICEABLE_MS else "they felt it too"
-    best = _soonest(result, stops[0])
-    meaning = {
-        "tcp": "For a short pause TCP is best and takes no thought",
-        "chat": "For a short pause this chat was best here",
-        "plain": "The short pause was too short here for plain UDP to lose anything",
-    }.get(best, "Even for a short pause none was good here")
-    dropped = (
-        "; a long one ends in being dropped, as it must, and then it counts whether the program"
-        " comes back and knows what it missed"
-        if _was_dropped(result, stops[-1])
-        else ""
-    )
-    return [
-        "Of the lines typed while it was stopped the member showed: "
-        + "; ".join(found)
-        + f"; the worst p99 latency of the others meanwhile: {amount(worst, 'ms')} ({others}).",
-        "TCP's receiver advertises what room it has left, so a sender waits and nothing is lost,"
-        " but what waits must wait somewhere, in the server, and not for ever; a UDP socket whose"
-        " buffer is full drops what comes and tells nobody, so that losses have to be numbered,"
-        " found and repaired by the program.",
-        f"{meaning}{dropped}; with either protocol a server must never wait for one member in the"
-        " thread that serves all.",
-    ]
-
-
-def _explain_ru(result: Result) -> list[str]:
-    stops = result.conditions("delivered")
-    found = []
-    for stop in stops:
-        tcp, plain, chat = (
-            f"{result.median(name, 'delivered', stop):.0f} %"
-            f" (новые: {duration(result.median(name, 'current', stop), 'ru')})"
-            for name in _CHATS
-        )
-        seconds = duration(float(stop), "ru")
-        found.append(f"после {seconds} TCP — {tcp}, простой UDP — {plain}, этот чат — {chat}")
-    worst = _worst_meanwhile(result)
-    others = (
-        "больше никто ничего не заметил" if worst < NOTICEABLE_MS else "это почувствовали и они"
-    )
-    best = _soonest(result, stops[0])
-    meaning = {
-        "tcp": "Для короткой паузы TCP лучше всего и не требует забот",
-        "chat": "Для короткой паузы лучшим здесь оказался этот чат",
-        "plain": "Короткая пауза была здесь слишком коротка, чтобы простой UDP что-то потерял",
-    }.get(best, "Даже короткой паузы никто здесь не выдержал без потерь")
-    dropped = (
-        "; долгая кончается исключением из комнаты, иначе нельзя, и тогда важно, вернётся ли"
-        " программа сама и узнает ли, что пропустила"
-        if _was_dropped(result, stops[-1])
-        else ""
-    )
-    return [
-        "Из строк, набранных за время остановки, участник показал: "
-        + "; ".join(found)
-        + f"; худшая задержка p99 у остальных тем временем: {amount(worst, 'мс', 'ru')}"
-        f" ({others}).",
-        "Получатель TCP сообщает, сколько у него ещё места, поэтому отправитель ждёт и ничего не"
-        " теряется, но ждать данные должны где-то — на сервере, и не вечно; UDP-сокет с"
-        " заполненным буфером отбрасывает новое и никому не говорит, так что нумеровать строки,"
-        " находить и восполнять потери должна сама программа.",
-        f"{meaning}{dropped}; при любом протоколе сервер не должен ждать одного участника в"
-        " потоке, который обслуживает всех.",
-    ]
+    # Of those that missed nothing in the short stop, the one that showed new messages first.
+    complete = [chat for chat in say.chats if result.median(chat, "delivered", stops[0]) == 100]
+    best = min(complete, key=lambda c: result.median(c, "current", stops[0]), default="nobody")
+    was_dropped = min(result.median(c, "dropped", stops[-1]) for c in ("tcp", "chat")) < NEVER
+    return {
+        "fates": "; ".join(fates),
+        "worst": say.milliseconds(worst),
+        "others": say.part("unnoticed" if worst < NOTICEABLE_MS else "noticed"),
+        "best": say.part(f"best_{best}"),
+        "dropped": say.part("dropped") if was_dropped else "",
+    }
 
 
 EXPERIMENT = Experiment(
@@ -323,32 +212,6 @@ EXPERIMENT = Experiment(
         Plot("current", "bars", "stop", logarithmic=True),
         Plot("meanwhile", "bars", "stop"),
     ),
-    words={
-        "en": Words(
-            title="A receiver that does not read",
-            question="One program stops reading: what happens to the others, and to it?",
-            names={
-                "before": "p99 latency at the others before, ms",
-                "meanwhile": "p99 latency at the others meanwhile, ms",
-                "dropped": "from the stop to being dropped from the room, s",
-                "delivered": "of the lines typed meanwhile, shown in the end, %",
-                "current": "from going on to the first new line shown, s",
-                "stop": "stopped for, s",
-            },
-            explain=_explain_en,
-        ),
-        "ru": Words(
-            title="Получатель, который не читает",
-            question="Одна программа перестаёт читать: что будет с остальными и с ней?",
-            names={
-                "before": "задержка p99 у остальных до остановки, мс",
-                "meanwhile": "задержка p99 у остальных во время остановки, мс",
-                "dropped": "от остановки до исключения из комнаты, с",
-                "delivered": "показано в итоге строк, набранных тем временем, %",
-                "current": "от продолжения до первой новой строки, с",
-                "stop": "длительность остановки, с",
-            },
-            explain=_explain_ru,
-        ),
-    },
+    words=words("slow-receiver", facts),
+    headline=Headline("delivered", "higher"),
 )

@@ -26,17 +26,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from compare.experiments.experiment import NEVER, Experiment, Figure, Plot, Result, Words, amount
+from compare.experiments.experiment import Experiment, Figure, Plot, Result, Words
+from compare.figures import amount
 from compare.report.page import PALETTE, Picture
 from compare.report.report import chat_name, condition_name
+from udp_chat.protocol.delivery import NEVER
 
 WIDTH_INCHES, HEIGHT_INCHES = 4.4, 3.5
 PNG_DOTS_PER_INCH = 200
 
 NEVER_SHARE = 0.14
 """Of the height, for what was never observed."""
-
-NEVER_WORD = {"en": "never", "ru": "никогда"}
 
 SPAN_LOGARITHMIC = 50
 """A level axis whose largest number is so many times its smallest is logarithmic."""
@@ -242,7 +242,7 @@ def _draw_bars(axes: Axes, plot: Plot, result: Result, words: Words, language: s
                     linewidth=1.2,
                 )
                 axes.annotate(
-                    NEVER_WORD[language],
+                    amount(NEVER, language=language),
                     (x, 0.5),
                     xycoords=("data", "axes fraction"),
                     rotation=90,
@@ -330,7 +330,7 @@ def _scale(axes: Axes, plot: Plot, values: Sequence[float], language: str, strip
     if has_strip:
         axes.axhline(edge, color=PALETTE["faint"][0], linewidth=0.9, linestyle=(0, (4, 3)))
         axes.annotate(
-            NEVER_WORD[language],
+            amount(NEVER, language=language),
             (-0.01, 1 - NEVER_SHARE / 2),
             xycoords="axes fraction",
             ha="right",

@@ -1,24 +1,26 @@
-"""What was found, for people and for programs: as JSON, as CSV, and as a table in plain text.
+"""What was found, for people and for programs: as JSON, as CSV, and as tables in plain text.
 
-Pure: a `Report` comes in, text goes out. `record` and `read` are each other's inverse, and all that
-is told comes from the `Report` alone, so it can be told again from `results.json`, in another
-language too. A NEVER is `null` in JSON, "never" in CSV, and a word of the reader's language
-elsewhere. The page that people read is made in page.py, its plots in plots.py.
+Pure: a `Report` comes in, text goes out. `record` and `read` are each other's inverse. All text
+comes from the `Report` alone, so `results.json` is enough to write it again, in another language
+too. NEVER is `null` in JSON, "never" in CSV, and a word of the reader's language elsewhere.
+page.py makes the page that people read, and plots.py its plots.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from compare.experiments.experiment import (
-    NEVER,
+    CHAT_NAMES,
     Condition,
     Effort,
     Experiment,
@@ -26,11 +28,21 @@ from compare.experiments.experiment import (
     Result,
     Series,
     Words,
-    amount,
+    is_no_worse,
 )
+from compare.experiments.voice import texts
+from compare.figures import amount
+from udp_chat.protocol.delivery import NEVER
 
 FORMAT = "udp-chat comparison 1"
-"""Of results.json. Another number if a reader of this one would misread it."""
+"""Of results.json. It changes when a reader of this version would misread the file."""
+
+_TEXTS = texts(Path(__file__).parent / "texts.ini")
+PHRASES = {language: _TEXTS[language] for language in CHAT_NAMES}
+"""What the report says besides the experiments' own texts, by language."""
+
+MACHINE = {language: _TEXTS[f"{language} machine"] for language in CHAT_NAMES}
+"""What the machine's properties are called, by language."""
 
 COLUMNS = (
     *("experiment", "transport", "quantity", "condition", "name"),
@@ -40,12 +52,12 @@ COLUMNS = (
 
 
 class UnreadableRecord(Exception):
-    """A results.json that is not one, or another version's; says what is wrong with it."""
+    """This is no results.json, or one of another version; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one experiment."""
+    """How one experiment ended."""
 
     name: str
     seconds: float
@@ -54,12 +66,12 @@ class Outcome:
     problem: str = ""
     """Why there is no result, in English."""
     skipped: bool = False
-    """Whether it was not even tried."""
+    """Whether it was not even started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that one run of the laboratory has to tell."""
+    """All that one run of the laboratory found."""
 
     started: str
     """Date and time with its offset, as ISO 8601 has it."""
@@ -68,7 +80,7 @@ class Report:
     outcomes: tuple[Outcome, ...] = field(default=())
 
     def command(self, name: str) -> str:
-        """What repeats an experiment."""
+        """The command that repeats an experiment."""
         quick = ["--quick"] if self.effort.quick else []
         words = ["python3", "-m", "compare", *quick, "--seed", str(self.effort.seed), name]
         return shlex.join(words)
@@ -102,31 +114,14 @@ def record(report: Report) -> str:
 
 
 def _result_as_json(result: Result) -> dict[str, Any]:
-    return {
-        "figures": [
-            {
-                "transport": figure.transport,
-                "quantity": figure.quantity,
-                "condition": figure.condition,
-                "repetitions": len(figure.values),
-                "median": _finite(figure.median),
-                "low": _finite(figure.low),
-                "high": _finite(figure.high),
-                "values": _finite(figure.values),
-            }
-            for figure in result.figures
-        ],
-        "series": [
-            {
-                "transport": series.transport,
-                "condition": series.condition,
-                "points": _finite(series.points),
-            }
-            for series in result.series
-        ],
-        "settings": _finite(result.settings),
-        "remarks": list(result.remarks),
-    }
+    document = _finite(dataclasses.asdict(result))
+    for figure, item in zip(result.figures, document["figures"], strict=True):
+        values = item.pop("values")
+        item["repetitions"] = len(values)
+        item |= {name: _finite(getattr(figure, name)) for name in ("median", "low", "high")}
+        item["values"] = values
+    assert isinstance(document, dict)
+    return document
 
 
 def _finite(value: Any) -> Any:
@@ -247,9 +242,7 @@ def found(
 
 def chat_name(transport: str, words: Words, language: str) -> str:
     """What a transport is called: the experiment's name for it, or everyone's."""
-    plain = {"en": "plain UDP", "ru": "простой UDP"}[language]
-    everyones = {"tcp": "TCP", "plain": plain, "chat": "udp-chat"}
-    return words.names.get(transport) or everyones.get(transport, transport)
+    return words.names.get(transport) or CHAT_NAMES[language].get(transport, transport)
 
 
 def condition_name(condition: Condition, words: Words, language: str) -> str:
@@ -267,13 +260,8 @@ class Row:
     quantity: str
     condition: str
     cells: tuple[str, ...]
-    """By the result's transports; empty where that was not measured."""
+    """By `Result.transports()`; empty where that was not measured."""
     repetitions: str
-
-
-def transports(result: Result) -> list[str]:
-    """All of them, in the order in which they were measured."""
-    return list(dict.fromkeys(figure.transport for figure in result.figures))
 
 
 def rows(result: Result, words: Words, language: str) -> Iterator[Row]:
@@ -291,7 +279,7 @@ def rows(result: Result, words: Words, language: str) -> Iterator[Row]:
                 condition_name(condition, words, language),
                 tuple(
                     _cell(figures[name], language) if name in figures else ""
-                    for name in transports(result)
+                    for name in result.transports()
                 ),
                 "–".join(map(str, counts)),
             )
@@ -310,30 +298,130 @@ def _cell(figure: Figure, language: str) -> str:
 def table(experiment: Experiment, result: Result, language: str) -> Iterator[str]:
     """The numbers as lines of text, in columns."""
     words = experiment.words[language]
-    names = [chat_name(name, words, language) for name in transports(result)]
+    names = [chat_name(name, words, language) for name in result.transports()]
     all_rows = list(rows(result, words, language))
-    lines = [("", *names, "n")]
-    lines += [(f"  {row.condition}", *row.cells, row.repetitions) for row in all_rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = _columns(
+        [("", *names, "n"), *((f"  {r.condition}", *r.cells, r.repetitions) for r in all_rows)]
+    )
     yield f"{words.title}. {words.question}"
+    yield next(lines)
     quantity = ""
-    for row, cells in zip([None, *all_rows], lines, strict=True):
-        if row and row.quantity != quantity:
+    for row, line in zip(all_rows, lines, strict=True):
+        if row.quantity != quantity:
             quantity = row.quantity
             yield quantity
-        first, *others = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        yield "  ".join((first, *others)).rstrip()
+        yield line
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for cells in lines:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join(padded).rstrip()
 
 
 def sentences(experiment: Experiment, result: Result, language: str) -> list[str]:
-    """What is said of it. What was measured is not lost over a sentence that cannot be made."""
+    """What is said of it. If a sentence cannot be made, the figures remain."""
     try:
         return list(experiment.words[language].explain(result))
     except Exception as error:
-        return [f"{_WORDLESS[language]} ({type(error).__name__}: {error})."]
+        return [f"{PHRASES[language]['wordless']} ({type(error).__name__}: {error})."]
 
 
-_WORDLESS = {
-    "en": "No sentences could be made of these figures",
-    "ru": "Из этих чисел не удалось составить предложения",
-}
+# --- who wins --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row of the report's first table."""
+
+    name: str
+    """Of the experiment."""
+    question: str
+    winners: str
+    """Their names, or that there is no difference."""
+    margin: str
+    """By how much: the best figure against the best of the others, and what was measured."""
+
+
+def verdicts(
+    report: Report, experiments: Mapping[str, Experiment], language: str
+) -> Iterator[Verdict]:
+    """For each experiment that this laboratory knows: who wins by its headline's figure."""
+    phrases = PHRASES[language]
+    for outcome in report.outcomes:
+        if outcome.name not in experiments:
+            continue
+        experiment = experiments[outcome.name]
+        question = experiment.words[language].question
+        if outcome.result is None:
+            ended = phrases["was_skipped" if outcome.skipped else "has_failed"]
+            yield Verdict(outcome.name, question, ended, "")
+            continue
+        figures = experiment.headline.figures(outcome.result)
+        if len(figures) < 2:
+            yield Verdict(outcome.name, question, phrases["no_contest"], "")
+            continue
+        winners = [figure for figure in figures if is_no_worse(figure, figures[0])]
+        others = [figure for figure in figures if figure not in winners]
+        words = experiment.words[language]
+
+        def names(of: Sequence[Figure], words: Words = words) -> str:
+            return ", ".join(chat_name(figure.transport, words, language) for figure in of)
+
+        where = _where(experiment, outcome.result, figures[0], language)
+        if not others:
+            ends = dict.fromkeys(_told(figure, language) for figure in (figures[0], figures[-1]))
+            margin = f"{'–'.join(ends)} · {where}"
+            yield Verdict(outcome.name, question, phrases["no_difference"], margin)
+            continue
+        rival = [figure for figure in others if figure.median == others[0].median]
+        against = phrases["against"].format(
+            best=_told(figures[0], language), other=_told(others[0], language), rival=names(rival)
+        )
+        factor = _factor(figures[0].median, others[0].median)
+        times = phrases["times"].format(factor=amount(factor, language=language)) if factor else ""
+        yield Verdict(outcome.name, question, names(winners), f"{against}{times} · {where}")
+
+
+def _told(figure: Figure, language: str) -> str:
+    return amount(figure.median, language=language)
+
+
+def _where(experiment: Experiment, result: Result, figure: Figure, language: str) -> str:
+    """What was measured, and under which condition."""
+    words = experiment.words[language]
+    condition = condition_name(figure.condition, words, language)
+    axis = condition_axis(experiment, result, figure.quantity)
+    if isinstance(figure.condition, str) or axis is None:
+        return f"{words.name(figure.quantity)}: {condition}"
+    return f"{words.name(figure.quantity)}; {words.name(axis)}: {condition}"
+
+
+def _factor(one: float, other: float) -> float:
+    """How many times the smaller is in the larger; 0 if that says nothing."""
+    low, high = sorted((one, other))
+    return high / low if low > 0 and high < NEVER else 0.0
+
+
+def condition_axis(experiment: Experiment, result: Result, quantity: str) -> str | None:
+    """The key of what a quantity's conditions are, if a plot tells: its own or a similar one's."""
+    conditions = set(result.conditions(quantity))
+    for plot in sorted(experiment.plots, key=lambda plot: plot.quantity != quantity):
+        if plot.kind != "points" and conditions <= set(result.conditions(plot.quantity)):
+            return plot.x
+    return None
+
+
+def overview(report: Report, experiments: Mapping[str, Experiment], language: str) -> Iterator[str]:
+    """The report's first table as lines of text."""
+    phrases = PHRASES[language]
+    told = list(verdicts(report, experiments, language))
+    lines = _columns(
+        [(phrases["question"], phrases["winner"]), *((v.question, v.winners) for v in told)]
+    )
+    yield next(lines)
+    for verdict, line in zip(told, lines, strict=True):
+        yield line
+        if verdict.margin:
+            yield f"    {verdict.margin}"

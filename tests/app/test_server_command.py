@@ -104,7 +104,7 @@ def test_a_host_that_cannot_be_bound_is_one_sentence(
     assert server_command.main(["--host", host, "--port", "0"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"cannot open a room on {host}, port 0: ")
+    assert printed.err.startswith(f"Cannot open a room on {host}, port 0: ")
     assert printed.err.count("\n") == 1
 
 

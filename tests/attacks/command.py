@@ -36,9 +36,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Server as ServerFigures
-from compare.experiments.experiment import NEVER
 from tests.attacks.floods import ATTACKS, Attack
-from udp_chat.protocol.delivery import quantile
+from udp_chat.protocol.delivery import NEVER, quantile
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 

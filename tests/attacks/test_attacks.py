@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from compare.experiments.experiment import NEVER
 from tests.attacks import command as attacks
 from tests.attacks.command import (
     PROJECT,
@@ -46,6 +45,7 @@ from tests.attacks.peers import INDEX_BITS, Company, Session, message_tail, seal
 from tests.attacks.witnesses import CONFIDANT, NAMES, WHISPERER, Line, Witnesses
 from tests.processes import WAIT_SECONDS, eventually, silent_server
 from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.packets import (
     Answer,
     ChatError,

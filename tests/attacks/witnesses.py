@@ -21,12 +21,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from compare.experiments.experiment import NEVER
 from tests.attacks.peers import Orders, tell
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PendingFull
 from udp_chat.client.session import ChatSession, State
-from udp_chat.protocol.delivery import quantile
+from udp_chat.protocol.delivery import NEVER, quantile
 from udp_chat.protocol.packets import MessageKind
 
 NAMES = ("Anna", "Boris", "Clara", "David", "Emma", "Felix")

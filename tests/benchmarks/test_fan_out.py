@@ -9,15 +9,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import fan_out
+from benchmarks.fan_out import PROJECT
 from compare.experiments.experiment import Effort, Figure, Result
-from compare.experiments.participants import PROJECT, ExperimentFailed
+from compare.experiments.fan_out import EXPERIMENT
+from compare.experiments.participants import ExperimentFailed
 from tests.processes import WAIT_SECONDS
 from udp_chat.client.liveness import HEARTBEAT_SLOTS, Liveness
 from udp_chat.protocol.delivery import RttEstimator
@@ -35,7 +37,7 @@ if LACKING is None:
 
 
 class Clock:
-    """Stands for the module `time`: an hour passes at once, and never a moment by itself."""
+    """An hour passes at once, and never a moment by itself."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -115,11 +117,10 @@ Drive = Callable[..., "dict[str, float]"]
 
 
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch) -> Callable[[MadeUpCrowd], Driver]:
+def driver() -> Callable[[MadeUpCrowd], Driver]:
     def make(crowd: MadeUpCrowd) -> Driver:
         server: Any = Cpu()  # a Server is a process, and this one is none
-        monkeypatch.setattr(load, "time", crowd.clock)
-        return Driver(crowd, server)
+        return Driver(crowd, server, crowd.clock)
 
     return make
 
@@ -241,7 +242,7 @@ def test_the_crowd_plans_heartbeats_as_a_client_does() -> None:
             lean.interval_seconds = liveness.heartbeat_seconds = chance.uniform(4.5, 5.5)
             lean.early_seconds = liveness.early_seconds = chance.uniform(0, 0.25)
             liveness.slot_seconds = 5.0 / HEARTBEAT_SLOTS
-            crowd._plan_beat(lean, heard_at)
+            crowd.plan_beat(lean, heard_at)
             assert lean.beat_at == liveness.heartbeat_at()
 
 
@@ -267,13 +268,13 @@ def test_the_crowd_sends_heartbeats_in_the_slots_of_the_servers_clock() -> None:
 
 @pytest.mark.alone
 def test_the_experiment_finds_that_gathering_pays() -> None:
-    result = fan_out.EXPERIMENT.measure(Effort(quick=True), lambda _: None)
+    result = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
     for members in result.conditions("deliveries"):
         chat, plain = (result.median(t, "cpu", members) for t in ("chat", "plain"))
         assert chat < plain, "a delivery of this chat costs the server less than one of plain UDP"
         assert result.median("chat", "delivered", members) == 100.0
     assert result.median("tcp", "threads", 100) > 100 > result.median("chat", "threads", 100)
-    for words in fan_out.EXPERIMENT.words.values():
+    for words in EXPERIMENT.words.values():
         assert len(words.explain(result)) == 3
 
 
@@ -288,7 +289,7 @@ def made_up(chat: float, tcp: float, plain: float) -> Result:
 
 
 def test_the_sentences_follow_the_figures() -> None:
-    english, russian = (fan_out.EXPERIMENT.words[language].explain for language in ("en", "ru"))
+    english, russian = (EXPERIMENT.words[language].explain for language in ("en", "ru"))
     assert (
         "3\u202f000 thousand deliveries a second, more than the next of the three, the TCP chat"
         in (english(made_up(3000, 400, 200))[0])
@@ -350,15 +351,16 @@ def test_the_table_says_where_the_promise_was_broken() -> None:
 # --- the command -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
-    """What the benchmark would have run."""
-    runs: list[tuple[str, int, str]] = []
+class Counted:
+    """Stands for `run_load`: what the benchmark would have run."""
 
-    def run_load(
-        contender: fan_out.Contender, members: int, loads: list[str], seconds: float
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, int, str]] = []
+
+    def __call__(
+        self, contender: fan_out.Contender, members: int, loads: Sequence[str], seconds: float
     ) -> dict[str, Any]:
-        runs.append((contender.name, members, ",".join(loads)))
+        self.runs.append((contender.name, members, ",".join(loads)))
         measured = run(1000.0)
         if loads[0] not in measured:
             measured[loads[0]] = measured["saturation"]
@@ -367,16 +369,18 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
             }
         return measured
 
-    monkeypatch.setattr(fan_out, "run_load", run_load)
-    return runs
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
 
 
 def test_the_command_runs_each_server_in_each_round(
-    counted: list[tuple[str, int, str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    counted: Counted, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "all.json"
     arguments = ["--members", "10,1000", "--repeat", "2", "--servers", "chat,plain"]
-    assert fan_out.main([*arguments, "--json", str(file)]) == 0
+    assert fan_out.main([*arguments, "--json", str(file)], counted) == 0
     once = [
         ("chat", 10, "idle,saturation,50,500"),
         ("plain", 10, "idle,saturation,50,500"),
@@ -387,17 +391,17 @@ def test_the_command_runs_each_server_in_each_round(
         ("sessions", 1000, "saturation"),
         ("sessions", 1000, "2.0"),
     ]
-    assert counted == once * 2
+    assert counted.runs == once * 2
     printed = capsys.readouterr()
     assert "saturation, 1000 members: median (min-max) of 2" in printed.out
     assert "round 2 of 2: plain UDP, 1000 members" in printed.err
     assert len(json.loads(file.read_text())["chat"]["1000"]) == 2
 
 
-def test_loads_can_be_chosen(counted: list[tuple[str, int, str]]) -> None:
+def test_loads_can_be_chosen(counted: Counted) -> None:
     arguments = ["--members", "5000", "--repeat", "1", "--servers", "chat", "--loads", "idle,50"]
-    assert fan_out.main(arguments) == 0
-    assert counted == [("chat", 5000, "idle,50")]
+    assert fan_out.main(arguments, counted) == 0
+    assert counted.runs == [("chat", 5000, "idle,50")]
 
 
 @pytest.mark.parametrize(
@@ -419,14 +423,15 @@ def test_wrong_arguments_are_told(
 
 
 def test_what_is_not_installed_is_left_out_and_said(
-    counted: list[tuple[str, int, str]],
+    counted: Counted,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert fan_out.main(["--members", "10", "--repeat", "1", "--servers", "redis,plain"]) == 0
+    arguments = ["--members", "10", "--repeat", "1", "--servers", "redis,plain"]
+    assert fan_out.main(arguments, counted) == 0
     assert "redis is not installed: left out" in capsys.readouterr().err
-    assert {name for name, _, _ in counted} == {"plain"}
+    assert {name for name, _, _ in counted.runs} == {"plain"}
 
 
 def test_a_server_that_does_not_come_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -445,9 +450,9 @@ def test_where_there_is_no_linux_it_says_so(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     assert fan_out.main([]) == 1
-    assert "epoll and /proc, which win32 has not" in capsys.readouterr().err
+    assert "epoll and /proc, which win32 lacks" in capsys.readouterr().err
     with pytest.raises(ExperimentFailed, match="needs epoll"):
-        fan_out.EXPERIMENT.measure(Effort(quick=True), lambda _: None)
+        EXPERIMENT.measure(Effort(quick=True), lambda _: None)
 
 
 def test_the_benchmark_explains_itself() -> None:

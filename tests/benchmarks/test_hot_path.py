@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import hot_path
 from benchmarks.hot_path import Bench, main
 
 
@@ -27,11 +26,8 @@ def test_what_is_timed_is_done() -> None:
     assert len(bench.broadcast()) > 1150
 
 
-def test_it_prints_a_figure_for_each(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hot_path, "DATAGRAMS", 5)
-    assert main(["--members", "2"]) == 0
+def test_it_prints_a_figure_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--members", "2", "--datagrams", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         *("SAY of 1 line", "SAY of 12 lines", "STATUS", "SAY of a stranger", "EVENTS")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from compare.experiments.address_change import EXPERIMENT, Observation, analyse
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from tests.wires import needs_wire
+from udp_chat.protocol.delivery import NEVER
 
 
 def test_lines_typed_after_the_change_count_in_both_directions() -> None:
     seen = Observation(
-        "chat",
-        "talking",
         changed_at=10.0,
         told_at=13.0,
         said_by_mover={"m before": 9.0, "m lost": 10.5, "m first": 11.0, "m last": 12.0},
@@ -20,7 +19,7 @@ def test_lines_typed_after_the_change_count_in_both_directions() -> None:
         said_by_other={"o before": 9.5, "o lost": 11.0, "o also": 12.0},
         heard_by_mover={"o before": [10.2]},
     )
-    assert {figure.quantity: figure.median for figure in analyse([seen])} == {
+    assert analyse(seen) == {
         "told": 3.0,
         "speaks": 1.25,
         "lost_up": pytest.approx(100 / 3),
@@ -30,8 +29,9 @@ def test_lines_typed_after_the_change_count_in_both_directions() -> None:
 
 
 def test_who_only_listens_has_no_figure_of_its_own_lines() -> None:
-    seen = Observation("tcp", "listening", 10.0, NEVER, {}, {}, {"o": 11.0}, {"o": [15.5]})
-    assert analyse([seen, seen]) == [
+    seen = Observation(10.0, NEVER, {}, {}, {"o": 11.0}, {"o": [15.5]})
+    runs = [("tcp", "listening", seen)] * 2
+    assert list(Result.of(runs, analyse).figures) == [
         Figure("tcp", "told", "listening", (NEVER, NEVER)),
         Figure("tcp", "hears", "listening", (5.5, 5.5)),
         Figure("tcp", "lost_down", "listening", (0.0, 0.0)),
@@ -54,20 +54,20 @@ def result(tcp: float, chat: float = 4.5) -> Result:
     [
         (
             "en",
-            "TCP never, plain UDP never, this chat after 45 ms",
-            "this chat after 4.5 s",
+            "TCP never, plain UDP never, udp-chat after 45 ms",
+            "udp-chat after 4.5 s",
             "after 15.5 s",
-            "Only this chat",
-            "by: TCP, this chat;",
+            "Only udp-chat",
+            "by: TCP, udp-chat;",
             "by: nobody;",
         ),
         (
             "ru",
-            "TCP — никогда, простой UDP — никогда, этот чат — через 45 мс",
-            "этот чат — через 4,5 с",
+            "TCP — никогда, простой UDP — никогда, udp-chat — через 45 мс",
+            "udp-chat — через 4,5 с",
             "через 15,5 с",
-            "только этот чат",
-            "пережили: TCP, этот чат;",
+            "только udp-chat",
+            "пережили: TCP, udp-chat;",
             "пережили: никто;",
         ),
     ],

@@ -21,14 +21,10 @@ from compare.experiments.experiment import Effort, Figure, Result
 SENT = [text.encode() for text in TEXTS]
 
 
-def figures(carrier: str, reception: Reception) -> dict[str, float]:
-    return {f.quantity: f.values[0] for f in analyse(carrier, "together", [reception])}
-
-
 def test_texts_that_came_together_are_not_whole() -> None:
     received = [SENT[0], SENT[1] + SENT[2]]
 
-    found = figures("stream", Reception(SENT, received, texts_of("stream", received)))
+    found = analyse(Reception("stream", SENT, received, texts_of("stream", received)))
 
     assert found == {"receives": 2, "whole": 1, "lost_bytes": 0, "cut": 0}
 
@@ -36,7 +32,7 @@ def test_texts_that_came_together_are_not_whole() -> None:
 def test_a_cut_letter_and_what_did_not_fit_are_counted() -> None:
     received = [data[:5] for data in SENT]
 
-    found = figures("datagrams", Reception(SENT, received, texts_of("datagrams", received)))
+    found = analyse(Reception("datagrams", SENT, received, texts_of("datagrams", received)))
 
     assert found == {"receives": 3, "whole": 0, "lost_bytes": 37 - 15, "cut": 3}
 
@@ -50,7 +46,7 @@ def test_frames_give_the_texts_however_the_stream_is_cut(size: int) -> None:
     texts = texts_of("frames", received)
 
     assert texts == list(TEXTS)
-    found = figures("frames", Reception(sent, received, texts))
+    found = analyse(Reception("frames", sent, received, texts))
     assert found == {"receives": len(received), "whole": 3, "lost_bytes": 0}
 
 
@@ -86,21 +82,21 @@ def test_what_is_found_is_said_with_its_figures() -> None:
     russian = EXPERIMENT.words["ru"].explain(made_up())
 
     assert len(english) == len(russian) == 3
-    assert "(when all were there: 1, five bytes at a time: 8)" in english[0]
+    assert "stream (when all had arrived: 1, five bytes at a time: 8)" in english[0]
     assert "UDP datagrams (always 3)" in english[0]
     assert "“Пр\\xd0”" in english[0]
-    assert "когда пришло всё — 1, по пять байтов — 8" in russian[0]
-    assert "датаграммы UDP, — всегда 3" in russian[0]
+    assert "когда пришло всё: 1, по пять байтов: 8" in russian[0]
+    assert "датаграмм UDP — всегда 3" in russian[0]
     assert "22 bytes lost" in english[1]
-    assert "in the worst case 0 of three" in english[2]
-    assert "frames 3;" in english[2]
+    assert "In the worst case 0 of three" in english[2]
+    assert "3 with the TCP chat's frames" in english[2]
 
 
 def test_the_sentences_follow_the_figures() -> None:
     english = EXPERIMENT.words["en"].explain(made_up(stream_whole=2.0, datagram_receives=4.0))
 
-    assert "UDP datagrams (when all were there: 3, five bytes at a time: 4)" in english[0]
-    assert "in the worst case 2 of three" in english[2]
+    assert "UDP datagrams (when all had arrived: 3, five bytes at a time: 4)" in english[0]
+    assert "In the worst case 2 of three" in english[2]
 
 
 @pytest.mark.alone

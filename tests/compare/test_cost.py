@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from compare.experiments import cost
 from compare.experiments.cost import (
     EXPERIMENT,
     TEXT,
     Traffic,
     analyse_silence,
     analyse_talk,
+    measure,
     passed,
 )
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from compare.wire.link import DIRECTIONS, PROTOCOLS, Tally
 from compare.wire.network import Counters
 from tests.wires import needs_wire
+from udp_chat.protocol.delivery import NEVER
 
 
 def made_up(chat_fast_packets: float = 1.7, chat_bytes: float = 256.0) -> Result:
@@ -66,25 +67,17 @@ def test_a_packet_that_the_wire_would_lose_has_cost_something_too() -> None:
 
 
 def test_a_lines_cost_is_divided_by_the_lines_delivered() -> None:
-    runs = [Traffic(110, 9400, delivered=100), Traffic(240, 20000, delivered=100)]
-
-    packets, wire_bytes = analyse_talk("plain", 20.0, runs)
-
-    assert packets == Figure("plain", "packets", 20.0, (1.1, 2.4))
-    assert wire_bytes == Figure("plain", "bytes", 20.0, (94.0, 200.0))
+    assert analyse_talk(Traffic(110, 9400, delivered=100)) == {"packets": 1.1, "bytes": 94.0}
 
 
 def test_what_delivered_nothing_costs_more_than_can_be_said() -> None:
-    packets, _ = analyse_talk("plain", 20.0, [Traffic(10, 1000)])
-
-    assert packets.values == (NEVER,)
+    assert analyse_talk(Traffic(10, 1000)) == {"packets": NEVER, "bytes": NEVER}
 
 
 def test_silence_is_told_for_one_member_and_a_minute() -> None:
-    packets, wire_bytes = analyse_silence("tcp", 10, 20.0, [Traffic(160, 8320)])
+    found = analyse_silence(Traffic(160, 8320), members=10, seconds=20.0)
 
-    assert packets == Figure("tcp", "idle_packets", "idle", (48.0,))
-    assert wire_bytes == Figure("tcp", "idle_bytes", "idle", (2496.0,))
+    assert found == pytest.approx({"idle_packets": 48.0, "idle_bytes": 2496.0})
 
 
 def test_the_line_has_as_many_bytes_as_is_said() -> None:
@@ -96,10 +89,10 @@ def test_what_is_found_is_said_with_its_figures() -> None:
     russian = EXPERIMENT.words["ru"].explain(made_up())
 
     assert len(english) == len(russian) == 3
-    assert "at 2 lines a second: plain UDP 1.3 and 101; TCP 2.1 and 177;" in english[0]
-    assert "at 200: plain UDP 1.1 and 94; TCP 2 and 171; this chat 1.7 and 256" in english[0]
-    assert "plain UDP 24 and 912; TCP 48 and 2\u202f496" in english[0]
-    assert "простой UDP — 1,3 и 101; TCP — 2,1 и 177; этот чат — 2,1 и 256" in russian[0]
+    assert "at 2 messages a second: TCP 2.1 and 177; plain UDP 1.3 and 101;" in english[0]
+    assert "at 200: TCP 2 and 171; plain UDP 1.1 and 94; udp-chat 1.7 and 256" in english[0]
+    assert "TCP 48 and 2\u202f496; plain UDP 24 and 912" in english[0]
+    assert "TCP — 2,1 и 177; простой UDP — 1,3 и 101; udp-chat — 2,1 и 256" in russian[0]
 
 
 def test_that_acknowledgements_are_saved_is_said_only_where_they_are() -> None:
@@ -110,7 +103,7 @@ def test_that_acknowledgements_are_saved_is_said_only_where_they_are() -> None:
 
 
 def test_that_this_chat_takes_more_bytes_is_said_only_where_it_does() -> None:
-    for language, words in {"en": "dearer", "ru": "дороже"}.items():
+    for language, words in {"en": "more expensive", "ru": "дороже"}.items():
         explain = EXPERIMENT.words[language].explain
         assert words in explain(made_up(chat_bytes=256.0))[2]
         assert words not in explain(made_up(chat_bytes=150.0))[2]
@@ -118,13 +111,10 @@ def test_that_this_chat_takes_more_bytes_is_said_only_where_it_does() -> None:
 
 @pytest.mark.alone
 @needs_wire
-def test_plain_udp_takes_least_and_reliability_costs_packets(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_plain_udp_takes_least_and_reliability_costs_packets() -> None:
     slow, fast = 5.0, 200.0
-    monkeypatch.setattr(cost, "QUICK_LINES", {slow: 8, fast: 60})
 
-    result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
+    result = measure(Effort(quick=True), lambda sentence: None, {slow: 8, fast: 60})
 
     # Where lines come fast, a program that is held up sends several in one packet: on a busy
     # machine the others may then take fewer than plain UDP, which sends each line by itself.

@@ -11,10 +11,6 @@ from compare.experiments.experiment import Effort, Figure, Result
 from tests.wires import needs_wire
 
 
-def figures(trial: Trial) -> dict[str, float]:
-    return {f.quantity: f.values[0] for f in analyse("plain", 20_000, [trial])}
-
-
 def made_up(refuses: bool = True) -> Result:
     values: dict[tuple[str, float], tuple[float, float, float]] = {
         ("plain", 1.0): (1.0, 95.0, 0.0),
@@ -35,19 +31,20 @@ def made_up(refuses: bool = True) -> Result:
 
 
 def test_a_trial_is_told_as_packets_a_message_and_shares_that_arrived() -> None:
-    found = figures(Trial(200, 96, good_sent=5, good_arrived=5, good_packets=70))
+    found = analyse(Trial(200, 96, good_sent=5, good_arrived=5, good_packets=70))
 
     assert found == {"packets": 14, "delivered": 48, "delivered_good": 100, "refused": 0}
 
 
 def test_a_refused_message_takes_no_packets_and_does_not_arrive() -> None:
-    found = figures(Trial(200, 0, 5, 0, 0, errno.EMSGSIZE))
+    found = analyse(Trial(200, 0, 5, 0, 0, errno.EMSGSIZE))
 
     assert found == {"packets": 0, "delivered": 0, "delivered_good": 0, "refused": 1}
 
 
 def test_the_size_is_the_condition_and_each_run_has_a_value() -> None:
-    (packets, *_) = analyse("tcp", 1200, [Trial(10, 10, 5, 5, 5), Trial(10, 10, 5, 5, 10)])
+    runs = [("tcp", 1200.0, Trial(10, 10, 5, 5, packets)) for packets in (5, 10)]
+    (packets, *_) = Result.of(runs, analyse).figures
 
     assert packets == Figure("tcp", "packets", 1200.0, (1.0, 2.0))
 
@@ -57,8 +54,8 @@ def test_what_is_found_is_said_with_its_figures() -> None:
     russian = EXPERIMENT.words["ru"].explain(made_up())
 
     assert len(english) == len(russian) == 3
-    assert "At 5\u00a0% loss 95\u00a0% of the UDP datagrams of 1 B" in english[0]
-    assert "10.5\u00a0% of those of 65\u202f507 B, which take 45 packets" in english[0]
+    assert "At 5\u00a0% loss 95\u00a0% of the UDP datagrams of 1\u00a0B" in english[0]
+    assert "10.5\u00a0% of those of 65\u202f507\u00a0B, which take 45 packets" in english[0]
     assert "100\u00a0% and 99.5\u00a0%" in english[0]
     assert "по 65\u202f507\u00a0Б (пакетов на каждую: 45) — 10,5\u00a0%" in russian[0]
 

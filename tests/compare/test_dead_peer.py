@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from compare.experiments.dead_peer import EXPERIMENT, Observation, analyse
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from tests.wires import needs_wire
+from udp_chat.protocol.delivery import NEVER
 
 SETTINGS = {"timeout_seconds": 15, "watched_seconds": 24.0}
 
@@ -29,14 +30,12 @@ def result(tcp_killed: float, keepalive_alone: float = NEVER) -> Result:
 
 
 def test_each_side_has_a_figure_with_a_value_for_each_repetition() -> None:
-    figures = analyse(
-        [
-            Observation("tcp", "idle", 12.0, 15.0),
-            Observation("tcp", "idle", 14.0, NEVER),
-            Observation("tcp", "killed", 0.01, None),
-        ]
-    )
-    assert figures == [
+    runs = [
+        ("tcp", "idle", Observation(12.0, 15.0)),
+        ("tcp", "idle", Observation(14.0, NEVER)),
+        ("tcp", "killed", Observation(0.01, None)),
+    ]
+    assert list(Result.of(runs, analyse).figures) == [
         Figure("tcp", "others", "idle", (12.0, 14.0)),
         Figure("tcp", "victim", "idle", (15.0, NEVER)),
         Figure("tcp", "others", "killed", (0.01,)),
@@ -46,8 +45,8 @@ def test_each_side_has_a_figure_with_a_value_for_each_repetition() -> None:
 @pytest.mark.parametrize(
     ("language", "figures", "never", "sooner", "not_sooner"),
     [
-        ("en", ["TCP 12.5 s", "this chat 14.6 s"], "never", "sooner than any", "did not tell"),
-        ("ru", ["TCP — 12,5 с", "этот чат — 14,6 с"], "никогда", "раньше любого", "не раньше"),
+        ("en", ["TCP 12.5 s", "udp-chat 14.6 s"], "never", "sooner than any", "did not report"),
+        ("ru", ["TCP — 12,5 с", "udp-chat — 14,6 с"], "никогда", "раньше любого", "не раньше"),
     ],
 )
 def test_its_words_follow_its_figures(

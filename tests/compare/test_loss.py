@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from compare.experiments.loss import EXPERIMENT, LOSSES, Line, analyse
 from tests.wires import needs_wire
+from udp_chat.protocol.delivery import NEVER
 
 
 def figures(runs: list[list[Line]]) -> dict[str, tuple[float, ...]]:
-    return {figure.quantity: figure.values for figure in analyse("chat", 0.1, runs)}
+    found = Result.of([("chat", 0.1, run) for run in runs], analyse).figures
+    return {figure.quantity: figure.values for figure in found}
 
 
 def test_latencies_become_quantiles_for_each_run() -> None:
@@ -35,9 +37,8 @@ def test_lost_lines_are_infinitely_late() -> None:
 
 
 def test_every_figure_says_whose_and_when() -> None:
-    assert {(f.transport, f.condition) for f in analyse("tcp", 0.2, [[(0, 0.1, False)]])} == {
-        ("tcp", 0.2)
-    }
+    found = Result.of([("tcp", 0.2, [(0, 0.1, False)])], analyse).figures
+    assert {(figure.transport, figure.condition) for figure in found} == {("tcp", 0.2)}
 
 
 def made_up(chat_ms: float, tcp_ms: float, plain_percent: float) -> Result:
@@ -53,13 +54,13 @@ def made_up(chat_ms: float, tcp_ms: float, plain_percent: float) -> Result:
 def test_the_sentences_have_the_figures_of_the_worst_link() -> None:
     english = EXPERIMENT.words["en"].explain(made_up(91.8, 1323, 64))
     assert len(english) == 3
-    assert "At 20% loss each way" in english[0]
+    assert "At 20\u00a0% loss each way" in english[0]
     assert "within 91.8\u00a0ms, TCP within 1\u202f323\u00a0ms" in english[0]
-    assert "64 % of the lines" in english[0]
+    assert "64\u00a0% of the messages" in english[0]
     russian = EXPERIMENT.words["ru"].explain(made_up(91.8, NEVER, 64))
     assert len(russian) == 3
     assert "91,8\u00a0мс, TCP — за никогда" not in russian[0]
-    assert "TCP 99 строк из 100 не показал" in russian[0]
+    assert "TCP 99 сообщений из 100 вовремя не показал" in russian[0]
     assert "TCP did not show 99 of 100" in EXPERIMENT.words["en"].explain(made_up(9, NEVER, 6))[0]
 
 

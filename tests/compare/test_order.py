@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from compare.experiments.order import EXPERIMENT, Heard, analyse, out_of_order
 from tests.wires import needs_wire
-
-
-def figures(heard: list[Heard]) -> dict[str, float]:
-    return {f.quantity: f.values[0] for f in analyse("tcp", "both", [heard])}
+from udp_chat.protocol.delivery import NEVER
 
 
 def made_up(tcp_latency: float, condition: str = "both") -> Result:
@@ -44,7 +41,7 @@ def test_the_analysis_counts_the_lines_of_all_listeners() -> None:
     perfect = Heard(5, [0, 1, 2, 3, 4], [0.01] * 5)
     bad = Heard(5, [0, 2, 1, 1, 1, 4], [0.01, 0.03, 0.01, NEVER, 0.01])
 
-    found = figures([perfect, bad])
+    found = analyse([perfect, bad])
 
     assert found["out_of_order"] == pytest.approx(10)
     assert found["twice"] == pytest.approx(10)  # one line of ten, however often
@@ -55,7 +52,7 @@ def test_the_analysis_counts_the_lines_of_all_listeners() -> None:
 
 
 def test_a_member_who_was_shown_nothing_counts_too() -> None:
-    found = figures([Heard(4, [], [NEVER] * 4)])
+    found = analyse([Heard(4, [], [NEVER] * 4)])
 
     assert (found["delivered"], found["missing"], found["p50"]) == (0, 4, NEVER)
 
@@ -63,7 +60,7 @@ def test_a_member_who_was_shown_nothing_counts_too() -> None:
 def test_the_analysis_keeps_a_value_for_each_run() -> None:
     runs = [[Heard(2, [0, 1], [0.01, 0.01])], [Heard(2, [1, 0], [0.01, 0.01])]]
 
-    (figure, *_) = analyse("plain", "reordered", runs)
+    (figure, *_) = Result.of([("plain", "reordered", run) for run in runs], analyse).figures
 
     assert figure == Figure("plain", "out_of_order", "reordered", (0.0, 50.0))
 
@@ -73,9 +70,11 @@ def test_what_is_found_is_said_with_its_figures() -> None:
     russian = EXPERIMENT.words["ru"].explain(made_up(18.0))
 
     assert len(english) == len(russian) == 3
-    assert "plain UDP shows 16.5\u00a0% of the lines out of order and 19\u00a0% more" in english[0]
-    assert "held back and as many doubled" in english[0]
-    assert "16,5\u00a0% строк не по порядку и 19\u00a0%" in russian[0]
+    assert (
+        "plain UDP shows 16.5\u00a0% of the messages out of order and 19\u00a0% more" in english[0]
+    )
+    assert "delayed and as many duplicated" in english[0]
+    assert "16,5\u00a0% сообщений не по порядку и 19\u00a0%" in russian[0]
     assert "TCP waits for the very packet" in english[2]
     assert "TCP ждёт" in russian[2]
 

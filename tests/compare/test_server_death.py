@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from compare.experiments.server_death import EXPERIMENT, Observation, analyse
 from tests.wires import needs_wire
+from udp_chat.protocol.delivery import NEVER
 
 
 def figures_of(
     said: dict[str, float], heard: dict[str, list[float]], noticed_at: float = NEVER
 ) -> dict[str, float]:
     """Of an outage from 10 to 15."""
-    figures = analyse([Observation("tcp", "cut", 10.0, 15.0, noticed_at, said, heard)])
-    assert {(figure.transport, figure.condition) for figure in figures} == {("tcp", "cut")}
-    return {figure.quantity: figure.median for figure in figures}
+    return analyse(Observation(10.0, 15.0, noticed_at, said, heard))
 
 
 SAID = {"before": 9.0, "at the edge": 10.1, "during": 11.0, "later": 14.0, "after": 15.5}
@@ -36,9 +35,10 @@ def test_who_only_delivers_what_was_typed_meanwhile_is_not_back() -> None:
 
 
 def test_repetitions_become_values_of_one_figure() -> None:
-    first = Observation("chat", "killed", 10.0, 15.0, 10.5, SAID, {})
-    second = Observation("chat", "killed", 10.0, 15.0, 14.0, SAID, {"after": [16.0]})
-    assert analyse([first, second]) == [
+    first = Observation(10.0, 15.0, 10.5, SAID, {})
+    second = Observation(10.0, 15.0, 14.0, SAID, {"after": [16.0]})
+    runs = [("chat", "killed", first), ("chat", "killed", second)]
+    assert list(Result.of(runs, analyse).figures) == [
         Figure("chat", "noticed", "killed", (0.5, 4.0)),
         Figure("chat", "back", "killed", (NEVER, 1.0)),
         Figure("chat", "delivered", "killed", (0.0, 0.0)),
@@ -61,8 +61,8 @@ def result(tcp_back: float, short_cut: bool = False) -> Result:
 @pytest.mark.parametrize(
     ("language", "never", "chat", "noticed", "only"),
     [
-        ("en", "TCP never", "this chat after 500 ms", "after 250 ms", "Only this chat"),
-        ("ru", "TCP — никогда", "этот чат — через 500 мс", "через 250 мс", "только этот чат"),
+        ("en", "TCP never", "udp-chat after 500 ms", "after 250 ms", "Only udp-chat"),
+        ("ru", "TCP — никогда", "udp-chat — через 500 мс", "через 250 мс", "только udp-chat"),
     ],
 )
 def test_its_words_follow_its_figures(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from compare.experiments.set_up import (
     EXPERIMENT,
     Joining,
-    _join,
-    _repeat,
     analyse_joining,
     analyse_packets,
+    joinings,
 )
 from tests.wires import needs_wire
+from udp_chat.protocol.delivery import NEVER
 
 JOININGS_MAX = 20
 """Of which one client of plain UDP is in before a second round trip could have ended."""
@@ -39,14 +39,16 @@ def made_up(
 
 
 def test_times_are_told_in_milliseconds_a_value_for_each_run() -> None:
-    joined, first_line = analyse_joining("tcp", 20.0, [Joining(0.08, 0.12), Joining(0.09, 0.13)])
+    runs = [("tcp", 20.0, Joining(0.08, 0.12)), ("tcp", 20.0, Joining(0.09, 0.13))]
+    joined, first_line = Result.of(runs, analyse_joining).figures
 
     assert joined == Figure("tcp", "joined", 20.0, (80.0, 90.0))
     assert first_line == Figure("tcp", "first_line", 20.0, (120.0, 130.0))
 
 
 def test_packets_and_bytes_are_told_for_each_run() -> None:
-    packets, wire_bytes = analyse_packets("tcp", 20.0, [(7, 425), (8, 477)])
+    runs = [("tcp", 20.0, (7, 425)), ("tcp", 20.0, (8, 477))]
+    packets, wire_bytes = Result.of(runs, analyse_packets).figures
 
     assert packets == Figure("tcp", "packets", 20.0, (7.0, 8.0))
     assert wire_bytes == Figure("tcp", "bytes", 20.0, (425.0, 477.0))
@@ -57,11 +59,11 @@ def test_what_is_found_is_said_with_its_figures() -> None:
     russian = EXPERIMENT.words["ru"].explain(made_up())
 
     assert len(english) == len(russian) == 3
-    assert "plain UDP 41\u00a0ms, TCP 82\u00a0ms, this chat 84\u00a0ms" in english[0]
-    assert "(round trips: 1, 2, 2)" in english[0]
-    assert "простой UDP — 41\u00a0мс, TCP — 82\u00a0мс, этот чат — 84\u00a0мс" in russian[0]
-    assert "plain UDP 5.06\u00a0s, TCP 0.12\u00a0s, this chat 5.07\u00a0s" in english[2]
-    assert "TCP 5.01\u00a0s, this chat never" in english[2]
+    assert "TCP 82\u00a0ms, plain UDP 41\u00a0ms, udp-chat 84\u00a0ms" in english[0]
+    assert "(round trips: 2, 1, 2)" in english[0]
+    assert "TCP — 82\u00a0мс, простой UDP — 41\u00a0мс, udp-chat — 84\u00a0мс" in russian[0]
+    assert "TCP 0.12\u00a0s, plain UDP 5.06\u00a0s, udp-chat 5.07\u00a0s" in english[2]
+    assert "TCP 5.01\u00a0s, plain UDP 5\u00a0s, udp-chat never" in english[2]
 
 
 def test_the_largest_delay_is_spoken_of_if_the_usual_one_was_not_measured() -> None:
@@ -73,12 +75,12 @@ def test_who_finds_a_late_server_is_said_by_the_figures() -> None:
     nobody, both = (NEVER, NEVER, NEVER), (0.3, NEVER, 0.6)
     english, russian = (EXPERIMENT.words[language].explain for language in ("en", "ru"))
 
-    assert "found by this chat:" in english(made_up())[2]
-    assert "found by none of them:" in english(made_up(late=nobody))[2]
-    assert "found by plain UDP and this chat:" in english(made_up(late=both))[2]
-    assert "дожидается этот чат:" in russian(made_up())[2]
-    assert "не дожидается никто:" in russian(made_up(late=nobody))[2]
-    assert "дожидаются простой UDP и этот чат:" in russian(made_up(late=both))[2]
+    assert "Only udp-chat finds a server" in english(made_up())[2]
+    assert "No client finds a server" in english(made_up(late=nobody))[2]
+    assert "plain UDP and udp-chat find a server" in english(made_up(late=both))[2]
+    assert "дожидается только udp-chat." in russian(made_up())[2]
+    assert "не дожидается никто." in russian(made_up(late=nobody))[2]
+    assert "дожидаются простой UDP и udp-chat." in russian(made_up(late=both))[2]
 
 
 @pytest.mark.alone
@@ -87,12 +89,12 @@ def test_plain_udp_is_in_first_tcp_is_told_first_and_the_chat_finds_a_late_serve
     result = EXPERIMENT.measure(Effort(quick=True), lambda sentence: None)
 
     # A round trip, and two. A busy machine may hold a client up, but not each time.
-    joinings = [{t: result.median(t, "joined", 20.0) for t in ("plain", "tcp", "chat")}]
-    while joinings[-1]["plain"] >= 80:
-        assert len(joinings) < JOININGS_MAX, joinings
-        figures = _repeat(_join, analyse_joining, 20.0, [1])
-        joinings.append({f.transport: f.median for f in figures if f.quantity == "joined"})
-    for joining in joinings:
+    joined_after = [{t: result.median(t, "joined", 20.0) for t in ("plain", "tcp", "chat")}]
+    while joined_after[-1]["plain"] >= 80:
+        assert len(joined_after) < JOININGS_MAX, joined_after
+        figures = joinings(20.0, [1])
+        joined_after.append({f.transport: f.median for f in figures if f.quantity == "joined"})
+    for joining in joined_after:
         assert joining["plain"] >= 40
         assert min(joining["tcp"], joining["chat"]) >= 80
     for transport in ("plain", "tcp", "chat"):

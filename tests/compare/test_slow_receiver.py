@@ -7,16 +7,16 @@ import socket
 
 import pytest
 
-from compare.experiments.experiment import NEVER, Effort, Figure, Result
+from compare.experiments.experiment import Effort, Figure, Result
 from compare.experiments.slow_receiver import (
     EXPERIMENT,
     LINE_BYTES,
     LINES_PER_SECOND,
     QUICK_SECONDS,
     Observation,
-    Stop,
     analyse,
 )
+from udp_chat.protocol.delivery import NEVER
 
 
 def figures_of(
@@ -26,10 +26,8 @@ def figures_of(
 ) -> dict[str, float]:
     """Of a stop from 10 to 15, with lines before, twice meanwhile, and after it."""
     said = {"long ago": 1.0, "before": 9.0, "first": 11.0, "second": 14.0, "after": 16.0}
-    stop = Stop(8.0, 10.0, 15.0, 17.0, dropped_at)
-    figures = analyse([Observation("tcp", 5.0, [stop], said, heard_by_other, heard_by_stopped)])
-    assert {(figure.transport, figure.condition) for figure in figures} == {("tcp", 5.0)}
-    return {figure.quantity: figure.median for figure in figures}
+    times = (8.0, 10.0, 15.0, 17.0, dropped_at)
+    return analyse(Observation(*times, said, heard_by_other, heard_by_stopped))
 
 
 def test_lines_are_told_apart_by_when_they_were_typed() -> None:
@@ -52,10 +50,12 @@ def test_what_never_came_is_never() -> None:
 
 
 def test_each_stop_of_a_room_is_a_value_of_its_own() -> None:
-    stops = [Stop(8.0, 10.0, 15.0, 17.0, NEVER), Stop(17.0, 20.0, 25.0, 27.0, NEVER)]
+    stops = ((8.0, 10.0, 15.0, 17.0, NEVER), (17.0, 20.0, 25.0, 27.0, NEVER))
     said = {"a": 9.0, "b": 12.0, "c": 16.0, "d": 18.0, "e": 22.0, "f": 26.0}
     heard = {text: [at + 0.5] for text, at in said.items()}
-    figures = analyse([Observation("chat", 5.0, stops, said, heard, {"b": [15.5], "c": [16.5]})])
+    heard_by_stopped = {"b": [15.5], "c": [16.5]}
+    seen = [Observation(*times, said, heard, heard_by_stopped) for times in stops]
+    figures = Result.of([("chat", 5.0, stop) for stop in seen], analyse).figures
     assert Figure("chat", "delivered", 5.0, (100.0, 0.0)) in figures
     assert Figure("chat", "current", 5.0, (1.5, NEVER)) in figures
 
@@ -82,10 +82,10 @@ def result(meanwhile: float, chat_current: float, chat_dropped: float = NEVER) -
             "en",
             "after 5 s TCP 100 % (new ones: 250 ms), plain UDP 37 %",
             "nobody else noticed",
-            "they felt it too",
+            "the others felt it too",
             "TCP is best",
-            "this chat was best",
-            "being dropped",
+            "udp-chat was best",
+            "must drop the member",
         ),
         (
             "ru",
@@ -93,8 +93,8 @@ def result(meanwhile: float, chat_current: float, chat_dropped: float = NEVER) -
             "больше никто ничего не заметил",
             "это почувствовали и они",
             "TCP лучше всего",
-            "лучшим здесь оказался этот чат",
-            "исключением из комнаты",
+            "лучшим здесь оказался udp-chat",
+            "вынужден исключить участника",
         ),
     ],
 )

@@ -23,8 +23,15 @@ ARROWS = {
     "server": {"discovery", "protocol"},
     "terminal": {"protocol"},
     "protocol": set(),
-    "compare": {"app", "benchmarks", "client", "discovery", "protocol", "server"},
-    "benchmarks": {"app", "client", "compare", "discovery", "protocol", "server"},
+    "compare": set(),  # compare/figures.py
+    "compare.__main__": {"app", "compare", "compare.experiments", "compare.report"},
+    "compare.report": {"compare", "compare.experiments", "compare.wire", "protocol"},
+    "compare.experiments": {"benchmarks", "compare", "compare.chats", "compare.wire", "protocol"},
+    "compare.chats": {"app", "client", "protocol", "server"},
+    "compare.dissector": {"client", "discovery", "protocol", "server"},
+    "compare.wire": set(),
+    # It loads the chats of the laboratory, too. Only the experiment of the same name uses it.
+    "benchmarks": {"client", "compare", "compare.chats", "protocol", "server"},
 }
 """Which folder may import from which others."""
 
@@ -85,6 +92,9 @@ def folder(module: str) -> str:
     parts = module.split(".")
     if parts[0] == "udp_chat" and parts[-1] == "__main__":
         return ""  # a command, wherever its name puts it
+    if parts[0] == "compare" and len(parts) > 1:
+        deeper = (ROOT / "compare" / parts[1]).is_dir() or parts[1] == "__main__"
+        return f"compare.{parts[1]}" if deeper else "compare"
     if parts[0] != "udp_chat":
         return parts[0] if len(parts) > 1 or parts[0] in SOURCES else ""
     return parts[1] if (ROOT / "udp_chat" / "/".join(parts[1:2])).is_dir() and parts[1:] else ""
