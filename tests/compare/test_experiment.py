@@ -179,7 +179,7 @@ def test_a_room_is_what_its_people_see(transport: Transport) -> None:
 
 def test_a_program_that_fails_is_quoted_and_leaves_nothing() -> None:
     before = threading.active_count()
-    with pytest.raises(ExperimentFailed, match=r"joined.*refused"):
+    with pytest.raises(ExperimentFailed, match=r"joined.*No chat server listens"):
         Client(TCP, ("127.0.0.1", 1), "anna")
     broken = Transport("broken", "", ("-c", "import sys; sys.exit('no such luck')"), (), "udp")
     with pytest.raises(ExperimentFailed, match=r"`listening on` did not come from .*no such luck"):
