@@ -374,7 +374,7 @@ def test_a_taken_port_is_one_sentence_and_exit_code_1(server: Server) -> None:
         assert sentence.endswith(" or take a free port: --port 0")
         if sys.platform == "linux":
             assert "the port is in use by python" in sentence
-            assert f"udp_server.py --host 127.0.0.1 --port 0 ({server.pid})" in sentence
+            assert f" ({server.pid}). " in sentence  # its long command may be cut before that
         assert second.output.until_end() == []
 
 
