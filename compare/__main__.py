@@ -30,7 +30,9 @@ from compare.report import page, report
 from compare.report.machine import Machine
 from compare.report.progress import Progress, became, showing
 from compare.report.report import Outcome, Report
+from compare.wire.namespaces import bring_up_loopback
 from udp_chat.app.catalogue import LANGUAGES, locale_language
+from udp_chat.app.standard_streams import discard_output
 
 MODULES = (
     # What is sent, then how it fares on a bad link, then what happens to those who vanish.
@@ -234,12 +236,16 @@ def main(
     if arguments.again and arguments.names:
         parser.error("--again reports all that was recorded: name no experiment with it")
     if arguments.list:
-        for name, experiment in known.items():
-            print(f"{name:15} {experiment.words[language].question}")
+        try:
+            for name, experiment in known.items():
+                print(f"{name:15} {experiment.words[language].question}", flush=True)
+        except BrokenPipeError:
+            discard_output()
         return 0
     if arguments.again:
         return _report_again(arguments.again, arguments.output, known, language)
 
+    bring_up_loopback()
     started = datetime.datetime.now().astimezone()
     described = machine.describe()
     if machine.busy:

@@ -1,4 +1,4 @@
-"""Hostile input (rule 12 of the design): what an attacker can make."""
+"""Hostile input: what an attacker can make."""
 
 from __future__ import annotations
 

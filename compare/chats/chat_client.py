@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OnEvent: TypeAlias = "Callable[[ChatEvent], None]"
 
-logger = logging.getLogger("udp_chat.compare.client")
+logger = logging.getLogger("compare.client")
 
 JOIN_TIMEOUT_SECONDS = 5.0
 """How long a client waits for the server to let it in: as udp-chat's own client."""

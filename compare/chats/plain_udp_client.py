@@ -25,7 +25,7 @@ from compare.chats.messages import JoinFailed, Kind, MalformedMessage, Message, 
 from udp_chat.protocol.addresses import resolve
 from udp_chat.protocol.packets import Address
 
-logger = logging.getLogger("udp_chat.compare.plain_udp_client")
+logger = logging.getLogger("compare.plain_udp_client")
 
 LEAVE_SECONDS = 1.0
 """How long the client waits for the answer to LEAVE. It sends LEAVE once."""

@@ -26,7 +26,7 @@ from udp_chat.protocol.packets import DEFAULT_PORT, Address
 from udp_chat.protocol.worker import Service
 from udp_chat.server.server_socket import bind
 
-logger = logging.getLogger("udp_chat.compare.plain_udp_server")
+logger = logging.getLogger("compare.plain_udp_server")
 
 WELCOME_BYTES_MAX = 1200
 """A WELCOME lists as many names as fit: the network would fragment a longer one."""

@@ -41,7 +41,7 @@ from udp_chat.protocol.names import name_key
 from udp_chat.protocol.packets import DEFAULT_PORT
 from udp_chat.protocol.worker import Service
 
-logger = logging.getLogger("udp_chat.compare.tcp_server")
+logger = logging.getLogger("compare.tcp_server")
 
 LINE_BYTES = 1024
 """A longer message counts as several."""

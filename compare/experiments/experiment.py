@@ -212,7 +212,7 @@ class Experiment:
     name: str
     """As typed on the command line: lower case, with hyphens."""
     needs_wire: bool
-    """Whether `measure` needs what `compare.wire.missing` looks for."""
+    """Whether `measure` needs what `compare.wire.network.missing` looks for."""
     measure: Callable[[Effort, Tell], Result]
     """Runs it. Leaves no process, thread or socket behind, whatever happens."""
     plots: tuple[Plot, ...]

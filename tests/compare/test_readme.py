@@ -14,8 +14,9 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_experiment_is_in_the_table_in_the_order_in_which_they_run() -> None:
-    listed = re.findall(r"^\| `([a-z-]+)` \|", README, re.MULTILINE)
-    assert listed == list(experiments())
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([^?]+\?).* \|$", README, re.MULTILINE)
+    listed = [(name, question.replace("`", "")) for name, question in rows]
+    assert listed == [(name, e.words["en"].question) for name, e in experiments().items()]
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))

@@ -660,3 +660,32 @@ def test_a_tcp_client_whose_link_is_cut_is_found_dead_by_the_kernel(room_talks: 
         assert stays_hears.wait_for("leave", name="Boris")["reason"] == "timeout"
         assert cut_off_hears.wait_for("left")["reason"] == "timeout"
         assert time.monotonic() - cut_at > 1
+
+
+@needs_wire
+def test_the_loopback_of_a_new_namespace_is_brought_up() -> None:
+    """`unshare --net` leaves it down, and some experiments run on it."""
+    program = (
+        "import socket\n"
+        "from compare.wire.namespaces import bring_up_loopback\n"
+        "bring_up_loopback()\n"
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9091))\n"
+    )
+    done = subprocess.run(
+        [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--net",
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            program,
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -24,7 +24,7 @@ ARROWS = {
     "terminal": {"protocol"},
     "protocol": set(),
     "compare": set(),  # compare/figures.py
-    "compare.__main__": {"app", "compare", "compare.experiments", "compare.report"},
+    "compare.__main__": {"app", "compare", "compare.experiments", "compare.report", "compare.wire"},
     "compare.report": {"compare", "compare.experiments", "compare.wire", "protocol"},
     "compare.experiments": {"benchmarks", "compare", "compare.chats", "compare.wire", "protocol"},
     "compare.chats": {"app", "client", "protocol", "server"},

@@ -1,4 +1,4 @@
-"""Hostile input to a room (rule 12 of the design): it raises nothing and changes nothing."""
+"""Hostile input to a room: it raises nothing and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every table, queue and log is bounded and says so (rule 11 of the design).
+"""Every table, queue and log is bounded and says so.
 
 Rates and held messages: test_messages.py. Repairs a second: test_repair.py. Members and names:
 test_registration.py.

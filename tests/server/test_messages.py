@@ -1,4 +1,4 @@
-"""From client to server (rule 3 of the design): each message once, in order, until its echo."""
+"""From client to server: each message once, in order, until its echo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registration (rules 1 and 2 of the design): cookies, names, and who is let in."""
+"""Registration: cookies, names, and who is let in."""
 
 from __future__ import annotations
 

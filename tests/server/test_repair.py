@@ -1,4 +1,4 @@
-"""What the room sends again, when, and how often (rules 4 and 5 of the design)."""
+"""What the room sends again, when, and how often."""
 
 from __future__ import annotations
 

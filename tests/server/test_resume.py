@@ -1,4 +1,4 @@
-"""Coming back and moving (rules 7 and 8 of the design): what is missed, what is said again."""
+"""Coming back and moving: what is missed, what is said again."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Draws the README's picture, ``python3 -m tests.picture docs/terminal.svg``: a real client at a
-pseudo-terminal in a real conversation, and what its screen then shows, as an SVG."""
+"""Draws the README's picture: a real client at a pseudo-terminal, and what its screen shows.
+
+.venv/bin/python -m tests.terminal.picture docs/terminal.svg
+"""
 
 from __future__ import annotations
 

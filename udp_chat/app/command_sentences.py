@@ -45,7 +45,7 @@ _ENGLISH = {
     "server_log_entries": "events kept for members who come back (default: %(default)s)",
     "server_rate": "messages a second that one client, and all clients of one address together,"
     " may send in the long run; all members together may send twice as many. The server delays"
-    " more. 0 lifts all rates (default: %(default)s)",
+    " what exceeds this. 0 lifts all rates (default: %(default)s)",
     "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g)",
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
     "server_no_discovery": "do not answer clients that look for rooms: people must know the address"

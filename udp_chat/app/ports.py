@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from udp_chat.protocol.printable import printable
+from udp_chat.terminal.editor import shortened
 
 COMMAND_CHARACTERS_MAX = 60
 """How much of a command line is shown."""
@@ -33,7 +34,7 @@ def port_holders(port: int, proc: Path = PROC) -> list[tuple[int, str]]:
         if not sockets.isdisjoint(_open_files(process)):
             program, *arguments = read(process / "cmdline").rstrip("\0").split("\0")
             command = printable(" ".join([Path(program).name, *arguments]))
-            holders[int(process.name)] = command[:COMMAND_CHARACTERS_MAX]
+            holders[int(process.name)] = shortened(command, COMMAND_CHARACTERS_MAX)
     return sorted(holders.items()) or [(0, "")]
 
 

@@ -130,20 +130,20 @@ class UdpClient(Worker):
 
     @property
     def pending_count(self) -> int:
-        """Lines and requests (a new name, a question) not yet known to be accepted."""
+        """Messages and requests (a new name, a question) that the server is not known to have."""
         with self._lock:
             return self._session.pending_count if self._session else 0
 
     @property
     def pending_lines(self) -> list[str]:
-        """The texts of the lines among them, oldest first."""
+        """The texts of the messages among them, oldest first."""
         with self._lock:
             return self._session.pending_lines if self._session else []
 
     def say(self, text: str) -> None:
         """Says a text to the room, a message a line; raises `PendingFull` if too much waits.
 
-        Empty lines are not said. What ends a line is what Unicode says, not "\\n" alone.
+        It leaves out empty lines. A line ends where Unicode says so, not only at "\\n".
         """
         for line in text.splitlines():
             if line.strip():
@@ -162,7 +162,7 @@ class UdpClient(Worker):
         self._hand_over(check_wanted_name(name), MessageKind.RENAME)
 
     def ask_seen(self) -> None:
-        """Asks who has my last lines; each is answered by a notice `seen`."""
+        """Asks who has my last messages; a notice `seen` answers for each."""
         session = self._session
         assert session is not None, "start first"
         with self._stepped:

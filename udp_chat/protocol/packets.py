@@ -2,9 +2,9 @@
 
 A datagram is a header (magic, version, type, CRC-32) and a body of fixed fields in network
 byte order, followed by texts in UTF-8. `decode` turns bytes into one of the packet classes
-below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. What a
-packet's `encode` made, `decode` reads back; padding is written as zeros and not looked at.
-What packets are made of is in wire.py. docs/protocol.md is the normative description.
+below or raises `MalformedDatagram`; there is no third outcome, whatever the bytes are. `decode`
+reads back what a packet's `encode` made; it writes padding as zeros and does not look at it.
+wire.py has the parts of packets. docs/protocol.md is the normative description.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """

@@ -114,7 +114,7 @@ class Inbox(Position):
         return seq
 
     def acknowledge(self, ack: int) -> bool:
-        # What was never sent is acknowledged by nobody in their senses: nothing is forgotten.
+        # A member cannot acknowledge what was never sent: nothing is forgotten.
         if ack > self.log.latest or not super().acknowledge(ack):
             return False
         self._forget(self.acked)

@@ -142,8 +142,8 @@ class Relay:
     def catch_up(self, member: Member, now: float) -> None:
         """Sends a member that has just joined its history and what it missed.
 
-        A JOIN is often repeated. What an earlier one brought may still be on its way and is not
-        sent again.
+        A JOIN is often repeated. The answer to an earlier one may still be on its way; the room
+        does not send that again.
         """
         on_its_way_seconds = member.rtt.srtt or CATCH_UP_SECONDS
         position, inbox = member.position, member.inbox

@@ -1,6 +1,6 @@
 """What the members would answer at one moment: who is in, who has a message, how links do.
 
-Whatever is the same for all who ask is computed once. The formats are in protocol/answers.py.
+The room computes once what is the same for all who ask. The formats are in protocol/answers.py.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class UdpServer(Service):
     ) -> None:
         """Binds the socket; raises OSError if that fails. No host means all interfaces.
 
-        With a `discovery_port` (discovery.DISCOVERY_PORT), clients on the LAN find the room.
+        With a `discovery_port`, clients on the LAN find the room (groups.py has the usual one).
         """
         super().__init__("udp-chat server")
         settings = settings or RoomSettings()
