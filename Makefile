@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 test: $(INSTALLED)
 	$(PYTHON) -m pytest $(AT_ONCE) $(QUICK)
 
-# Everything.
+# Every test, with coverage, and what ruff and mypy say.
 check: lint covered coverage
 
 lint: $(INSTALLED)

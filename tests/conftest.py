@@ -23,7 +23,7 @@ GRACE_SECONDS = 20.0
 hypothesis.settings.register_profile(
     "quick", hypothesis.settings.get_profile("ci"), max_examples=25
 )
-"""For ``make test``: the same examples each time, a quarter of them. ``make check`` tries all."""
+"""For ``make test``: the same examples each time, a quarter of them. Plain `pytest` tries all."""
 
 PROC = Path("/proc")
 
