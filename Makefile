@@ -16,15 +16,15 @@ QUICK := -m "not alone and not slow" --hypothesis-profile=quick
 # compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: test check lint covered coverage test-all-pythons pyz clean
+.PHONY: test check lint covered slow coverage test-all-pythons pyz clean
 
 # No coverage, a quarter of the examples of each property, and neither the tests that run alone nor
 # the few that take seconds of a core.
 test: $(INSTALLED)
 	$(PYTHON) -m pytest $(AT_ONCE) $(QUICK)
 
-# Every test, with coverage, and what ruff and mypy say.
-check: lint covered coverage
+# Every test, those that are not slow with coverage, and what ruff and mypy say.
+check: lint covered slow coverage
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff format --check .
@@ -35,8 +35,12 @@ lint: $(INSTALLED)
 # has them in full.
 covered: $(INSTALLED)
 	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run -m pytest $(AT_ONCE) -m "not alone" --hypothesis-profile=quick
+	$(PYTHON) -m coverage run -m pytest $(AT_ONCE) $(QUICK)
 	$(PYTHON) -m coverage run -m pytest -m alone
+
+# Coverage would make these, which are sums over many random conversations, four times as slow.
+slow: $(INSTALLED)
+	$(PYTHON) -m pytest $(AT_ONCE) -m slow
 
 # The chat's promise rests on udp_chat/protocol, so the tests cover all of it.
 coverage: $(INSTALLED)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tests.machines import Peer, SessionBench, of_type, reseal
+from tests.machines import Peer, RoomBench, SessionBench, of_type, reseal
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
@@ -247,10 +249,56 @@ def mutated(choose: Choices, datagrams: Sequence[bytes]) -> bytes:
 DECISIONS = st.binary(min_size=400, max_size=400)
 
 
-def _malformed(datagram: bytes) -> str:
+def malformed(datagram: bytes) -> str:
     """Why this is no packet; empty if it is one."""
     try:
         decode(datagram)
     except ChatError as error:
         return str(error)
     return ""
+
+
+def settle(bench: RoomBench | SessionBench) -> None:
+    """Let time pass. The machine must neither raise nor spin."""
+    machine = bench.room if isinstance(bench, RoomBench) else bench.session
+    for seconds in (0.0, 0.02, 0.5, 6.0):
+        for _ in range(200):
+            at = machine.next_timeout()
+            if at is None or at > bench.now + seconds:
+                break
+            bench.now = max(bench.now, at)
+            bench.wake()
+            again = machine.next_timeout()
+            assert again is None or again > bench.now, "woken at once, again"
+        bench.now += seconds
+        bench.wake()
+
+
+def extremes(packet: Packet, keep: set[str]) -> list[Packet]:
+    """The packet with each of its numbers at either end, one at a time and all at once."""
+    numeric = {
+        f.name: getattr(packet, f.name)
+        for f in fields(packet)
+        if type(getattr(packet, f.name)) is int and f.name not in keep
+    }
+    found: list[Packet] = []
+    for most in (0, 1, 2**64 - 2, 2**64 - 1):
+        changes: list[dict[str, Any]] = [{name: most} for name in numeric]
+        changes.append(dict.fromkeys(numeric, most))
+        found += [replace(packet, **change) for change in changes]
+    return found
+
+
+def fits(packet: Packet) -> bytes | None:
+    """The datagram, with numbers that are too big for their field at that field's end."""
+    for bits in (64, 32, 16, 8):
+        small = {
+            f.name: min(getattr(packet, f.name), 2**bits - 1)
+            for f in fields(packet)
+            if type(getattr(packet, f.name)) is int and getattr(packet, f.name) >= 2**63
+        }
+        try:
+            return (replace(packet, **small) if bits < 64 else packet).encode()
+        except struct.error:
+            continue
+    return None

@@ -122,7 +122,7 @@ class PlainUdpServer(Service):
     # --- members -----------------------------------------------------------------------------
 
     def _register(self, name: str, address: Address, now: float) -> None:
-        """Makes a member of who sent this HELLO, or refuses it."""
+        """Let the sender of this HELLO in, or refuse it."""
         why = refusal(name)
         if address in self._members:
             name = self._members[address].name  # a duplicate: it gets the same answer

@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from compare.experiments.experiment import Effort, Experiment, Headline, Plot, Result, Tell
 from compare.experiments.participants import (
@@ -170,7 +171,7 @@ def _p99_ms(lines: Iterable[str], seen: Observation) -> float:
 def facts(result: Result, say: Voice) -> dict[str, object]:
     stops = result.conditions("delivered")
 
-    def fate(chat: str, stop: float | str) -> str:
+    def fate(stop: float | str, chat: str) -> str:
         return say.part(
             "fate",
             delivered=f"{result.median(chat, 'delivered', stop):.0f}",
@@ -181,7 +182,7 @@ def facts(result: Result, say: Voice) -> dict[str, object]:
         say.part(
             "stop",
             seconds=say.duration(float(stop)),
-            fates=say.listed(lambda chat, stop=stop: fate(chat, stop), separator=", "),  # type: ignore[misc]
+            fates=say.listed(partial(fate, stop), separator=", "),
         )
         for stop in stops
     )

@@ -24,13 +24,19 @@ DASHES = {"en": " ", "ru": " — "}
 """Between a chat and its figure in a list."""
 
 
+class _TextParser(ConfigParser):
+    """Keeps the case of keys."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def texts(path: Path) -> dict[str, dict[str, str]]:
     """A file's texts, by section. A text may take several lines, all but the first indented.
 
     Quotation marks around a text keep the spaces at its ends.
     """
-    parser = ConfigParser(delimiters=("=",), comment_prefixes=(";",), interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]  # keys keep their case
+    parser = _TextParser(delimiters=("=",), comment_prefixes=(";",), interpolation=None)
     with path.open(encoding="utf-8") as file:
         parser.read_file(file)
     return {

@@ -207,7 +207,7 @@ def test_a_client_whose_reader_has_gone_ends_without_a_traceback(server: Server)
         ) as boris,
     ):
         os.close(sender)
-        with open(receiver, "rb", buffering=0) as reader:  # noqa: PTH123
+        with os.fdopen(receiver, "rb", buffering=0) as reader:
             reader.readline()
         anna.wait_event("join", name="Boris")
         anna.say("is anybody still reading?")

@@ -9,9 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -93,8 +91,7 @@ class FullDisk(io.StringIO):
 def test_a_file_that_takes_no_more_is_told_of_once_whenever_it_says_so(
     monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    opened: Callable[..., Any] = lambda *_, **__: FullDisk(call)  # noqa: E731
-    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(Path, "open", lambda *_, **__: FullDisk(call))
     told: list[tuple[str, str]] = []
     with LineFile("notes", lambda name, reason: told.append((name, reason))) as file:
         file.write_line("one")

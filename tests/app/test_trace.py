@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from struct import pack
 
 import pytest
@@ -166,10 +167,9 @@ def test_what_stands_behind_a_datagram_does_not_belong_to_it() -> None:
 
 def refusal(read: Callable[[], Iterator[Captured]]) -> tuple[list[bytes], str]:
     """What came before a file was refused, and the key of the reason."""
-    came = []
+    came: list[bytes] = []
     try:
-        for captured in read():
-            came.append(captured.datagram)  # noqa: PERF401  it counts what came before the end
+        came.extend(captured.datagram for captured in read())
     except UnreadableFile as refused:
         return came, refused.key
     return came, "not refused"
@@ -182,7 +182,7 @@ def test_a_capture_that_is_cut_off_gives_what_came_before() -> None:
         if size in (24, second):
             assert len(datagrams(whole[:size])) == (size == second)
             continue
-        came, key = refusal(lambda size=size: read_pcap(whole[:size]))  # type: ignore[misc]
+        came, key = refusal(partial(read_pcap, whole[:size]))
         in_header = size < 40 or second < size < second + 16
         assert key == ("cut_in_header" if in_header else "cut_in_packet")
         assert came == [LEAVE] * (size > second)

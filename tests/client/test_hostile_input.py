@@ -14,13 +14,15 @@ from tests.hostile_input import (
     MANY,
     STRANGER,
     Choices,
-    _malformed,
     encoded,
+    extremes,
+    fits,
+    malformed,
     mutated,
     session_packet,
+    settle,
 )
 from tests.machines import SessionBench, of_type, reseal
-from tests.server.test_hostile_input import _extremes, _fits
 from udp_chat.client.session import State
 from udp_chat.protocol.packets import (
     Answer,
@@ -113,21 +115,6 @@ def test_each_situation_is_the_one_it_says(
     assert begin().state() is state
 
 
-def _settle_session(bench: SessionBench) -> None:
-    """Time passes; the session must neither raise nor spin."""
-    for seconds in (0.0, 0.02, 0.5, 6.0):
-        for _ in range(200):
-            at = bench.session.next_timeout()
-            if at is None or at > bench.now + seconds:
-                break
-            bench.now = max(bench.now, at)
-            bench.wake()
-            again = bench.session.next_timeout()
-            assert again is None or again > bench.now, "woken at once, again"
-        bench.now += seconds
-        bench.wake()
-
-
 def _seen(bench: SessionBench) -> object:
     session = bench.session
     return (
@@ -154,12 +141,12 @@ def test_bytes_that_are_no_packet_change_nothing_in_a_session_and_are_counted(
 ) -> None:
     bench = SITUATIONS[situation][0]()
     for datagram in (data, reseal(b"UC\x01\x08" + bytes(4) + data)):
-        if reason := _malformed(datagram):
+        if reason := malformed(datagram):
             before, counters = _seen(bench), bench.session.counters.copy()
             bench.take(datagram)
             assert _seen(bench) == before
             assert bench.session.counters - counters == {reason: 1}
-    _settle_session(bench)
+    settle(bench)
 
 
 @situations
@@ -184,10 +171,10 @@ def test_no_packet_of_a_hostile_server_breaks_a_session(situation: str, data: by
         bench.take(encoded(session_packet(choose, bench)))
         if choose.flag():
             bench.wake()
-    _settle_session(bench)
+    settle(bench)
     if bench.state() is not State.CLOSED:
         bench.say("still here")
-        _settle_session(bench)
+        settle(bench)
 
 
 @situations
@@ -213,7 +200,7 @@ def test_valid_datagrams_with_changed_bytes_do_not_break_a_session(
     choose = Choices(data)
     for _ in range(10):
         bench.take(mutated(choose, [packet.encode() for packet in valid]))
-    _settle_session(bench)
+    settle(bench)
 
 
 @situations
@@ -223,10 +210,10 @@ def test_every_number_at_either_end_does_not_break_a_session(situation: str) -> 
     event = Event(EventKind.CHAT, 1, "Boris", "", "x", 7, 2)
     epochs = {"epoch": bench.epoch, "inbox_epoch": bench.inbox_epoch}
     packets = [
-        *_extremes(bench.slice(), {"epoch"}),
-        *_extremes(bench.slice(inbox=True), {"epoch"}),
-        *_extremes(replace(bench.slice(), events=(event,)), {"epoch"}),
-        *_extremes(bench.answer(1_000_000_000, 2, 2), {"epoch"}),
+        *extremes(bench.slice(), {"epoch"}),
+        *extremes(bench.slice(inbox=True), {"epoch"}),
+        *extremes(replace(bench.slice(), events=(event,)), {"epoch"}),
+        *extremes(bench.answer(1_000_000_000, 2, 2), {"epoch"}),
         *[
             replace(bench.slice(), answer=Answer(*extreme))
             for extreme in [
@@ -251,17 +238,17 @@ def test_every_number_at_either_end_does_not_break_a_session(situation: str) -> 
         *[Bye(bench.SESSION_ID, reason) for reason in (0, 255)],
     ]
     if any(isinstance(packet, Join) for _, packet in bench.sent):
-        packets += _extremes(bench.welcome_packet(**epochs), {"client_id", "echo"})
-        packets += _extremes(Refused(bench.newest(Join).client_id, 1, 1, ""), {"client_id"})
+        packets += extremes(bench.welcome_packet(**epochs), {"client_id", "echo"})
+        packets += extremes(Refused(bench.newest(Join).client_id, 1, 1, ""), {"client_id"})
     for packet in packets:
-        datagram = _fits(packet)
+        datagram = fits(packet)
         if datagram is not None:
             bench = begin()
             bench.take(datagram)
             bench.wake()
-            _settle_session(bench)
+            settle(bench)
             bench.take(bench.slice(1))
-            _settle_session(bench)
+            settle(bench)
 
 
 @pytest.mark.parametrize("line", [1, 2, 3, 4])

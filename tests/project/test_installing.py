@@ -51,7 +51,7 @@ def crowded(installation: Installation, tmp_path: Path) -> Iterator[Path]:
 def run(
     command: Sequence[str | Path], folder: Path, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a folder, without the settings of this Python and of who started it."""
+    """Run a command in a folder. No variable of the caller's environment reaches it."""
     return subprocess.run(
         command,
         cwd=folder,

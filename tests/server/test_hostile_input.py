@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
-from dataclasses import fields, replace
-from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -17,10 +14,13 @@ from tests.hostile_input import (
     MANY,
     STRANGER,
     Choices,
-    _malformed,
     encoded,
+    extremes,
+    fits,
+    malformed,
     mutated,
     room_packet,
+    settle,
 )
 from tests.machines import Peer, RoomBench, reseal
 from udp_chat.protocol.packets import (
@@ -61,18 +61,7 @@ def _own(peer: Peer) -> tuple[object, ...]:
 
 
 def _settle(bench: RoomBench) -> None:
-    """Time passes; the room must neither raise nor spin."""
-    for seconds in (0.0, 0.01, 0.5, 3.0):
-        for _ in range(200):
-            at = bench.room.next_timeout()
-            if at is None or at > bench.now + seconds:
-                break
-            bench.now = max(bench.now, at)
-            bench.wake()
-            again = bench.room.next_timeout()
-            assert again is None or again > bench.now, "woken at once, again"
-        bench.now += seconds
-        bench.wake()
+    settle(bench)
     assert all(len(sent.datagram) <= DATAGRAM_BYTES_MAX for sent in bench.sent)
 
 
@@ -86,7 +75,7 @@ def test_bytes_that_are_no_packet_change_nothing_in_a_room_and_are_counted(data:
     bench, _, boris = _talking_room()
     for datagram in (data, reseal(b"UC\x01\x09" + bytes(4) + data)):
         for address in (STRANGER, boris.address):
-            if reason := _malformed(datagram):
+            if reason := malformed(datagram):
                 before, counters = bench.state(), bench.room.counters.copy()
                 bench.take(datagram, address)
                 assert bench.state() == before
@@ -150,44 +139,14 @@ def _valid(peer: Peer) -> list[Packet]:
     ]
 
 
-def _extremes(packet: Packet, keep: set[str]) -> list[Packet]:
-    """The packet with each of its numbers at either end, one at a time and all at once."""
-    numeric = {
-        f.name: getattr(packet, f.name)
-        for f in fields(packet)
-        if type(getattr(packet, f.name)) is int and f.name not in keep
-    }
-    found: list[Packet] = []
-    for most in (0, 1, 2**64 - 2, 2**64 - 1):
-        changes: list[dict[str, Any]] = [{name: most} for name in numeric]
-        changes.append(dict.fromkeys(numeric, most))
-        found += [replace(packet, **change) for change in changes]
-    return found
-
-
-def _fits(packet: Packet) -> bytes | None:
-    """The datagram, with numbers that are too big for their field at that field's end."""
-    for bits in (64, 32, 16, 8):
-        small = {
-            f.name: min(getattr(packet, f.name), 2**bits - 1)
-            for f in fields(packet)
-            if type(getattr(packet, f.name)) is int and getattr(packet, f.name) >= 2**63
-        }
-        try:
-            return (replace(packet, **small) if bits < 64 else packet).encode()
-        except struct.error:
-            continue
-    return None
-
-
 def test_every_number_at_either_end_does_not_break_a_room() -> None:
     _, _, template = _talking_room()
     kinds = range(len(_valid(template)))
     count = 0
     for kind in kinds:
-        for extreme in range(len(_extremes(_valid(template)[kind], IDS))):
+        for extreme in range(len(extremes(_valid(template)[kind], IDS))):
             bench, anna, boris = _talking_room()
-            datagram = _fits(_extremes(_valid(boris)[kind], IDS)[extreme])
+            datagram = fits(extremes(_valid(boris)[kind], IDS)[extreme])
             if datagram is not None:
                 count += 1
                 before = _own(anna)

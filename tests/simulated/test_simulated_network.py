@@ -506,24 +506,22 @@ def _shows_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_events, "of_room", _after(chat_events.of_room, change))
 
 
-def _shows_other_private_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def _repeats(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """The session shows each event of this kind twice."""
     take = ChatSession.take_events
 
     def changed(session: ChatSession) -> list[ChatEvent]:
-        events = take(session)
-        return [e for e in events for _ in range(1 + (e["event"] == "private"))]
+        return [e for e in take(session) for _ in range(1 + (e["event"] == kind))]
 
     monkeypatch.setattr(ChatSession, "take_events", changed)
+
+
+def _shows_other_private_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    _repeats(monkeypatch, "private")
 
 
 def _confirms_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = ChatSession.take_events
-
-    def changed(session: ChatSession) -> list[ChatEvent]:
-        events = take(session)
-        return [e for e in events for _ in range(1 + (e["event"] == "sent"))]
-
-    monkeypatch.setattr(ChatSession, "take_events", changed)
+    _repeats(monkeypatch, "sent")
 
 
 def _confirms_anothers_line(monkeypatch: pytest.MonkeyPatch) -> None:

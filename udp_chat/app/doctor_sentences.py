@@ -20,9 +20,8 @@ _ENGLISH = {
     "copy_lost": "{way} on {name}: leaves, but does not come back (a firewall here?).",
     "copy_unsent": "{way} on {name}: cannot be sent ({error}).",
     "copies_unheard": "Cannot listen for what comes back: port {port} cannot be used ({error}).",
-    "copies_note": "What comes back is this computer's own copy. Who answers below shows whether"
-    " the"
-    " network carries it to other computers.",
+    "copies_note": "What comes back is this computer's own copy. The answers below show whether"
+    " other computers receive it, too.",
     "room": "The room “{room}” answers at {address} (members: {count}).",
     "rooms_none": "No room answers on this network.",
     "chat_port_taken": "The chat's port {port} on this computer is used by {holders}.",

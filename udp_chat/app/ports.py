@@ -1,4 +1,4 @@
-"""Who uses a UDP port of this computer: Linux names the process, other systems do not."""
+"""Finds the process that uses a UDP port of this computer. Only Linux tells."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Roster:
             return None
         seq, complete, self.chunks = int(as_of), set(self.chunks[-NAMES_MAX:]), []
         if seq < self._needed or (self.changes is None and seq < acknowledged):
-            return False  # who came and went since it was made is not known
+            return False  # it does not tell who came and left since it was made
         changes, self.changes = self.changes or [], None
         self._seq, self.names = seq, complete
         for changed_at, change in changes:

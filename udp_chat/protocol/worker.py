@@ -1,4 +1,4 @@
-"""One life cycle for whatever has a socket and threads: start, work, close, leave nothing behind.
+"""The life cycle of an object with a socket and threads: start, work, close, leave nothing behind.
 
 A `Worker` has threads of its own, as a client has. A `Service` is a worker with one piece of work,
 which a thread of its own or the caller's thread does, as a server has. Both promise:
@@ -41,7 +41,7 @@ class Worker(ABC):
         self.close()
 
     def start(self) -> None:
-        """Begins to work, once; whatever it raises, it leaves nothing behind."""
+        """Begin to work, once. If it raises, it leaves nothing behind."""
         assert self._threads[0].ident is None, "a worker starts once"
         # Not to be called by an override: an interrupt after the `try` would leave the threads.
         try:

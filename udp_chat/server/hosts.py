@@ -1,4 +1,4 @@
-"""What the members of one address may use together, whatever sessions they open.
+"""What the members of one address may use together, however many sessions they open.
 
 A session costs nothing to end and to begin again, so a budget that belonged to it would be none.
 The room keeps a `Host` for each IP address that has proven itself with a cookie: how many members

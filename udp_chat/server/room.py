@@ -342,7 +342,7 @@ class ChatRoom:
             member = Member(ids, host, log, settings, now)
             member.received = member.appended = appended
         elif join.timestamp <= member.newest_timestamp:
-            self._drop("stale", address)  # a replayed JOIN does not bring back who has left
+            self._drop("stale", address)  # a replay does not bring back a client that left
             return
         self._skip_to(member, join.next_message_id)
         host.member_count += 1
@@ -518,8 +518,8 @@ class ChatRoom:
                 self._floor.answered(member, now)
 
     def _forget_the_departed(self, host: Host | None = None) -> None:
-        """Makes room, if there is none in all or at one address. Those who are in, or come, are
-        before what waits for those who may not come back."""
+        """Make room, if there is none in all or at one address. Members and newcomers come before
+        what waits for clients that may not come back."""
         memory = self.memory
         if not memory.is_full and (host is None or not memory.is_full_for(host)):
             return

@@ -56,7 +56,7 @@ class UdpServer(Service):
         self._datagrams = open_datagrams(self._socket)
         self._drops_counted_at = float("-inf")
         self.shortfall = ask_for_buffer(self._socket, settings.members_max)
-        """What a full room may lack, for who runs the server; empty if nothing."""
+        """Warnings about what a full room may lack; empty if nothing."""
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self.room = ChatRoom(
             settings,
