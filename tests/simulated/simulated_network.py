@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.cells import cells
+from tests.simulated.bottleneck import IP_UDP_BYTES, Bottleneck
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
 from udp_chat.client.outbox import PENDING_MAX
@@ -141,6 +142,8 @@ class SimulatedNetwork:
         self.now = 1000.0
         self.users: list[User] = []
         self.partitions: list[Partition] = []
+        self.bottlenecks: dict[tuple[int, bool], Bottleneck] = {}
+        """By user (-1: one link that all share) and way (True: up)."""
         self.traffic: Counter[str] = Counter()
         """Datagrams handed to the network, by the name of their packet."""
         self.on_step: Callable[[User], None] | None = None
@@ -288,12 +291,25 @@ class SimulatedNetwork:
         if faults.corruption and chance() < faults.corruption:
             datagram = self._corrupt(datagram)
         copies = 2 if faults.duplication and chance() < faults.duplication else 1
+        bottleneck = self.bottlenecks.get((link, up)) or self.bottlenecks.get((-1, up))
         for _ in range(copies):
-            delay = faults.delay_seconds + chance() * faults.jitter_seconds
-            self.at(self.now + delay, lambda: self.arrive(datagram, source, target))
+            left_at: float | None = self.now
+            if bottleneck is not None:
+                left_at = bottleneck.take(len(datagram) + IP_UDP_BYTES, self.now)
+            if left_at is not None:
+                delay = faults.delay_seconds + chance() * faults.jitter_seconds
+                self.at(left_at + delay, lambda: self.arrive(datagram, source, target))
         if faults.replay and chance() < faults.replay:
             later = self.now + 300.0 * chance()
             self.at(later, lambda: self._replay(datagram, source, target))
+
+    def narrow(
+        self, bytes_per_second: float, queue_seconds: float = 0.2, user: User | None = None
+    ) -> None:
+        """Gives a user's link this rate each way; without a user, one link that all share."""
+        number = -1 if user is None else user.number
+        for up in (True, False):
+            self.bottlenecks[number, up] = Bottleneck(bytes_per_second, queue_seconds)
 
     def _replay(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         if self.faults.replay:  # else the network has healed
