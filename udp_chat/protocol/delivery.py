@@ -42,11 +42,19 @@ AHEAD_MAX = 1_000_000
 """Events by which one slice may claim that the log has grown: more than any room says within the
 seconds that a link may be down. Only a WELCOME, which nobody else can make, may claim more."""
 
-COPIES_MAX = 3
-"""Of one datagram on a link that loses: at 20 % one in 125 is still late."""
+COPIES_MAX = 4
+"""Of one datagram on a link that loses: at 20 % one in 600 is still late."""
 
-COPY_SPACING_SECONDS = 0.01
+COPY_SPACING_SECONDS = 0.005
 """Between copies of one datagram on a link that loses: bursts of loss are often shorter."""
+
+TAIL_MARGIN_SECONDS = 0.003
+"""How much later than expected an acknowledgement may come, at least, before its message is sent
+again: a system's clock ticks and its scheduler make a millisecond or two."""
+
+SAMPLES_REMEMBERED = 512
+"""How far back an estimate of loss looks: a minute of talk. A link that loses one datagram of a
+hundred must not be forgotten between two losses."""
 
 
 # --- the event log and its reader ------------------------------------------------------------
@@ -58,7 +66,16 @@ class EventLog:
     Bounded in entries and bytes: the oldest events are dropped, but never the newest one.
     """
 
-    __slots__ = ("_entries", "bytes_held", "bytes_max", "entries_max", "epoch", "latest", "oldest")
+    __slots__ = (
+        "_appended_bytes",
+        "_entries",
+        "bytes_held",
+        "bytes_max",
+        "entries_max",
+        "epoch",
+        "latest",
+        "oldest",
+    )
 
     def __init__(self, epoch: int, entries_max: int, bytes_max: int) -> None:
         self.epoch = epoch
@@ -67,7 +84,9 @@ class EventLog:
         self.oldest = 1
         self.latest = 0
         self.bytes_held = 0
-        self._entries: dict[int, tuple[bytes, float]] = {}
+        self._entries: dict[int, tuple[bytes, float, int]] = {}
+        """By sequence number: the event, when it was appended, and the bytes before it."""
+        self._appended_bytes = 0
 
     @property
     def entry_count(self) -> int:
@@ -76,8 +95,10 @@ class EventLog:
     def append(self, encoded: bytes, now: float) -> int:
         """Adds an encoded event and returns its sequence number. `now` is when it is sent."""
         self.latest += 1
-        self._entries[self.latest] = encoded, now
-        self.bytes_held += len(encoded)
+        size = len(encoded)
+        self._entries[self.latest] = encoded, now, self._appended_bytes
+        self._appended_bytes += size
+        self.bytes_held += size
         while len(self._entries) > self.entries_max or (
             self.bytes_held > self.bytes_max and len(self._entries) > 1
         ):
@@ -87,13 +108,18 @@ class EventLog:
     def forget(self, until: int) -> None:
         """Drops every event up to and including `until`."""
         while self.oldest <= min(until, self.latest):
-            encoded, _ = self._entries.pop(self.oldest)
-            self.bytes_held -= len(encoded)
+            self.bytes_held -= len(self._entries.pop(self.oldest)[0])
             self.oldest += 1
 
     def sent_at(self, seq: int) -> float:
         """When the event was appended and first sent; `seq` must be in the log."""
         return self._entries[seq][1]
+
+    def bytes_from(self, seq: int) -> int:
+        """How many bytes of events the log holds from this one on."""
+        if seq > self.latest:
+            return 0
+        return self._appended_bytes - self._entries[max(seq, self.oldest)][2]
 
     def slice(self, first: int, last: int, bytes_max: int) -> list[bytes]:
         """Encoded events from `first` (in the log) up to `last`, as many as fit one datagram."""
@@ -213,16 +239,38 @@ class RttEstimator:
     never falsifies them (Karn's rule).
     """
 
-    __slots__ = ("_recent", "rto", "rttvar", "srtt")
+    __slots__ = ("_before", "_last", "_recent", "base", "rto", "rttvar", "srtt")
 
     RECENT_MAX: ClassVar[int] = 64
     """Samples kept for `quantile`."""
+
+    BASE_GAIN: ClassVar[float] = 1 / 1024
+    """The base forgets within a thousand samples: a minute of a full link."""
 
     def __init__(self) -> None:
         self.srtt = 0.0
         self.rttvar = 0.0
         self.rto = RTO_INITIAL_SECONDS
+        self.base = 0.0
+        """The round trip when no queue is on the way: the shortest one seen."""
+        self._last = self._before = math.inf
         self._recent: deque[float] = deque(maxlen=self.RECENT_MAX)
+
+    @property
+    def queue_seconds(self) -> float:
+        """How long datagrams wait in queues on the way: by how much even the shortest of the last
+        three round trips is longer than the base. A single late one is no queue."""
+        if not self._recent:
+            return 0.0
+        return max(0.0, min(self._before, self._last, self._recent[-1]) - self.base)
+
+    @property
+    def tail_timeout(self) -> float:
+        """After how long without an answer a datagram counts as lost: the timeout without the
+        floor that `rto` has, for what costs one small datagram if it was wrong."""
+        if not self._recent:
+            return self.rto
+        return min(self.srtt + max(4 * self.rttvar, TAIL_MARGIN_SECONDS), self.rto)
 
     def quantile(self, ratio: float) -> float:
         """The `quantile` of the recent samples; 0 without samples."""
@@ -231,13 +279,16 @@ class RttEstimator:
     def sample(self, rtt_seconds: float) -> None:
         if not 0.0 <= rtt_seconds <= RTT_SAMPLE_MAX_SECONDS:
             return
-        if not self._recent:
-            self.srtt = rtt_seconds
+        recent = self._recent
+        if not recent:
+            self.srtt = self.base = rtt_seconds
             self.rttvar = rtt_seconds / 2
         else:
+            self._before, self._last = self._last, recent[-1]
             self.rttvar += (abs(self.srtt - rtt_seconds) - self.rttvar) / 4
             self.srtt += (rtt_seconds - self.srtt) / 8
-        self._recent.append(rtt_seconds)
+            self.base = min(rtt_seconds, self.base + (self.srtt - self.base) * self.BASE_GAIN)
+        recent.append(rtt_seconds)
         self.rto = min(max(self.srtt + 4 * self.rttvar, RTO_MIN_SECONDS), RTO_MAX_SECONDS)
 
     def backed_off(self, attempts: int) -> float:
@@ -246,25 +297,37 @@ class RttEstimator:
 
 
 class LossEstimate:
-    """How much a link loses, as a moving average over what had to be repaired."""
+    """How much a link loses, by what arrived and what had to be repaired.
 
-    __slots__ = ("ratio",)
+    A link that has shown little counts as `prior`: the estimate begins there and gives it the
+    weight of a few datagrams. Older datagrams count less and less.
+    """
 
-    GAIN: ClassVar[float] = 1 / 32
-    """Remembers the last few dozen datagrams: a minute of talk, not the whole evening."""
+    __slots__ = ("_lost", "_seen", "prior")
 
-    def __init__(self) -> None:
-        self.ratio = 0.0
+    PRIOR_WEIGHT: ClassVar[float] = 20.0
+
+    def __init__(self, prior: float = 0.0) -> None:
+        self.prior = prior
+        self._seen = self._lost = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """The part of the datagrams that needs a repair."""
+        weight = self.PRIOR_WEIGHT
+        return (self._lost + weight * self.prior) / (self._seen + weight)
 
     def update(self, *, lost: bool) -> None:
-        self.ratio += (lost - self.ratio) * self.GAIN
+        self._seen += 1 - self._seen / SAMPLES_REMEMBERED
+        self._lost += lost - self._lost / SAMPLES_REMEMBERED
 
     def copies(self, late_ratio: float) -> int:
         """How many copies to send so that at most this part of the datagrams comes late."""
-        copies, remaining = 1, self.ratio
+        copies, ratio = 1, self.ratio
+        remaining = ratio
         while remaining > late_ratio and copies < COPIES_MAX:
             copies += 1
-            remaining *= self.ratio
+            remaining *= ratio
         return copies
 
 

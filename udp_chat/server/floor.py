@@ -23,7 +23,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -116,12 +116,16 @@ class _Tried(Enum):
 class Floor:
     """Takes in what members say, and has it written when it is their turn."""
 
-    def __init__(self, state: RoomState, scribe: Scribe, now: float) -> None:
+    def __init__(
+        self, state: RoomState, scribe: Scribe, links_are_full: Callable[[], bool], now: float
+    ) -> None:
+        """`links_are_full` says whether most members cannot take in more at the moment."""
         settings, log = state.settings, state.log
         self._members = state.register.members
         self._memory = state.memory
         self._counters = state.counters
         self._scribe = scribe
+        self._links_are_full = links_are_full
         self._message_burst = settings.message_burst
         self._tokens = TokenBucket(settings.message_rate * ROOM_RATE_FACTOR, ROOM_BURST, now)
         share = min(log.entries_max, log.bytes_max // EVENT_BYTES_MAX) // LOG_SHARE
@@ -247,6 +251,7 @@ class Floor:
             tokens += 1.0 if len(message.text) <= ONE_TOKEN_CHARACTERS else tokens_of(message)
         if (
             self._written + len(messages) > self._wake_up_max
+            or self._links_are_full()
             or not member.bucket.has(tokens, now)
             or not member.host.messages.has(tokens, now)
             or not self._tokens.take(tokens, now)
@@ -286,7 +291,8 @@ class Floor:
             return _Tried.NOTHING
         if not member.host.messages.has(tokens, now):
             return _Tried.HOST_WAITS
-        if self._written >= self._wake_up_max or not self._tokens.take(tokens, now):
+        is_used_up = self._written >= self._wake_up_max or self._links_are_full()
+        if is_used_up or not self._tokens.take(tokens, now):
             return _Tried.ROOM_WAITS
         member.bucket.take(tokens, now)
         member.host.messages.take(tokens, now)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from udp_chat.protocol.delivery import NEVER, EventLog, LossEstimate, RttEstimator, TokenBucket
 from udp_chat.protocol.packets import Address, Message
+from udp_chat.server.congestion import SendWindow
 from udp_chat.server.hosts import Host
 from udp_chat.server.settings import RoomSettings
 
@@ -41,7 +42,16 @@ OWN_QUESTION_BURST = 8.0
 class Position:
     """Where one peer is in one log."""
 
-    __slots__ = ("acked", "attempts", "log", "repair_bucket", "repaired_at")
+    __slots__ = (
+        "acked",
+        "attempts",
+        "copies",
+        "log",
+        "pushed_at",
+        "repair_bucket",
+        "repaired_at",
+        "sent_until",
+    )
 
     def __init__(self, log: EventLog, acked: int, now: float) -> None:
         self.log = log
@@ -49,6 +59,12 @@ class Position:
         self.attempts = 0
         """Repairs since the acknowledgement last moved."""
         self.repaired_at = float("-inf")
+        self.copies = 1.0
+        """Of a repair: more where repairs fail."""
+        self.sent_until = 0
+        """The newest event that was sent to this peer alone; everyone is sent the others."""
+        self.pushed_at = float("-inf")
+        """When it was sent new events by itself."""
         self.repair_bucket = TokenBucket(REPAIRS_PER_SECOND, REPAIR_BURST, now)
 
     @property
@@ -77,14 +93,12 @@ class Inbox(Position):
     that are not, so that they can be told should these never arrive.
     """
 
-    __slots__ = ("_senders", "sent_until", "told_seq", "waiting")
+    __slots__ = ("_senders", "told_seq", "waiting")
 
     def __init__(self, epoch: int, now: float) -> None:
         super().__init__(EventLog(epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0, now)
         self._senders: dict[int, int] = {}
         """By sequence number: the client id of the sender."""
-        self.sent_until = 0
-        """The newest event that was sent at least once."""
         self.told_seq = 0
         """Senders of messages up to here were told that these are not delivered yet."""
         self.waiting: dict[int, Member] = {}
@@ -239,6 +253,7 @@ class Member:
         "waits_for",
         "waits_since",
         "wake_at",
+        "window",
     )
 
     def __init__(
@@ -276,6 +291,7 @@ class Member:
         self.waits_since = float("-inf")
         self.rtt = RttEstimator()
         self.loss = LossEstimate()
+        self.window = SendWindow()
         self.traffic = Traffic(0)
         self.probe_started_at = float("-inf")
         self.probe_at = NEVER

@@ -22,11 +22,20 @@ import heapq
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, NEVER, RTO_MIN_SECONDS, EventLog
-from udp_chat.protocol.packets import Address, Answer, Events
+from udp_chat.protocol.delivery import (
+    COPY_SPACING_SECONDS,
+    NEVER,
+    RTO_MIN_SECONDS,
+    TAIL_MARGIN_SECONDS,
+    EventLog,
+    LossEstimate,
+)
+from udp_chat.protocol.packets import DATAGRAM_BYTES_MAX, Address, Answer, Events
+from udp_chat.server.congestion import SHORT_QUEUE_SECONDS
 from udp_chat.server.member import Member, Position
 from udp_chat.server.state import RoomState
 
+ACK_DELAY_CALM_SECONDS = 0.001
 ACK_DELAY_MIN_SECONDS = 0.005
 ACK_DELAY_PER_MEMBER_SECONDS = 0.001
 """A client waits between half of this delay and all of it. So a room of up to 2,000 gets some
@@ -42,14 +51,42 @@ LATE_RATIO = 0.15
 acknowledgement was lost. On a link that loses 10 % each way, that is a fifth: the relay then sends
 two copies."""
 
+REPAIR_COPIES_MAX = 6
+"""Of one repair on a link that loses in bursts. Each copy that fails asks for one more next time,
+and each that arrives for a tenth of one less: so one repair in ten fails."""
+
+REPAIR_COPIES_FEWER = 0.1
+
+LOSSY_RATIO = 0.004
+"""A link that needs more repairs than this is worth copies: else the 99th percentile of the
+latency would be that of a repair."""
+
+COPY_EACH = 4
+"""In a calm room each fourth broadcast is sent twice to members whose link loses: a quarter of the
+datagrams. The rest is repaired as soon as its acknowledgement is late."""
+
+CALM_DELIVERIES = 400.0
+"""A second. A room with fewer is calm: what saves time there costs hardly any CPU."""
+
+PACE_GAIN = 1 / 8
+"""Of the moving average of the time between two broadcasts."""
+
+PAUSE_MAX_SECONDS = 1.0
+
 REPEAT_MAX = 3
 """Events of the last second that a broadcast repeats on a network that loses. They cost bytes, and
 they save a round trip to a member that missed them."""
 
 REPEAT_WITHIN_SECONDS = 1.0
 
-LOSS_REMEMBERED_SECONDS = 10.0
-"""How long after a repair the room counts as lossy."""
+ROOM_AFTER_SECONDS = 2.0
+"""So long after a queue was seen, the room sends nothing that is not needed."""
+
+FREE_EACH_SECONDS = 0.5
+"""Between two members whose links are no longer taken for full."""
+
+WAITING_BYTES_MAX = 3 * DATAGRAM_BYTES_MAX
+"""If more than this waits for the windows of most members, the room takes no messages in."""
 
 CATCH_UP_SECONDS = 0.1
 """What a newcomer was sent is not sent again within this time, as long as its round trip is not
@@ -88,7 +125,7 @@ class Marks:
 
 _NEW = Marks()
 _PROBE = Marks(ask=True)
-_REPAIR = Marks(repair=True)
+_REPAIR = Marks(ask=True, repair=True)
 _BROADCAST = Marks(padded=True)
 
 
@@ -113,13 +150,25 @@ class Relay:
         """By session id: the first event of the inbox to send."""
         self._answers: dict[int, int] = {}
         """By session id: the timestamp to echo."""
-        self._copies: list[tuple[float, int, bytes, Address]] = []
-        """A heap of (when, number, datagram, address): further copies for links that lose."""
+        self._copies: list[tuple[float, int, Outgoing]] = []
+        """A heap of (when, number, what): further copies for links that lose."""
         self._copy_number = 0
         self._overdue_check_at = NEVER
         self._checked_seq = 0
         """Events up to here were looked for in the acknowledgements."""
-        self._loss_seen_at = float("-inf")
+        self._limited: dict[int, Member] = {}
+        """By session id: members whose link is full. Each is sent what its window allows."""
+        self._loss = LossEstimate()
+        """Of all members: a newcomer's link counts as like the others'."""
+        self._broadcast_at = float("-inf")
+        self._pause_seconds = PAUSE_MAX_SECONDS
+        """Between two broadcasts, on average."""
+        self._soonest_seconds = 0.0
+        """The shortest timeout of a member."""
+        self._copy_turn = 0
+        self._freed_at = float("-inf")
+        self._queue_seen_at = float("-inf")
+        """When a member's round trip last showed a queue."""
 
     # --- what the room calls -----------------------------------------------------------------
 
@@ -137,7 +186,7 @@ class Relay:
 
     def probe(self, member: Member, now: float) -> None:
         """Asks a member for a STATUS."""
-        self._send_events(member, self._build(self._log, self._log.latest + 1, _PROBE, now)[0])
+        self._send_empty(member, _PROBE, now)
 
     def catch_up(self, member: Member, now: float) -> None:
         """Sends a member that has just joined its history and what it missed.
@@ -170,6 +219,69 @@ class Relay:
         if member.inbox.sent_until < member.inbox.log.latest:
             self._grown_inboxes.setdefault(member.session_id, member.inbox.sent_until + 1)
 
+    def acknowledged(self, member: Member, ack: int, now: float) -> None:
+        """Takes the acknowledgement of a STATUS, whose round trip has been measured."""
+        position, window, rtt = member.position, member.window, member.rtt
+        before, repairs, repaired_at = position.acked, position.attempts, position.repaired_at
+        has_room = rtt.queue_seconds < SHORT_QUEUE_SECONDS
+        if not has_room:
+            self._queue_seen_at = now
+        if not position.acknowledge(ack):
+            return
+        if not window.is_limited:
+            if window.is_full(rtt):
+                self._limit(member, now)
+            if not has_room:
+                return  # what is lost there says nothing of its luck
+            # An answer within less than a round trip cannot be one to the repair.
+            lost = repairs > 0 and now - repaired_at >= 0.9 * rtt.base
+            member.loss.update(lost=lost)
+            self._loss.update(lost=lost)
+            if lost:
+                position.copies = max(1.0, position.copies - REPAIR_COPIES_FEWER)
+            return
+        log = self._log
+        size_bytes = log.bytes_from(before + 1) - log.bytes_from(ack + 1)
+        waits = log.bytes_from(position.sent_until + 1) >= Events.EVENTS_BYTES_MAX
+        window.acknowledged(size_bytes, rtt, now, sharers=len(self._limited), waits=waits)
+        # One by one: if they share a link, all together would fill it at once.
+        if window.may_end(now) and now - self._freed_at >= FREE_EACH_SECONDS:
+            self._freed_at = now
+            window.end(now)
+            del self._limited[member.session_id]
+            self._addresses = None
+        self._push(member, now)
+
+    def _limit(self, member: Member, now: float) -> None:
+        """From now on this member is sent what its window allows."""
+        self._counters["full links"] += 1
+        member.window.limit(now)
+        member.position.sent_until = self._broadcast_seq
+        member.position.pushed_at = now
+        self._limited[member.session_id] = member
+        self._addresses = None
+
+    def member_left(self, member: Member) -> None:
+        """Must be called when a member has gone."""
+        self._limited.pop(member.session_id, None)
+        self._addresses = None
+
+    def links_are_full(self) -> bool:
+        """Whether more waits for the links of most members than may: the room takes in nothing.
+
+        Members that fall silent do not count, nor does a minority on slow links: nobody waits for
+        them.
+        """
+        if 2 * len(self._limited) <= len(self._members):
+            return False
+        log = self._log
+        waiting = sum(
+            log.bytes_from(member.position.sent_until + 1) > WAITING_BYTES_MAX
+            for member in self._limited.values()
+            if member.position.attempts < 2
+        )
+        return 2 * waiting > len(self._members)
+
     def repair_gap(self, member: Member, position: Position, gap_end: int, now: float) -> None:
         """Sends what a member reports as missing, unless it may still be on its way."""
         if not position.behind:
@@ -193,14 +305,15 @@ class Relay:
 
     def ack_delay_ms(self) -> int:
         """How long a member may wait with an acknowledgement."""
+        if self._is_calm:
+            return int(1000 * ACK_DELAY_CALM_SECONDS)
         seconds = ACK_DELAY_PER_MEMBER_SECONDS * len(self._members)
         return int(1000 * min(max(seconds, ACK_DELAY_MIN_SECONDS), ACK_DELAY_MAX_SECONDS))
 
     def handle_timeout(self, now: float) -> None:
         """Does what is due."""
         while self._copies and self._copies[0][0] <= now:
-            _, _, datagram, address = heapq.heappop(self._copies)
-            self.send(datagram, address)
+            self._outgoing.append(heapq.heappop(self._copies)[2])
         if self._overdue_check_at <= now:
             self._schedule_overdue(now)
 
@@ -220,46 +333,77 @@ class Relay:
         for session_id, timestamp in self._answers.items():
             member = self._members.get(session_id)
             if member is not None:
-                answer = Answer(
-                    timestamp,
-                    member.received,
-                    member.appended,
-                    member.inbox.log.latest,
-                    member.traffic.sent(self.broadcast_count) & 0xFFFFFFFF,
-                )
-                marks = Marks(answer=answer)
-                datagram, _ = self._build(self._log, self._log.latest + 1, marks, now)
-                self._send_events(member, datagram)
+                self._send_answer(member, timestamp, now)
         self._answers.clear()
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
+
+    def _send_answer(self, member: Member, timestamp: int, now: float) -> None:
+        # The client takes it that what is appended is in the log up to `latest`.
+        appended = member.appended if self._latest_for(member) == self._log.latest else 0
+        sent_count = member.traffic.sent(self.broadcast_count) & 0xFFFFFFFF
+        inbox_latest = member.inbox.log.latest
+        answer = Answer(timestamp, member.received, appended, inbox_latest, sent_count)
+        self._send_empty(member, Marks(answer=answer), now)
+
+    def _send_empty(self, member: Member, marks: Marks, now: float) -> None:
+        """Sends an EVENTS without events."""
+        latest = self._latest_for(member)
+        self._send_events(member, self._encode(self._log, (latest + 1, latest), [], marks, now))
+
+    def _latest_for(self, member: Member) -> int:
+        """Where the room's log ends for a member: what waits for its window is not missing yet."""
+        log, position = self._log, member.position
+        if not member.window.is_limited:
+            return log.latest
+        return max(position.sent_until, position.acked, log.oldest - 1)
 
     # --- repair ------------------------------------------------------------------------------
 
     def _repair(self, member: Member, position: Position, part: LogRange, now: float) -> None:
         """Sends a part of a log again, in several copies if the link loses much."""
-        position.repaired_at = self._loss_seen_at = now
+        if position.attempts:
+            position.copies = min(position.copies + 1.0, REPAIR_COPIES_MAX)
+        position.repaired_at = now
         position.attempts += 1
-        member.loss.update(lost=True)
         already = len(self._outgoing)
-        self._send_slices(member, position, part, _REPAIR, now)
-        copies = member.loss.copies(LATE_RATIO) if part.datagrams_max == 1 else 1
-        for copy in range(1, copies):
-            for datagram, _ in self._outgoing[already:]:
-                if position.repair_bucket.take(1, now):
-                    self._copy_number += 1
-                    member.traffic.sent_alone += 1
-                    at = now + copy * COPY_SPACING_SECONDS
-                    entry = (at, self._copy_number, datagram, member.address)
-                    heapq.heappush(self._copies, entry)
+        if member.window.is_limited and position is member.position:
+            self._push_one(member, position.next_seq, _REPAIR, now)
+        else:
+            self._send_slices(member, position, part, _REPAIR, now)
+        if member.window.is_limited:
+            member.window.lost(member.rtt, now)
+        elif part.datagrams_max == 1 and not member.window.is_full(member.rtt):
+            copies = max(member.loss.copies(LATE_RATIO), int(position.copies))
+            for datagram, addresses in self._outgoing[already:]:
+                for copy in range(1, copies):
+                    if position.repair_bucket.take(1, now):
+                        member.traffic.sent_alone += 1
+                        self._send_later((datagram, addresses), now + copy * COPY_SPACING_SECONDS)
         self._timers.schedule(member, self._repair_due(member, position))
+
+    def _send_later(self, what: Outgoing, at: float) -> None:
+        self._copy_number += 1
+        heapq.heappush(self._copies, (at, self._copy_number, what))
 
     def _repair_due(self, member: Member, position: Position) -> float:
         """When a member that stays silent about this log is sent its slice (again)."""
         if not position.behind:
             return NEVER
-        sent_at = max(position.log.sent_at(position.next_seq), position.repaired_at)
-        due = sent_at + self.ack_delay_ms() / 1000 + member.rtt.backed_off(position.attempts)
+        rtt, attempts = member.rtt, position.attempts
+        if member.window.is_limited and position is member.position:
+            if position.sent_until <= position.acked:
+                return NEVER
+            # Twice the timeout: on a full link a datagram is late more often than lost.
+            due = max(position.pushed_at, position.repaired_at) + rtt.backed_off(attempts + 1)
+        else:
+            sent_at = position.log.sent_at(position.next_seq)
+            sent_at = max(sent_at, position.repaired_at, position.pushed_at)
+            due = sent_at + self.ack_delay_ms() / 1000
+            if attempts > 1:
+                due += rtt.backed_off(attempts - 1)
+            else:
+                due += rtt.tail_timeout if self._is_calm else rtt.rto
         return max(due, position.repair_bucket.ready_at(1))
 
     def _schedule_overdue(self, now: float) -> None:
@@ -273,8 +417,12 @@ class Relay:
         while seq < log.latest and log.sent_at(seq + 1) <= due:
             seq += 1
         self._checked_seq = seq
-        for member in [m for m in self._members.values() if m.position.acked < seq]:
-            self._timers.schedule(member, self._repair_due(member, member.position))
+        soonest = NEVER
+        for member in self._members.values():
+            soonest = min(soonest, member.rtt.tail_timeout)
+            if member.position.acked < seq:
+                self._timers.schedule(member, self._repair_due(member, member.position))
+        self._soonest_seconds = soonest
         self._overdue_check_at = NEVER
         if seq < log.latest:
             next_at = log.sent_at(seq + 1) + self._overdue_after_seconds()
@@ -282,7 +430,14 @@ class Relay:
 
     def _overdue_after_seconds(self) -> float:
         """The earliest age at which an event without acknowledgement is overdue."""
-        return self.ack_delay_ms() / 1000 + RTO_MIN_SECONDS
+        timeout = RTO_MIN_SECONDS
+        if self._is_calm:
+            timeout = min(max(self._soonest_seconds, TAIL_MARGIN_SECONDS), timeout)
+        return self.ack_delay_ms() / 1000 + timeout
+
+    @property
+    def _is_calm(self) -> bool:
+        return len(self._members) <= CALM_DELIVERIES * self._pause_seconds
 
     # --- building datagrams ------------------------------------------------------------------
 
@@ -293,24 +448,68 @@ class Relay:
         self._broadcast_seq = log.latest
         if not self._members or first > log.latest:
             return
+        pause = min(now - self._broadcast_at, PAUSE_MAX_SECONDS)
+        self._broadcast_at = now
+        self._pause_seconds += (pause - self._pause_seconds) * PACE_GAIN
         if self._addresses is None:
-            self._addresses = tuple(member.address for member in self._members.values())
-        first = max(first, log.oldest)
-        datagram, after = self._build(log, self._repeat_from(first, now), _BROADCAST, now)
-        if after <= first:  # the repeated events left no space for new ones: then without them
-            datagram, after = self._build(log, first, _BROADCAST, now)
-        self._outgoing.append((datagram, self._addresses))
-        self.broadcast_count += 1
-        while after <= log.latest:
-            datagram, after = self._build(log, after, _BROADCAST, now)
-            self._outgoing.append((datagram, self._addresses))
-            self.broadcast_count += 1
+            self._addresses = tuple(
+                member.address
+                for session_id, member in self._members.items()
+                if session_id not in self._limited
+            )
+        if self._addresses:
+            self._broadcast_to(self._addresses, max(first, log.oldest), now)
+        for member in self._limited.values():
+            self._push(member, now)
         if self._overdue_check_at == NEVER:
             self._overdue_check_at = now + self._overdue_after_seconds()
 
+    def _broadcast_to(self, addresses: tuple[Address, ...], first: int, now: float) -> None:
+        """Sends what is new, from `first` on, to all whose link is not full."""
+        log = self._log
+        datagram, after = self._build(log, self._repeat_from(first, now), _BROADCAST, now)
+        if after <= first:  # the repeated events left no space for new ones: then without them
+            datagram, after = self._build(log, first, _BROADCAST, now)
+        self._outgoing.append((datagram, addresses))
+        count = 1
+        if after > log.latest:
+            self._copy_broadcast(datagram, now)
+        while after <= log.latest:
+            datagram, after = self._build(log, after, _BROADCAST, now)
+            self._outgoing.append((datagram, addresses))
+            count += 1
+        self.broadcast_count += count
+        for member in self._limited.values():
+            member.traffic.broadcast_base += count
+
+    def _copy_broadcast(self, datagram: bytes, now: float) -> None:
+        """In a calm room: sends some broadcasts twice to members whose link loses."""
+        if not self._is_calm or not self._has_room(now):
+            return
+        self._copy_turn += 1
+        if self._copy_turn % COPY_EACH:
+            return
+        lossy = [m for m in self._members.values() if self._is_lossy(m)]
+        if lossy:
+            for member in lossy:
+                member.traffic.sent_alone += 1
+            addresses = tuple(member.address for member in lossy)
+            self._send_later((datagram, addresses), now + COPY_SPACING_SECONDS)
+
+    def _is_lossy(self, member: Member) -> bool:
+        """Whether a link loses by bad luck, not because it is full."""
+        if member.window.is_limited:
+            return False
+        member.loss.prior = self._loss.ratio
+        return member.loss.ratio > LOSSY_RATIO
+
+    def _has_room(self, now: float) -> bool:
+        """Whether no link has shown a queue lately."""
+        return now - self._queue_seen_at > ROOM_AFTER_SECONDS
+
     def _repeat_from(self, first: int, now: float) -> int:
         """Where a broadcast of new events, from `first` on, begins: earlier where links lose."""
-        if now - self._loss_seen_at > LOSS_REMEMBERED_SECONDS:
+        if self._loss.ratio <= LOSSY_RATIO or not self._has_room(now):
             return first
         since = now - REPEAT_WITHIN_SECONDS
         start = first
@@ -320,6 +519,42 @@ class Relay:
         ):
             start -= 1
         return start
+
+    def _push(self, member: Member, now: float) -> None:
+        """Sends a limited member what its window allows.
+
+        While something is on its way, only full datagrams follow it: what is said meanwhile waits
+        for the acknowledgement, and goes out together (Nagle's algorithm, RFC 896).
+        """
+        log, position, window = self._log, member.position, member.window
+        position.sent_until = max(position.sent_until, position.acked)
+        while position.sent_until < self._broadcast_seq:
+            first = max(position.sent_until + 1, log.oldest)
+            waiting_bytes = log.bytes_from(first)
+            on_way_bytes = log.bytes_from(position.acked + 1) - waiting_bytes
+            if (
+                on_way_bytes > 0
+                and window.is_limited
+                and (
+                    waiting_bytes < Events.EVENTS_BYTES_MAX
+                    or on_way_bytes + Events.EVENTS_BYTES_MAX > window.bytes
+                )
+            ):
+                break
+            self._push_one(member, first, _PROBE, now)
+        self._timers.schedule(member, self._repair_due(member, position))
+
+    def _push_one(self, member: Member, first: int, marks: Marks, now: float) -> None:
+        """Sends a limited member one datagram of events and asks for an acknowledgement at once.
+
+        It is told only of what was sent: what waits for its window is not missing.
+        """
+        log, position = self._log, member.position
+        encoded = log.slice(first, self._broadcast_seq, Events.EVENTS_BYTES_MAX)
+        position.sent_until = max(position.sent_until, first + len(encoded) - 1)
+        position.pushed_at = now
+        latest = self._latest_for(member)
+        self._send_events(member, self._encode(log, (first, latest), encoded, marks, now))
 
     def _send_slices(
         self, member: Member, position: Position, part: LogRange, marks: Marks, now: float
@@ -336,8 +571,7 @@ class Relay:
             self._send_events(member, datagram)
             member.traffic.repaired += marks.repair
             left -= 1
-        if position is member.inbox:
-            member.inbox.sent_until = max(member.inbox.sent_until, after - 1)
+        position.sent_until = max(position.sent_until, after - 1)
 
     def _send_events(self, member: Member, datagram: bytes) -> None:
         member.traffic.sent_alone += 1
@@ -351,11 +585,19 @@ class Relay:
         """An EVENTS with what fits of a log from `first` on, and the event that follows it."""
         encoded = log.slice(first, self._sendable(log), Events.EVENTS_BYTES_MAX)
         after = first + len(encoded)
+        return self._encode(log, (first, log.latest), encoded, marks, now), after
+
+    def _encode(
+        self, log: EventLog, bounds: tuple[int, int], encoded: list[bytes], marks: Marks, now: float
+    ) -> bytes:
+        """An EVENTS of encoded events. `bounds`: the number of the first, and of the newest that
+        the member is to know of."""
+        first, latest = bounds
         packet = Events(
             log.epoch,
             int(now * 1e6),
             log.oldest,
-            log.latest,
+            latest,
             first,
             (),
             log is not self._log,
@@ -363,6 +605,6 @@ class Relay:
             marks.repair,
             self.ack_delay_ms(),
             marks.answer,
-            marks.padded and after <= log.latest,
+            marks.padded and first + len(encoded) <= latest,
         )
-        return packet.encode_with(encoded), after
+        return packet.encode_with(encoded)

@@ -136,7 +136,7 @@ class ChatRoom:
         )
         self._relay = Relay(state)
         self._scribe = Scribe(state, self._relay, self._is_alive)
-        self._floor = Floor(state, self._scribe, now)
+        self._floor = Floor(state, self._scribe, self._relay.links_are_full, now)
         self.wall_offset_seconds = wall_offset_seconds
         self._closed = False
 
@@ -452,7 +452,7 @@ class ChatRoom:
         member.host.member_count -= 1
         self._newcomers.pop(member.session_id, None)
         self._floor.remove(member)
-        self._relay.addresses_changed()
+        self._relay.member_left(member)
         self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
         member.drop_held()
         member.traffic = Traffic(0)
@@ -551,8 +551,7 @@ class ChatRoom:
         member.traffic.client_sent = status.sent_count
         if status.echoed_timestamp:
             member.rtt.sample(now - status.echoed_timestamp / 1e6)
-        if member.position.acknowledge(status.room_ack):
-            member.loss.update(lost=False)
+        self._relay.acknowledged(member, status.room_ack, now)
         self._acknowledge_inbox(member, status.inbox_ack)
         if status.room_gap_end > member.position.acked:
             self._relay.repair_gap(member, member.position, status.room_gap_end, now)
