@@ -9,8 +9,6 @@ that when the faults stop, everyone has everything and the network falls silent.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -18,6 +16,8 @@ from dataclasses import dataclass, field
 
 from tests.cells import cells
 from tests.simulated.bottleneck import IP_UDP_BYTES, Bottleneck
+from tests.simulated.burst_loss import BurstLoss
+from tests.simulated.virtual_clock import VirtualClock
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
 from udp_chat.client.outbox import PENDING_MAX
@@ -48,9 +48,6 @@ SERVER = ("server", 9091)
 SOCKET_QUEUE_MAX = 200
 """Datagrams that wait in a socket whose process does not read: the rest is lost."""
 
-STEPS_AT_ONE_INSTANT_MAX = 2000
-"""More steps without time passing would be two machines talking in circles."""
-
 
 @dataclass(frozen=True)
 class Faults:
@@ -58,6 +55,8 @@ class Faults:
 
     loss_up: float = 0.0
     loss_down: float = 0.0
+    loss_burst_count: float = 0.0
+    """How many datagrams a link loses in a row on average (burst_loss.py); 0: each by itself."""
     duplication: float = 0.0
     delay_seconds: float = 0.02
     jitter_seconds: float = 0.0
@@ -130,16 +129,16 @@ class User:
         return (f"10.0.0.{self.number}", self.port)
 
 
-class SimulatedNetwork:
-    """The network, its virtual clock `now`, the room and the users."""
+class SimulatedNetwork(VirtualClock):
+    """The network, its virtual clock, the room and the users."""
 
     def __init__(
         self, seed: int, faults: Faults | None = None, settings: RoomSettings | None = None
     ) -> None:
+        super().__init__()
         self.random = random.Random(seed)
         self.faults = faults or Faults()
         self.settings = settings or RoomSettings()
-        self.now = 1000.0
         self.users: list[User] = []
         self.partitions: list[Partition] = []
         self.bottlenecks: dict[tuple[int, bool], Bottleneck] = {}
@@ -148,13 +147,12 @@ class SimulatedNetwork:
         """Datagrams handed to the network, by the name of their packet."""
         self.on_step: Callable[[User], None] | None = None
         """Called with a user after each step of its client, for measurements."""
-        self._order = itertools.count()
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._burst_losses: dict[tuple[int, bool, float, float], BurstLoss] = {}
+        """By user, way, loss and length of a burst."""
         self._burst_until: defaultdict[tuple[int, bool], float] = defaultdict(float)
         self._server_waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._server_wake_at = float("inf")
         self._server_frozen_until = 0.0
-        self._instant_steps = 0
         # The truth, as the server's logs had it: by epoch, then by sequence number.
         self.truth: dict[int, dict[int, Event]] = {}
         self._messages_seen: set[tuple[int, int, int]] = set()
@@ -165,34 +163,6 @@ class SimulatedNetwork:
         """(address, cookie) of each CHALLENGE that the room has sent."""
         self._balance: Counter[tuple[str, int]] = Counter()
         self.restart_server()
-
-    # --- the clock ---------------------------------------------------------------------------
-
-    def at(self, when: float, action: Callable[[], None]) -> None:
-        """Has something happen at a time of the virtual clock."""
-        heapq.heappush(self._queue, (when, next(self._order), action))
-
-    def run(self, seconds: float) -> None:
-        """Lets so much virtual time pass."""
-        until = self.now + seconds
-        while self._queue and self._queue[0][0] <= until:
-            when, _, action = heapq.heappop(self._queue)
-            if when > self.now:
-                self.now = when
-                self._instant_steps = 0
-            self._instant_steps += 1
-            assert self._instant_steps < STEPS_AT_ONE_INSTANT_MAX, "talking in circles"
-            action()
-        self.now = until
-
-    def run_until(self, condition: Callable[[], bool], limit_seconds: float) -> float:
-        """Lets time pass until something holds; returns how long it took."""
-        began_at = self.now
-        while not condition():
-            assert self.now - began_at < limit_seconds, "did not come about in time"
-            upcoming = self._queue[0][0] if self._queue else self.now + limit_seconds
-            self.run(max(upcoming - self.now, 1e-6))
-        return self.now - began_at
 
     # --- the people --------------------------------------------------------------------------
 
@@ -273,6 +243,16 @@ class SimulatedNetwork:
             for p in self.partitions
         )
 
+    def _is_lost(self, user: int, up: bool) -> bool:
+        loss = self.faults.loss_up if up else self.faults.loss_down
+        burst_count = self.faults.loss_burst_count
+        if not (loss and burst_count):
+            return self.random.random() < loss
+        key = user, up, loss, burst_count
+        if key not in self._burst_losses:
+            self._burst_losses[key] = BurstLoss(loss, burst_count, self.random)
+        return self._burst_losses[key].loses()
+
     def transmit(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         """Puts a datagram on the wire, where anything may happen to it."""
         assert len(datagram) <= DATAGRAM_BYTES_MAX
@@ -286,7 +266,7 @@ class SimulatedNetwork:
         if faults.burst_loss and chance() < faults.burst_loss:
             self._burst_until[link, up] = self.now + chance() * faults.burst_seconds
             return
-        if chance() < (faults.loss_up if up else faults.loss_down):
+        if self._is_lost(link, up):
             return
         if faults.corruption and chance() < faults.corruption:
             datagram = self._corrupt(datagram)
