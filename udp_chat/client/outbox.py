@@ -25,9 +25,12 @@ from udp_chat.protocol.packets import (
 PENDING_MAX = 10_000
 """Messages that wait: a person notices long before, a pipe is held back by the client."""
 
-LATE_RATIO = 0.015
-"""So few of the lines may wait for a retransmission timeout: on a link that loses, a SAY is sent
-twice or three times. It costs one datagram where the line costs one for each member."""
+LATE_RATIO = 0.004
+"""So few of the messages may wait for a retransmission timeout: on a link that loses, a SAY is sent
+up to four times. It costs one datagram where the message costs one for each member."""
+
+FULL_QUEUE_SECONDS = 0.015
+"""With so long a queue on the way, nothing is sent twice: the link is full, not unlucky."""
 
 DATAGRAMS_IN_FLIGHT_MAX = 4
 """SAY datagrams that the server is not known to have: what a burst may be on any link."""
@@ -43,13 +46,15 @@ class PendingFull(ChatError):
 class _Pending:
     """A message that is not yet known to be in a log."""
 
-    __slots__ = ("encoded_bytes", "message", "sent_at", "sent_count")
+    __slots__ = ("encoded_bytes", "is_repeated", "message", "sent_at")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.encoded_bytes = len(message.encode())
-        self.sent_at = 0.0
-        self.sent_count = 0
+        self.sent_at = NEVER
+        """When it was first sent. Its copies follow within milliseconds."""
+        self.is_repeated = False
+        """Whether it was sent again after a timeout: then nobody knows what an echo answers."""
 
 
 class Outbox:
@@ -157,9 +162,13 @@ class Outbox:
         self.sent_max = max(self.sent_max, until)
         if self._retry_at == NEVER:
             self._retry_at = now + self._rtt.rto * self._jitter()
-        self._copies = self._loss.copies(LATE_RATIO) - 1
-        self._copy_at = now + COPY_SPACING_SECONDS if self._copies else NEVER
+        self._plan_copies(self._loss.copies(LATE_RATIO) - 1, now)
         return self._sent(chunks, now)
+
+    def _plan_copies(self, count: int, now: float) -> None:
+        has_room = self._rtt.queue_seconds < FULL_QUEUE_SECONDS
+        self._copies = count if has_room else 0
+        self._copy_at = now + COPY_SPACING_SECONDS if self._copies else NEVER
 
     def retry(self, now: float) -> list[tuple[Message, ...]]:
         """At the retransmission timeout: what the server is not known to have."""
@@ -169,8 +178,13 @@ class Outbox:
         if not chunks:
             self._retry_at = NEVER
             return []
-        self._loss.update(lost=True)
+        if self._rtt.queue_seconds < FULL_QUEUE_SECONDS:
+            self._loss.update(lost=True)
         self._tries += 1
+        self._plan_copies(self._loss.copies(LATE_RATIO) - 1 + 2 * self._tries, now)
+        for chunk in chunks:
+            for pending in chunk:
+                pending.is_repeated = True
         self._retry_at = now + self._rtt.backed_off(self._tries) * self._jitter()
         return self._sent(chunks, now)
 
@@ -201,9 +215,7 @@ class Outbox:
     def _sent(self, chunks: list[list[_Pending]], now: float) -> list[tuple[Message, ...]]:
         for chunk in chunks:
             for pending in chunk:
-                if pending.sent_count == 0:
-                    pending.sent_at = now
-                pending.sent_count += 1
+                pending.sent_at = min(pending.sent_at, now)
         return [tuple(pending.message for pending in chunk) for chunk in chunks]
 
     # --- what comes back ---------------------------------------------------------------------
@@ -240,11 +252,11 @@ class Outbox:
     def confirm(self, message_id: int, now: float) -> Message | None:
         """The message is in a log; None if that was known, or if it was never sent."""
         pending = self.pending.get(message_id)
-        if pending is None or pending.sent_count == 0:
+        if pending is None or pending.sent_at == NEVER:
             return None
         del self.pending[message_id]
         self._confirmed = max(self._confirmed, message_id)
-        if pending.sent_count == 1 and message_id > self.received:
+        if not pending.is_repeated and message_id > self.received:
             self._rtt.sample(now - pending.sent_at)
         self.note_received(message_id, now)
         return pending.message

@@ -26,7 +26,7 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.joining import Attempt, Joining
 from udp_chat.client.leaving import Leaving
 from udp_chat.client.liveness import SILENCE_SECONDS, Liveness
-from udp_chat.client.outbox import LINES, PENDING_MAX, Outbox
+from udp_chat.client.outbox import FULL_QUEUE_SECONDS, LINES, PENDING_MAX, Outbox
 from udp_chat.client.own_link import OwnLink
 from udp_chat.client.postbag import Postbag
 from udp_chat.client.roster import Roster
@@ -63,6 +63,11 @@ GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
 
 
+LOSS_PRIOR = 0.05
+"""A link counts as one that loses this much until it has shown otherwise: a copy of a message costs
+one datagram, and waiting for a timeout costs everybody the time."""
+
+
 class ChatSession:
     """One client's side of the conversation. Not thread-safe; `now` is one monotonic clock.
 
@@ -86,7 +91,7 @@ class ChatSession:
         self.counters: Counter[str] = Counter()
         """What was dropped and why, what was sent again."""
         self.rtt = RttEstimator()
-        self.loss = LossEstimate()
+        self.loss = LossEstimate(LOSS_PRIOR)
         self.client_id = randomness.getrandbits(64) or 1
         self.session_id = 0
         self.member = 0
@@ -453,7 +458,8 @@ class ChatSession:
             self._handle_answer(answer, packet.latest)
         if deliveries:
             self._acknowledging.progressed()
-            self.loss.update(lost=packet.repair)
+            if not packet.repair or self.rtt.queue_seconds < FULL_QUEUE_SECONDS:
+                self.loss.update(lost=packet.repair)
             if packet.inbox:
                 self._deliver_inbox(deliveries)
             else:

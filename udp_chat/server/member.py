@@ -45,7 +45,6 @@ class Position:
     __slots__ = (
         "acked",
         "attempts",
-        "copies",
         "log",
         "pushed_at",
         "repair_bucket",
@@ -59,8 +58,6 @@ class Position:
         self.attempts = 0
         """Repairs since the acknowledgement last moved."""
         self.repaired_at = float("-inf")
-        self.copies = 1.0
-        """Of a repair: more where repairs fail."""
         self.sent_until = 0
         """The newest event that was sent to this peer alone; everyone is sent the others."""
         self.pushed_at = float("-inf")

@@ -46,24 +46,25 @@ ACK_DELAY_MAX_SECONDS = 2.0
 REPAIR_DATAGRAMS_MAX = 8
 """Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
 
-LATE_RATIO = 0.15
+LATE_RATIO = 0.13
 """At most this part of the repairs may come late. A repair is needed if the slice or its
 acknowledgement was lost. On a link that loses 10 % each way, that is a fifth: the relay then sends
 two copies."""
 
-REPAIR_COPIES_MAX = 6
-"""Of one repair on a link that loses in bursts. Each copy that fails asks for one more next time,
-and each that arrives for a tenth of one less: so one repair in ten fails."""
+REPAIR_COPIES_MAX = 8
+"""Of one repair where links lose in bursts: then the copies are lost together."""
 
-REPAIR_COPIES_FEWER = 0.1
+FAILED_RATIO = 0.05
+"""So many repairs may fail beside those whose acknowledgement is lost: more copies where more do."""
 
 LOSSY_RATIO = 0.004
-"""A link that needs more repairs than this is worth copies: else the 99th percentile of the
-latency would be that of a repair."""
+"""A link that needs more repairs than this is one that loses."""
 
+COPIED_RATIO_MAX = 0.1
 COPY_EACH = 4
-"""In a calm room each fourth broadcast is sent twice to members whose link loses: a quarter of the
-datagrams. The rest is repaired as soon as its acknowledgement is late."""
+"""In a calm room each fourth broadcast is sent twice to members whose link loses up to so much: a
+quarter of the datagrams. It keeps the 99th percentile of the latency from being that of a repair.
+On a link that loses more, it is anyway, and the datagrams serve better as copies of repairs."""
 
 CALM_DELIVERIES = 400.0
 """A second. A room with fewer is calm: what saves time there costs hardly any CPU."""
@@ -125,7 +126,7 @@ class Marks:
 
 _NEW = Marks()
 _PROBE = Marks(ask=True)
-_REPAIR = Marks(ask=True, repair=True)
+_REPAIR = Marks(repair=True)
 _BROADCAST = Marks(padded=True)
 
 
@@ -166,6 +167,9 @@ class Relay:
         self._soonest_seconds = 0.0
         """The shortest timeout of a member."""
         self._copy_turn = 0
+        self._repair_copies = 3.0
+        """Of one repair: one more for each that fails, a little fewer for each that arrives, so that
+        the ratio of failures settles (Robbins and Monro 1951)."""
         self._freed_at = float("-inf")
         self._queue_seen_at = float("-inf")
         """When a member's round trip last showed a queue."""
@@ -238,7 +242,9 @@ class Relay:
             member.loss.update(lost=lost)
             self._loss.update(lost=lost)
             if lost:
-                position.copies = max(1.0, position.copies - REPAIR_COPIES_FEWER)
+                failed_ratio = FAILED_RATIO + self._loss.ratio / 2
+                fewer = failed_ratio / (1 - failed_ratio)
+                self._repair_copies = max(1.0, self._repair_copies - fewer)
             return
         log = self._log
         size_bytes = log.bytes_from(before + 1) - log.bytes_from(ack + 1)
@@ -362,8 +368,8 @@ class Relay:
 
     def _repair(self, member: Member, position: Position, part: LogRange, now: float) -> None:
         """Sends a part of a log again, in several copies if the link loses much."""
-        if position.attempts:
-            position.copies = min(position.copies + 1.0, REPAIR_COPIES_MAX)
+        if position.attempts == 1:
+            self._repair_copies = min(self._repair_copies + 1.0, REPAIR_COPIES_MAX)
         position.repaired_at = now
         position.attempts += 1
         already = len(self._outgoing)
@@ -374,12 +380,13 @@ class Relay:
         if member.window.is_limited:
             member.window.lost(member.rtt, now)
         elif part.datagrams_max == 1 and not member.window.is_full(member.rtt):
-            copies = max(member.loss.copies(LATE_RATIO), int(position.copies))
+            copies = max(member.loss.copies(LATE_RATIO), int(self._repair_copies))
             for datagram, addresses in self._outgoing[already:]:
                 for copy in range(1, copies):
                     if position.repair_bucket.take(1, now):
                         member.traffic.sent_alone += 1
-                        self._send_later((datagram, addresses), now + copy * COPY_SPACING_SECONDS)
+                        position.pushed_at = now + copy * COPY_SPACING_SECONDS
+                        self._send_later((datagram, addresses), position.pushed_at)
         self._timers.schedule(member, self._repair_due(member, position))
 
     def _send_later(self, what: Outgoing, at: float) -> None:
@@ -489,19 +496,19 @@ class Relay:
         self._copy_turn += 1
         if self._copy_turn % COPY_EACH:
             return
-        lossy = [m for m in self._members.values() if self._is_lossy(m)]
+        lossy = [m for m in self._members.values() if self._is_worth_copies(m)]
         if lossy:
             for member in lossy:
                 member.traffic.sent_alone += 1
             addresses = tuple(member.address for member in lossy)
             self._send_later((datagram, addresses), now + COPY_SPACING_SECONDS)
 
-    def _is_lossy(self, member: Member) -> bool:
-        """Whether a link loses by bad luck, not because it is full."""
+    def _is_worth_copies(self, member: Member) -> bool:
+        """Whether a link loses a little, by bad luck."""
         if member.window.is_limited:
             return False
         member.loss.prior = self._loss.ratio
-        return member.loss.ratio > LOSSY_RATIO
+        return LOSSY_RATIO < member.loss.ratio < COPIED_RATIO_MAX
 
     def _has_room(self, now: float) -> bool:
         """Whether no link has shown a queue lately."""
