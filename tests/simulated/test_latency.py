@@ -81,11 +81,9 @@ def _rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     ("arguments", "row_count"),
     [
         (["lossy", "--loss", "0"], 2),
-        (["bursts", "--loss", "20"], 2),
-        (["full", "--rates", "2000"], 1),
-        (["download", "--rates", "1600"], 1),
-        (["slow", "--rates", "16", "inf"], 2),
         (["slow", "full", "--rates", "800"], 2),
+        pytest.param(["bursts", "--loss", "1", "20"], 4, marks=pytest.mark.slow),
+        pytest.param(["download", "--rates", "400", "800"], 2, marks=pytest.mark.slow),
     ],
     ids=str,
 )
