@@ -5,10 +5,11 @@
 - *lossy*: links that lose by chance; *bursts*: links that lose in a row. Runs are pooled.
 - *full*: one link that all members share, of many rates, beside the TCP chat on such a link
 - *download*: the same with a TCP download on that link
+- *flood*: the same after others have flooded that link for two seconds
 - *slow*: one member whose own link carries less than what is said
 
-Of the last three, a row shows the worst run. The last column names the bounds of issue 13 that a
-row misses; if any does, the exit code is 1.
+Of the last four, a row shows the worst run. The last column names the bounds that a row misses; if
+any does, the exit code is 1. The bounds are those of issue 13, but for *flood*, which has its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import TypeVar
 from tests.simulated import full_links, lossy_links, slow_member
 from tests.simulated.full_links import TcpChat, UdpChat
 from tests.simulated.lossy_links import Link, Period
+from udp_chat.protocol.delivery import quantile
 
 Case = TypeVar("Case")
 Result = TypeVar("Result")
@@ -32,6 +34,7 @@ Row = tuple[list[str], list[str]]
 """The cells, and the bounds that are missed."""
 
 DOWNLOAD_RATES = (250_000, 400_000, 800_000, 1_600_000)
+FLOOD_RATES = (250_000, 300_000, 400_000, 600_000, 1_000_000, 2_000_000)
 SLOW_RATES = (float("inf"), 16_000, 8_000, 4_000)
 """Bytes a second."""
 
@@ -159,6 +162,32 @@ def _download(plan: Plan) -> Iterator[Row]:
         )
 
 
+FLOOD_HEAD = (
+    "rate, kB/s | load | TCP chat afterwards: p50 | p99 | udp-chat afterwards: p50 | p99 | dropped"
+)
+
+
+def _measure_flood(run: tuple[float, int]) -> tuple[full_links.Figures, full_links.Figures]:
+    rate, seed = run
+    chat = full_links.measure(UdpChat(rate, seed), with_flood=True)
+    return chat, full_links.measure(TcpChat(rate), with_flood=True)
+
+
+def _flood(plan: Plan) -> Iterator[Row]:
+    for rate, pairs in plan.run(_measure_flood, plan.rates or FLOOD_RATES):
+        chat, tcp = max(pairs, key=lambda pair: quantile(pair[0].calm_latencies, 0.99))
+        missed = {bound: True for pair in pairs for bound in full_links.missed_after_flood(*pair)}
+        yield (
+            [
+                *(f"{rate / 1000:.0f}", f"{chat.load:.2f}"),
+                *(f"{1000 * quantile(tcp.calm_latencies, ratio):.0f} ms" for ratio in (0.5, 0.99)),
+                *(f"{1000 * quantile(chat.calm_latencies, ratio):.0f} ms" for ratio in (0.5, 0.99)),
+                f"{chat.dropped_ratio:.1%}",
+            ],
+            list(missed),
+        )
+
+
 # --- one slow member -------------------------------------------------------------------------
 
 SLOW_HEAD = (
@@ -192,6 +221,7 @@ TABLES: dict[str, tuple[str, Callable[[Plan], Iterator[Row]]]] = {
     "bursts": (LOSSY_HEAD, partial(_lossy, in_bursts=True)),
     "full": (FULL_HEAD, _full),
     "download": (DOWNLOAD_HEAD, _download),
+    "flood": (FLOOD_HEAD, _flood),
     "slow": (SLOW_HEAD, _slow),
 }
 

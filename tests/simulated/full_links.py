@@ -2,7 +2,8 @@
 
 Ten members, one of whom says 50 messages of 200 bytes a second for 10 s; 20 ms one way; each way
 of the link serialises and has a queue of 0.2 s that drops what does not fit. Nothing else is lost.
-The TCP chat is that of compare/chats on `tcp_model`. A download may run beside either.
+The TCP chat is that of compare/chats on `tcp_model`. A download may run beside either chat, or
+others may flood the link for a while.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ ONE_WAY_SECONDS = 0.020
 QUEUE_SECONDS = 0.200
 SETTLE_SECONDS = 3.0
 """Before the talk: the joins are through, and a download has filled the link."""
+FLOOD_SECONDS = (2.0, 4.0)
+"""When others flood the link, counted from the first message."""
+CALM_SECONDS = 6.0
+"""From then on a chat should have got over it."""
 PATIENCE_SECONDS = 60.0
 """How long it may take after the talk until everything is shown."""
 
@@ -49,6 +54,8 @@ class Figures:
     bytes_per_second: float
     latencies: list[float]
     """In seconds, of each message to each member; infinite: not shown."""
+    calm_latencies: list[float]
+    """The same of what was said from CALM_SECONDS on."""
     carried_bytes: int
     """Both ways, from the first message until everything was shown."""
     dropped_ratio: float
@@ -108,6 +115,22 @@ def missed_beside_download(chat: Figures) -> list[str]:
     return [bound for bound, is_met in bounds.items() if not is_met]
 
 
+def missed_after_flood(chat: Figures, tcp: Figures) -> list[str]:
+    """What the chat misses once a flood is over, on a link that holds twice the load.
+
+    The bounds are those of a link without a flood: a full queue must not keep itself full.
+    """
+    if chat.load > GOODPUT_MIN / 2:
+        return []
+    p99_ms = 1000 * quantile(chat.calm_latencies, 0.99)
+    p99_max_ms = min(300.0, 3000 * quantile(tcp.calm_latencies, 0.99))
+    bounds = {
+        f"p99 at most {p99_max_ms:.0f} ms": p99_ms <= p99_max_ms,
+        "everything delivered": chat.is_delivered,
+    }
+    return [bound for bound, is_met in bounds.items() if not is_met]
+
+
 class Chat(Protocol):
     """A room on one link: what `measure` needs of either chat."""
 
@@ -121,7 +144,7 @@ class Chat(Protocol):
 
     def say(self, number: int) -> None: ...
 
-    def latencies(self) -> list[float]: ...
+    def latencies(self, said_from: float) -> list[float]: ...
 
     def waiting_count(self) -> int: ...
 
@@ -152,8 +175,8 @@ class UdpChat:
     def say(self, number: int) -> None:
         self._talk.say(self._users[0], f"{number} ".ljust(TEXT_BYTES, "x"))
 
-    def latencies(self) -> list[float]:
-        return self._talk.latencies()
+    def latencies(self, said_from: float) -> list[float]:
+        return self._talk.latencies(begins_at=said_from)
 
     def waiting_count(self) -> int:
         return self._talk.said_count - len(self._talk.showings) // MEMBER_COUNT
@@ -200,12 +223,13 @@ class TcpChat:
         new_count = arrived_bytes // self.message_bytes - len(shown)
         shown += [self.clock.now] * new_count
 
-    def latencies(self) -> list[float]:
+    def latencies(self, said_from: float) -> list[float]:
         never = [float("inf")] * len(self._said_at)
         return [
             shown_at - said_at
             for shown in self._shown
             for said_at, shown_at in zip(self._said_at, shown + never, strict=False)
+            if said_at >= said_from
         ]
 
     def waiting_count(self) -> int:
@@ -229,13 +253,24 @@ class Download:
         self.wire_bytes = received_bytes * (1 + HEADER_BYTES / SEGMENT_BYTES_MAX)
 
 
-def measure(chat: Chat, *, with_download: bool = False) -> Figures:
+def _plan_flood(clock: VirtualClock, way: Bottleneck) -> None:
+    """Has others send as much as the link carries, for a while."""
+    begins_at, ends_at = (clock.now + seconds for seconds in FLOOD_SECONDS)
+    packet_bytes = SEGMENT_BYTES_MAX + HEADER_BYTES
+    pause_seconds = packet_bytes / way.bytes_per_second
+    for number in range(int((ends_at - begins_at) / pause_seconds)):
+        clock.at(begins_at + number * pause_seconds, lambda: way.take(packet_bytes, clock.now))
+
+
+def measure(chat: Chat, *, with_download: bool = False, with_flood: bool = False) -> Figures:
     """Lets the room talk, and waits until everything is shown."""
     clock = chat.clock
     download = Download(chat.down, chat.up) if with_download else None
     clock.run(SETTLE_SECONDS)
     ways = [path.bottleneck for path in (chat.down, chat.up) if path.bottleneck]
     begun_at = clock.now
+    if with_flood:
+        _plan_flood(clock, ways[0])
     rate = ways[0].bytes_per_second
     carried_bytes, carried_count, dropped_count = _counts(ways)
     down_bytes = ways[0].carried_bytes
@@ -255,11 +290,12 @@ def measure(chat: Chat, *, with_download: bool = False) -> Figures:
     after = _counts(ways)
     carried = after[1] - carried_count
     dropped = after[2] - dropped_count
-    latencies = chat.latencies()
+    latencies = chat.latencies(said_from=begun_at)
     shown_bytes = chat.message_bytes * sum(latency < float("inf") for latency in latencies)
     return Figures(
         bytes_per_second=rate,
         latencies=latencies,
+        calm_latencies=chat.latencies(said_from=begun_at + CALM_SECONDS),
         carried_bytes=after[0] - carried_bytes,
         dropped_ratio=dropped / (carried + dropped),
         fill=fill,

@@ -14,6 +14,7 @@ from tests.simulated.full_links import (
     UdpChat,
     measure,
     missed,
+    missed_after_flood,
     missed_beside_download,
 )
 
@@ -37,6 +38,15 @@ def test_the_chat_fares_on_a_full_link_nearly_as_well_as_tcp(rate: float) -> Non
 )
 def test_the_chat_leaves_room_for_a_download(rate: float) -> None:
     assert missed_beside_download(measure(UdpChat(rate), with_download=True)) == []
+
+
+@pytest.mark.parametrize(
+    "rate", [400_000, *(pytest.param(r, marks=pytest.mark.slow) for r in (300_000, 1_000_000))]
+)
+def test_the_chat_gets_over_a_link_that_others_have_flooded(rate: float) -> None:
+    """Without congestion control it fills the queue by itself, again and again."""
+    chat, tcp = (measure(one, with_flood=True) for one in (UdpChat(rate), TcpChat(rate)))
+    assert missed_after_flood(chat, tcp) == []
 
 
 # --- the yardstick itself --------------------------------------------------------------------
@@ -72,6 +82,7 @@ def test_a_download_takes_what_the_tcp_chat_leaves() -> None:
 FIGURES = Figures(
     bytes_per_second=1e6,
     latencies=[0.05],
+    calm_latencies=[0.05],
     carried_bytes=1000,
     dropped_ratio=0.0,
     fill=0.5,
@@ -121,3 +132,25 @@ def test_a_chat_beside_a_download_misses_what_is_beyond_a_bound(
     changes: dict[str, Any], expected: list[str]
 ) -> None:
     assert missed_beside_download(replace(FIGURES, **changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"load": 0.3}, []),
+        ({"load": 0.3, "calm_latencies": [0.16]}, ["p99 at most 150 ms"]),
+        ({"load": 0.3, "latencies": [float("inf")]}, ["everything delivered"]),
+        ({"load": 0.5, "calm_latencies": [9.0]}, []),
+    ],
+)
+def test_a_chat_after_a_flood_misses_what_is_beyond_a_bound(
+    changes: dict[str, Any], expected: list[str]
+) -> None:
+    assert missed_after_flood(replace(FIGURES, **changes), FIGURES) == expected
+
+
+def test_a_flood_makes_the_tcp_chat_late_until_it_is_over() -> None:
+    figures = measure(TcpChat(400_000), with_flood=True)
+    assert figures.quantile_ms(0.99) > 1000
+    assert max(figures.calm_latencies) < 0.1
+    assert len(figures.calm_latencies) == pytest.approx(10 * 200, abs=10)
