@@ -1,33 +1,22 @@
-"""A room whose members share one link that is nearly full, or overfull; and TCP on the same link.
+"""A chat on a link that is nearly full, or overfull, beside TCP on the same link.
 
-Ten members, one of whom says 50 messages of 200 bytes a second for 10 s; 20 ms one way; each way
-of the link serialises and has a queue of 0.2 s that drops what does not fit. Nothing else is lost.
-The TCP chat is that of compare/chats on `tcp_model`. A download may run beside either chat, or
-others may flood the link for a while.
+The two chats and their load are in chats_on_a_link.py. A download may run beside either, or others
+may flood the link for a while.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
-from compare.chats.framing import frame
-from compare.chats.messages import Kind, Message
-from tests.simulated.bottleneck import Bottleneck
-from tests.simulated.simulated_network import Faults, RecordedLog, SimulatedNetwork
-from tests.simulated.talk import Talk, gather
+from tests.simulated.chats_on_a_link import (
+    MESSAGE_COUNT,
+    MESSAGES_PER_SECOND,
+    ONE_WAY_SECONDS,
+    Chat,
+)
 from tests.simulated.tcp_model import HEADER_BYTES, SEGMENT_BYTES_MAX, Path, connect
-from tests.simulated.virtual_clock import VirtualClock
 from udp_chat.protocol.delivery import quantile
 
-MEMBER_COUNT = 10
-MESSAGES_PER_SECOND = 50
-MESSAGE_COUNT = 500
-TALK_SECONDS = MESSAGE_COUNT / MESSAGES_PER_SECOND
-TEXT_BYTES = 200
-ONE_WAY_SECONDS = 0.020
-QUEUE_SECONDS = 0.200
 SETTLE_SECONDS = 3.0
 """Before the talk: the joins are through, and a download has filled the link."""
 FLOOD_SECONDS = (2.0, 4.0)
@@ -51,7 +40,6 @@ DOWNLOAD_MIN = 0.4
 class Figures:
     """What one chat did on one link. Bytes are those on the wire, with all headers from IP on."""
 
-    bytes_per_second: float
     latencies: list[float]
     """In seconds, of each message to each member; infinite: not shown."""
     calm_latencies: list[float]
@@ -131,121 +119,15 @@ def missed_after_flood(chat: Figures, tcp: Figures) -> list[str]:
     return [bound for bound, is_met in bounds.items() if not is_met]
 
 
-class Chat(Protocol):
-    """A room on one link: what `measure` needs of either chat."""
-
-    clock: VirtualClock
-    down: Path
-    up: Path
-
-    @property
-    def message_bytes(self) -> int:
-        """What a message takes, without the headers of packets."""
-
-    def say(self, number: int) -> None: ...
-
-    def latencies(self, said_from: float) -> list[float]: ...
-
-    def waiting_count(self) -> int: ...
-
-    def pending_count(self) -> int: ...
-
-
-class UdpChat:
-    """This project's chat in the simulated network."""
-
-    def __init__(self, bytes_per_second: float, seed: int = 1) -> None:
-        self._network = SimulatedNetwork(seed, Faults(delay_seconds=ONE_WAY_SECONDS))
-        self.clock: VirtualClock = self._network
-        self._network.narrow(bytes_per_second, QUEUE_SECONDS)
-        self.down, self.up = (
-            Path(self.clock, ONE_WAY_SECONDS, self._network.bottlenecks[-1, up])
-            for up in (False, True)
-        )
-        self._users = gather(self._network, MEMBER_COUNT)
-        self._talk = Talk(self._network)
-
-    @property
-    def message_bytes(self) -> int:
-        """An event as it is encoded in the log; the newest stands for all."""
-        log = self._network.room.log
-        assert isinstance(log, RecordedLog)
-        return len(log.recorded[-1])
-
-    def say(self, number: int) -> None:
-        self._talk.say(self._users[0], f"{number} ".ljust(TEXT_BYTES, "x"))
-
-    def latencies(self, said_from: float) -> list[float]:
-        return self._talk.latencies(begins_at=said_from)
-
-    def waiting_count(self) -> int:
-        return self._talk.said_count - len(self._talk.showings) // MEMBER_COUNT
-
-    def pending_count(self) -> int:
-        session = self._users[0].session
-        return session.pending_count if session else 0
-
-
-class TcpChat:
-    """A connection for each member; the server relays what it has read whole to all of them."""
-
-    said_bytes = len(frame(Message(Kind.SAY, text="x" * TEXT_BYTES)))
-    message_bytes = len(frame(Message(Kind.CHAT, "User0", "x" * TEXT_BYTES)))
-
-    def __init__(self, bytes_per_second: float) -> None:
-        self.clock = VirtualClock()
-        self.down, self.up = (
-            Path(self.clock, ONE_WAY_SECONDS, Bottleneck(bytes_per_second, QUEUE_SECONDS))
-            for _ in range(2)
-        )
-        self._said_at: list[float] = []
-        self._relayed_count = 0
-        self._shown: list[list[float]] = [[] for _ in range(MEMBER_COUNT)]
-        """When each member was shown each message."""
-        connections = [connect(self.up, self.down) for _ in range(MEMBER_COUNT)]
-        self._speaker = connections[0][0]
-        self._servers = [server for _, server in connections]
-        self._servers[0].on_arrival = self._relay
-        for shown, (client, _) in zip(self._shown, connections, strict=True):
-            client.on_arrival = partial(self._show, shown)
-
-    def say(self, number: int) -> None:
-        self._said_at.append(self.clock.now)
-        self._speaker.write(self.said_bytes)
-
-    def _relay(self, arrived_bytes: int) -> None:
-        while self._relayed_count < arrived_bytes // self.said_bytes:
-            self._relayed_count += 1
-            for server in self._servers:
-                server.write(self.message_bytes)
-
-    def _show(self, shown: list[float], arrived_bytes: int) -> None:
-        new_count = arrived_bytes // self.message_bytes - len(shown)
-        shown += [self.clock.now] * new_count
-
-    def latencies(self, said_from: float) -> list[float]:
-        never = [float("inf")] * len(self._said_at)
-        return [
-            shown_at - said_at
-            for shown in self._shown
-            for said_at, shown_at in zip(self._said_at, shown + never, strict=False)
-            if said_at >= said_from
-        ]
-
-    def waiting_count(self) -> int:
-        return len(self._said_at) - min(map(len, self._shown))
-
-    def pending_count(self) -> int:
-        return 0  # the kernel's buffer holds it, and nobody sees it
-
-
 class Download:
     """An endless TCP download."""
 
-    def __init__(self, down: Path, up: Path) -> None:
+    def __init__(self, chat: Chat) -> None:
         self.wire_bytes = 0.0
         """What has arrived in order, with its headers."""
-        server, client = connect(down, up)
+        server, client = connect(
+            Path(chat.clock, ONE_WAY_SECONDS, chat.down), Path(chat.clock, ONE_WAY_SECONDS, chat.up)
+        )
         client.on_arrival = self._note
         server.write(10**12)
 
@@ -253,64 +135,63 @@ class Download:
         self.wire_bytes = received_bytes * (1 + HEADER_BYTES / SEGMENT_BYTES_MAX)
 
 
-def _plan_flood(clock: VirtualClock, way: Bottleneck) -> None:
-    """Has others send as much as the link carries, for a while."""
+def _plan_flood(chat: Chat) -> None:
+    """Has others send as much as the downlink carries, for a while."""
+    clock, down = chat.clock, chat.down
     begins_at, ends_at = (clock.now + seconds for seconds in FLOOD_SECONDS)
     packet_bytes = SEGMENT_BYTES_MAX + HEADER_BYTES
-    pause_seconds = packet_bytes / way.bytes_per_second
+    pause_seconds = packet_bytes / down.bytes_per_second
     for number in range(int((ends_at - begins_at) / pause_seconds)):
-        clock.at(begins_at + number * pause_seconds, lambda: way.take(packet_bytes, clock.now))
+        clock.at(begins_at + number * pause_seconds, lambda: down.take(packet_bytes, clock.now))
+
+
+class _Reading:
+    """What a link and a download have carried up to now."""
+
+    def __init__(self, chat: Chat, download: Download | None) -> None:
+        self.at = chat.clock.now
+        self.down_bytes = chat.down.carried_bytes
+        self.carried_bytes = chat.down.carried_bytes + chat.up.carried_bytes
+        self.carried_count = chat.down.carried_count + chat.up.carried_count
+        self.dropped_count = chat.down.dropped_count + chat.up.dropped_count
+        self.downloaded_bytes = download.wire_bytes if download else 0.0
 
 
 def measure(chat: Chat, *, with_download: bool = False, with_flood: bool = False) -> Figures:
     """Lets the room talk, and waits until everything is shown."""
     clock = chat.clock
-    download = Download(chat.down, chat.up) if with_download else None
+    download = Download(chat) if with_download else None
     clock.run(SETTLE_SECONDS)
-    ways = [path.bottleneck for path in (chat.down, chat.up) if path.bottleneck]
-    begun_at = clock.now
     if with_flood:
-        _plan_flood(clock, ways[0])
-    rate = ways[0].bytes_per_second
-    carried_bytes, carried_count, dropped_count = _counts(ways)
-    down_bytes = ways[0].carried_bytes
-    downloaded_bytes = download.wire_bytes if download else 0.0
+        _plan_flood(chat)
+    begun = _Reading(chat, download)
     pending_count = 0
     for number in range(MESSAGE_COUNT):
         chat.say(number)
         clock.run(1 / MESSAGES_PER_SECOND)
         pending_count = max(pending_count, chat.pending_count())
+    said = _Reading(chat, download)
     waiting_count = chat.waiting_count()
-    fill = (ways[0].carried_bytes - down_bytes) / (rate * TALK_SECONDS)
-    if download:
-        downloaded_bytes = download.wire_bytes - downloaded_bytes
     gives_up_at = clock.now + PATIENCE_SECONDS
     while chat.waiting_count() and clock.now < gives_up_at:
         clock.run(0.010)
-    after = _counts(ways)
-    carried = after[1] - carried_count
-    dropped = after[2] - dropped_count
-    latencies = chat.latencies(said_from=begun_at)
-    shown_bytes = chat.message_bytes * sum(latency < float("inf") for latency in latencies)
+    shown = _Reading(chat, download)
+    latencies = chat.latencies(said_from=begun.at)
+    shown_count = sum(latency < float("inf") for latency in latencies)
+    carried_count = shown.carried_count - begun.carried_count
+    dropped_count = shown.dropped_count - begun.dropped_count
+    # What the downlink could carry while they talked, and until everything was shown.
+    talk_bytes = chat.down.bytes_per_second * (said.at - begun.at)
+    all_bytes = chat.down.bytes_per_second * (shown.at - begun.at)
     return Figures(
-        bytes_per_second=rate,
         latencies=latencies,
-        calm_latencies=chat.latencies(said_from=begun_at + CALM_SECONDS),
-        carried_bytes=after[0] - carried_bytes,
-        dropped_ratio=dropped / (carried + dropped),
-        fill=fill,
-        load=chat.message_bytes * len(latencies) / (rate * TALK_SECONDS),
-        goodput=shown_bytes / (rate * (clock.now - begun_at)),
+        calm_latencies=chat.latencies(said_from=begun.at + CALM_SECONDS),
+        carried_bytes=shown.carried_bytes - begun.carried_bytes,
+        dropped_ratio=dropped_count / (carried_count + dropped_count),
+        fill=(said.down_bytes - begun.down_bytes) / talk_bytes,
+        load=len(latencies) * chat.message_bytes / talk_bytes,
+        goodput=shown_count * chat.message_bytes / all_bytes,
         waiting_count=waiting_count,
         pending_count=pending_count,
-        download=downloaded_bytes / (rate * TALK_SECONDS),
-    )
-
-
-def _counts(ways: list[Bottleneck]) -> tuple[int, int, int]:
-    """Bytes carried, packets carried, packets dropped."""
-    return (
-        sum(way.carried_bytes for way in ways),
-        sum(way.carried_count for way in ways),
-        sum(way.dropped_count for way in ways),
+        download=(said.downloaded_bytes - begun.downloaded_bytes) / talk_bytes,
     )

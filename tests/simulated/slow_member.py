@@ -1,14 +1,15 @@
 """A room in which the link of one member carries less than what is said.
 
-The talk of `full_links`: ten members, 50 messages of 200 bytes a second, for 10 s. One member's own
-link carries 8 kB/s and needs 11; the others' links are not limited. Does anybody else notice?
+The talk of chats_on_a_link.py: ten members, 50 messages of 200 bytes a second, for 10 s. One
+member's own link carries 8 kB/s and needs 11; the others' links are not limited. Does anybody else
+notice?
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.simulated.full_links import (
+from tests.simulated.chats_on_a_link import (
     MEMBER_COUNT,
     MESSAGE_COUNT,
     MESSAGES_PER_SECOND,

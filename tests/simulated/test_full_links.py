@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.simulated.chats_on_a_link import TcpChat, UdpChat
 from tests.simulated.full_links import (
     RATES,
     Figures,
-    TcpChat,
-    UdpChat,
     measure,
     missed,
     missed_after_flood,
@@ -80,7 +79,6 @@ def test_a_download_takes_what_the_tcp_chat_leaves() -> None:
 
 
 FIGURES = Figures(
-    bytes_per_second=1e6,
     latencies=[0.05],
     calm_latencies=[0.05],
     carried_bytes=1000,
