@@ -79,6 +79,17 @@ class Period:
         return 1000 * quantile(self.latencies, ratio)
 
 
+def missed(link: Link, period: Period) -> list[str]:
+    """Those bounds of issue 13 that the room misses on such links."""
+    wanted = WANTED[link]
+    bounds = {
+        f"p99 at most {wanted.p99:.0f} ms": period.quantile_ms(0.99) <= wanted.p99,
+        f"datagrams at most {wanted.datagrams:.2f}": period.datagrams_per_shown <= wanted.datagrams,
+        "everything delivered": period.delivered == 1.0,
+    }
+    return [bound for bound, is_met in bounds.items() if not is_met]
+
+
 def pooled(periods: Iterable[Period]) -> Period:
     """The periods of several runs as one."""
     kept = list(periods)

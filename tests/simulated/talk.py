@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from tests.simulated.simulated_network import SimulatedNetwork, User
@@ -26,6 +27,8 @@ class Talk:
 
     def __init__(self, network: SimulatedNetwork) -> None:
         self.showings: list[Showing] = []
+        self.gap_counts: Counter[int] = Counter()
+        """By user: messages of which it was shown that they are lost to it."""
         self.said_count = 0
         self._network = network
         self._said_at: dict[str, float] = {}
@@ -39,8 +42,9 @@ class Talk:
         self._network.say(user, text)
 
     def is_shown(self) -> bool:
-        """Whether everything is shown to everyone."""
-        return len(self.showings) >= self.said_count * len(self._network.users)
+        """Whether everything is shown to everyone, or the gap."""
+        shown_count = len(self.showings) + self.gap_counts.total()
+        return shown_count >= self.said_count * len(self._network.users)
 
     def wait(self, seconds: float) -> bool:
         """Lets time pass until everything is shown; false if so many seconds do not suffice."""
@@ -60,6 +64,8 @@ class Talk:
 
     def _note(self, user: User) -> None:
         for event in user.shown.events:
+            if event["event"] == "lost":
+                self.gap_counts[user.number] += event["count"] or 0
             said_at = self._said_at.get(event.get("text", ""))
             if said_at is not None and event["event"] == "chat":
                 self.showings.append(Showing(user.number, said_at, self._network.now))

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 from tests.simulated.bottleneck import Bottleneck
 from tests.simulated.virtual_clock import VirtualClock
-from udp_chat.protocol.delivery import RttEstimator
 
 SEGMENT_BYTES_MAX = 1448
 HEADER_BYTES = 40 + 12
@@ -32,8 +31,9 @@ INITIAL_WINDOW = 10
 REORDERING = 3
 """So many segments may overtake one that is not lost."""
 
+RTO_INITIAL_SECONDS = 1.0
 RTO_MIN_SECONDS = 0.200
-"""Linux's."""
+"""Linux's. RFC 6298 says one second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,9 @@ class TcpEnd:
     """The window does not shrink again until this byte is acknowledged."""
     _is_full: bool = False
     """Whether the window, not the writer, has stopped me last."""
-    _rtt: RttEstimator = field(default_factory=RttEstimator)
+    _srtt: float = 0.0
+    _rttvar: float = 0.0
+    _rto: float = RTO_INITIAL_SECONDS
     _backoff: int = 1
     _timer: int = 0
     """Counts the settings of the retransmission timer: an older one does nothing."""
@@ -114,6 +116,7 @@ class TcpEnd:
     """Sizes of the segments that arrived beyond a gap, by where they begin."""
     _unacknowledged: int = 0
     """Segments that arrived and that I have not acknowledged."""
+    _acknowledges_at: float = float("inf")
 
     def write(self, count: int) -> None:
         """Appends so many bytes to my stream."""
@@ -149,6 +152,7 @@ class TcpEnd:
 
     def _post(self, start: int, size: int) -> None:
         self._unacknowledged = 0
+        self._acknowledges_at = float("inf")
         segment = Segment(start, size, self._received, frozenset(self._beyond))
         peer = self.peer
         assert peer is not None
@@ -157,7 +161,7 @@ class TcpEnd:
     def _set_timer(self) -> None:
         self._timer += 1
         number = self._timer
-        rto_seconds = self._backoff * max(self._rtt.rto, RTO_MIN_SECONDS)
+        rto_seconds = self._backoff * self._rto
         self.path.clock.at(self.path.clock.now + rto_seconds, lambda: self._time_out(number))
 
     def _time_out(self, number: int) -> None:
@@ -165,7 +169,7 @@ class TcpEnd:
             return
         for sent in self._sent.values():
             sent.is_lost = True
-        self.threshold = max(len(self._sent) / 2, 2.0)
+        self.threshold = max(self.window / 2, 2.0)
         self.window = 1.0
         self._recovers_until = self._next
         self._backoff *= 2
@@ -183,7 +187,7 @@ class TcpEnd:
             sent = self._sent.pop(start)
             self._newest_arrived = max(self._newest_arrived, sent.number)
             if not sent.was_repeated:  # Karn: whose acknowledgement is it?
-                self._rtt.sample(self.path.clock.now - sent.sent_at)
+                self._sample(self.path.clock.now - sent.sent_at)
         if segment.acknowledged > self.acknowledged:
             self.acknowledged = segment.acknowledged
             self._backoff = 1
@@ -191,16 +195,26 @@ class TcpEnd:
             return
         self._set_timer()
         self._find_losses()
-        if self._is_full and self.acknowledged >= self._recovers_until:
-            slow_start = self.window < self.threshold
-            self.window += len(arrived) if slow_start else len(arrived) / self.window
+        if self._is_full and self.window < self.threshold:
+            self.window += len(arrived)  # slow start, also after a timeout
+        elif self._is_full and self.acknowledged >= self._recovers_until:
+            self.window += len(arrived) / self.window
         self._send()
+
+    def _sample(self, rtt_seconds: float) -> None:
+        """A round trip was measured (RFC 6298 §2)."""
+        if self._srtt:
+            self._rttvar += (abs(self._srtt - rtt_seconds) - self._rttvar) / 4
+            self._srtt += (rtt_seconds - self._srtt) / 8
+        else:
+            self._srtt, self._rttvar = rtt_seconds, rtt_seconds / 2
+        self._rto = max(self._srtt + 4 * self._rttvar, RTO_MIN_SECONDS)
 
     def _find_losses(self) -> None:
         lost = [s for s in self._sent.values() if s.number + REORDERING <= self._newest_arrived]
         if lost and self.acknowledged >= self._recovers_until:
             self._recovers_until = self._next
-            self.window = self.threshold = max(len(self._sent) / 2, 2.0)
+            self.window = self.threshold = max(self.window / 2, 2.0)
         for sent in lost:
             sent.is_lost = True
 
@@ -224,10 +238,11 @@ class TcpEnd:
         if self._unacknowledged >= 2 or (self._unacknowledged and (self._beyond or not is_next)):
             self._post(self._next, 0)
         elif self._unacknowledged:
-            self.path.clock.at(self.path.clock.now + DELAYED_ACK_SECONDS, self._acknowledge)
+            self._acknowledges_at = self.path.clock.now + DELAYED_ACK_SECONDS
+            self.path.clock.at(self._acknowledges_at, self._acknowledge)
 
     def _acknowledge(self) -> None:
-        if self._unacknowledged:
+        if self.path.clock.now >= self._acknowledges_at:
             self._post(self._next, 0)
 
 

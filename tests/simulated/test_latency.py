@@ -1,35 +1,118 @@
-"""The latencies of docs/performance.md, from a shorter run: virtual time, so exact for a seed."""
+"""How late messages are on lossy links: a few seeds of `tests.latency`, and the command itself."""
 
 from __future__ import annotations
 
-import sys
+import random
 
 import pytest
 
 from tests import latency
-from tests.latency import measure
+from tests.simulated import slow_member
+from tests.simulated.burst_loss import BurstLoss
+from tests.simulated.lossy_links import WANTED, Link, Period, measure, missed, pooled
+from tests.simulated.simulated_network import Faults, SimulatedNetwork
+
+
+def _pooled(link: Link, seeds: range) -> tuple[Period, Period]:
+    """The room's first seconds, and what follows, of several runs."""
+    young, grown = zip(*(measure(link, seed) for seed in seeds), strict=True)
+    return pooled(young), pooled(grown)
 
 
 @pytest.mark.parametrize(
-    ("loss", "p50", "p99", "datagrams"),
-    [(0.0, 41, 42, 2.2), (0.05, 42, 115, 2.5), (0.10, 43, 150, 3.0), (0.20, 50, 250, 3.5)],
+    ("link", "seed_count"),
+    [
+        *((link, 3) for link in (Link(0.05), Link(0.2), Link(0.05, 3.0))),
+        *(pytest.param(link, 10, marks=pytest.mark.slow) for link in WANTED),
+    ],
+    ids=str,
 )
-def test_latency_stays_within_its_bounds(
-    loss: float, p50: float, p99: float, datagrams: float
-) -> None:
-    figures = measure(loss, lines=800)
-    assert figures.delivered == 1.0
-    assert figures.p50 <= p50
-    assert figures.p99 <= p99
-    assert figures.datagrams_per_shown_line <= datagrams
-    assert figures.p50 <= figures.p90 <= figures.p99 <= figures.longest < 2000
+def test_a_room_on_lossy_links_stays_within_its_bounds(link: Link, seed_count: int) -> None:
+    """The command pools twenty seeds."""
+    young, grown = _pooled(link, range(1, 1 + seed_count))
+    assert missed(link, young) == missed(link, grown) == []
 
 
-def test_the_latency_command_prints_a_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_run_covers_the_first_seconds_and_half_a_minute_more() -> None:
+    young, grown = measure(Link(0.0), seed=1)
+    assert 8 * 190 <= len(young.latencies) <= 8 * 210
+    assert 8 * 290 <= len(grown.latencies) <= 8 * 310
+    assert young.delivered == grown.delivered == 1.0
+    assert young.quantile_ms(0.5) == pytest.approx(40)
+
+
+def test_what_was_never_shown_misses_its_bounds() -> None:
+    period = Period([0.04] * 98 + [float("inf")] * 2, 231)
+    assert missed(Link(0.0), period) == [
+        *("p99 at most 45 ms", "datagrams at most 2.30", "everything delivered"),
+    ]
+
+
+@pytest.mark.parametrize("loss", [0.01, 0.2])
+def test_a_link_loses_in_bursts_of_the_mean_length(loss: float) -> None:
+    link = BurstLoss(loss, 3.0, random.Random(1))
+    lost = [link.loses() for _ in range(300_000)]
+    bursts = sum(now and not before for before, now in zip([False, *lost], lost, strict=False))
+    assert sum(lost) / len(lost) == pytest.approx(loss, rel=0.1)
+    assert sum(lost) / bursts == pytest.approx(3.0, rel=0.1)
+
+
+def test_the_network_loses_in_bursts_on_each_way_of_each_link_by_itself() -> None:
+    faults = Faults(loss_up=0.3, loss_down=0.3, loss_burst_count=50.0)
+    network = SimulatedNetwork(1, faults)
+    users = [network.join(f"User{number}") for number in range(10)]
+    network.run(0.5)
+    tried = [user for user in users if user.session is not None]
+    assert len(network.room.members) not in (0, len(tried)), "each link has a state of its own"
+
+
+def test_a_member_with_a_slow_link_holds_up_nobody() -> None:
+    assert slow_member.missed(slow_member.measure()) == []
+
+
+def _rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The cells of what was printed, without heads."""
+    printed = capsys.readouterr().out.splitlines()
+    rows = [line.strip("| ").split(" | ") for line in printed if line.startswith("|")]
+    return [row for row in rows if row[-1] != "missed" and not row[0].startswith("---")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "row_count"),
+    [
+        (["lossy", "--loss", "0"], 2),
+        (["slow", "full", "--rates", "800"], 2),
+        pytest.param(["bursts", "--loss", "1", "20"], 4, marks=pytest.mark.slow),
+        pytest.param(["download", "--rates", "400", "800"], 2, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_the_latency_command_prints_the_tables_it_is_asked_for(
+    arguments: list[str], row_count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["latency", "--lines", "20", "--seeds", "1"])
-    assert latency.main() == 0
-    rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 6
-    assert rows[2].startswith("| 0% | 100% | 40 ms |")
+    latency.main([*arguments, "--seeds", "1"])
+    assert len(_rows(capsys)) == row_count
+
+
+def test_the_latency_command_fails_where_a_bound_is_missed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert latency.main(["slow", "--rates", "inf", "--seeds", "1"]) == 0
+    assert latency.main(["slow", "--rates", "0.1", "--seeds", "1"]) == 1
+    assert _rows(capsys)[-1][-1] == "each message or its gap shown"
+
+
+def test_the_latency_command_spreads_its_runs_over_processes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = []
+    for jobs in ("1", "2"):
+        latency.main(["lossy", "--loss", "10", "--seeds", "2", "--jobs", jobs])
+        printed.append(_rows(capsys))
+    assert printed[0] == printed[1]
+
+
+def test_the_latency_command_knows_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        latency.main(["lossless"])
+    assert "no such table: lossless" in capsys.readouterr().err

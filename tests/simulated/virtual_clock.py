@@ -16,10 +16,10 @@ class VirtualClock:
     def __init__(self) -> None:
         self.now = 1000.0
         self._order = itertools.count()
-        self._planned: list[tuple[float, int, Callable[[], None]]] = []
+        self._planned: list[tuple[float, int, Callable[[], object]]] = []
         self._instant_steps = 0
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
+    def at(self, when: float, action: Callable[[], object]) -> None:
         """Has something happen at a time of the virtual clock."""
         heapq.heappush(self._planned, (when, next(self._order), action))
 
