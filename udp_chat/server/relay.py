@@ -549,7 +549,6 @@ class Relay:
             ):
                 break
             self._push_one(member, first, _PROBE, now)
-        self._timers.schedule(member, self._repair_due(member, position))
 
     def _push_one(self, member: Member, first: int, marks: Marks, now: float) -> None:
         """Sends a limited member one datagram of events and asks for an acknowledgement at once.
@@ -562,6 +561,7 @@ class Relay:
         position.pushed_at = now
         latest = self._latest_for(member)
         self._send_events(member, self._encode(log, (first, latest), encoded, marks, now))
+        self._timers.schedule(member, self._repair_due(member, position))
 
     def _send_slices(
         self, member: Member, position: Position, part: LogRange, marks: Marks, now: float
