@@ -32,10 +32,13 @@ system's scheduler delays for less, and a person does not feel it."""
 SHORT_QUEUE_SECONDS = 0.015
 """Below this there is room on the link."""
 
-START_BYTES = 2.0 * DATAGRAM_BYTES_MAX
+START_BYTES = 4.0 * DATAGRAM_BYTES_MAX
 MIN_BYTES = 1.0 * DATAGRAM_BYTES_MAX
 MAX_BYTES = 64.0 * DATAGRAM_BYTES_MAX
 """The window of a limited member: at first, at least and at most."""
+
+LOWERED = 0.7
+"""What is left of a window after a loss, as with CUBIC (RFC 9438 §4.6)."""
 
 LIMITED_SECONDS = 2.0
 LIMITED_SECONDS_MAX = 32.0
@@ -102,4 +105,4 @@ class SendWindow:
         """Something had to be repaired: once for each round trip the window halves."""
         if now - self._lowered_at > rtt.srtt:
             self._lowered_at = now
-            self.bytes = max(self.bytes / 2, MIN_BYTES)
+            self.bytes = max(self.bytes * LOWERED, MIN_BYTES)

@@ -379,8 +379,10 @@ class Relay:
             self._send_slices(member, position, part, _REPAIR, now)
         if member.window.is_limited:
             member.window.lost(member.rtt, now)
-        elif part.datagrams_max == 1 and not member.window.is_full(member.rtt):
-            copies = max(member.loss.copies(LATE_RATIO), int(self._repair_copies))
+        elif part.datagrams_max == 1 and member.rtt.queue_seconds < SHORT_QUEUE_SECONDS:
+            copies = member.loss.copies(LATE_RATIO)
+            if self._is_calm:
+                copies = max(copies, int(self._repair_copies))
             for datagram, addresses in self._outgoing[already:]:
                 for copy in range(1, copies):
                     if position.repair_bucket.take(1, now):
@@ -406,7 +408,8 @@ class Relay:
         else:
             sent_at = position.log.sent_at(position.next_seq)
             sent_at = max(sent_at, position.repaired_at, position.pushed_at)
-            due = sent_at + self.ack_delay_ms() / 1000
+            # Where datagrams wait in a queue, they are late more often than lost.
+            due = sent_at + self.ack_delay_ms() / 1000 + 2 * rtt.queue_seconds
             if attempts > 1:
                 due += rtt.backed_off(attempts - 1)
             else:
@@ -491,7 +494,7 @@ class Relay:
 
     def _copy_broadcast(self, datagram: bytes, now: float) -> None:
         """In a calm room: sends some broadcasts twice to members whose link loses."""
-        if not self._is_calm or not self._has_room(now):
+        if not self._may_repeat(now):
             return
         self._copy_turn += 1
         if self._copy_turn % COPY_EACH:
@@ -510,13 +513,13 @@ class Relay:
         member.loss.prior = self._loss.ratio
         return LOSSY_RATIO < member.loss.ratio < COPIED_RATIO_MAX
 
-    def _has_room(self, now: float) -> bool:
-        """Whether no link has shown a queue lately."""
-        return now - self._queue_seen_at > ROOM_AFTER_SECONDS
+    def _may_repeat(self, now: float) -> bool:
+        """Whether the room is calm and no link has shown a queue lately."""
+        return self._is_calm and now - self._queue_seen_at > ROOM_AFTER_SECONDS
 
     def _repeat_from(self, first: int, now: float) -> int:
         """Where a broadcast of new events, from `first` on, begins: earlier where links lose."""
-        if self._loss.ratio <= LOSSY_RATIO or not self._has_room(now):
+        if self._loss.ratio <= LOSSY_RATIO or not self._may_repeat(now):
             return first
         since = now - REPEAT_WITHIN_SECONDS
         start = first
