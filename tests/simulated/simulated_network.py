@@ -291,6 +291,12 @@ class SimulatedNetwork(VirtualClock):
         for up in (True, False):
             self.bottlenecks[number, up] = Bottleneck(bytes_per_second, queue_seconds)
 
+    def widen(self, user: User | None = None) -> None:
+        """Takes back what `narrow` did for the same user: the link carries everything at once."""
+        number = -1 if user is None else user.number
+        for up in (True, False):
+            self.bottlenecks.pop((number, up), None)
+
     def _replay(self, datagram: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         if self.faults.replay:  # else the network has healed
             self.arrive(datagram, source, target)

@@ -117,9 +117,8 @@ class EventLog:
 
     def bytes_from(self, seq: int) -> int:
         """How many bytes of events the log holds from this one on."""
-        if seq > self.latest:
-            return 0
-        return self._appended_bytes - self._entries[max(seq, self.oldest)][2]
+        seq = max(seq, self.oldest)
+        return self._appended_bytes - self._entries[seq][2] if seq <= self.latest else 0
 
     def slice(self, first: int, last: int, bytes_max: int) -> list[bytes]:
         """Encoded events from `first` (in the log) up to `last`, as many as fit one datagram."""

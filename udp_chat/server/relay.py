@@ -31,7 +31,7 @@ from udp_chat.protocol.delivery import (
     LossEstimate,
 )
 from udp_chat.protocol.packets import DATAGRAM_BYTES_MAX, Address, Answer, Events
-from udp_chat.server.congestion import SHORT_QUEUE_SECONDS
+from udp_chat.server.congestion import SHORT_QUEUE_SECONDS, SendWindow
 from udp_chat.server.member import Member, Position
 from udp_chat.server.state import RoomState
 
@@ -252,6 +252,7 @@ class Relay:
         window.acknowledged(size_bytes, rtt, now, sharers=len(self._limited), waits=waits)
         # One by one: if they share a link, all together would fill it at once.
         if window.may_end(now) and now - self._freed_at >= FREE_EACH_SECONDS:
+            self._counters["freed links"] += 1
             self._freed_at = now
             window.end(now)
             del self._limited[member.session_id]
@@ -268,8 +269,9 @@ class Relay:
         self._addresses = None
 
     def member_left(self, member: Member) -> None:
-        """Must be called when a member has gone."""
+        """Must be called when a member has gone. Its link may be another one when it returns."""
         self._limited.pop(member.session_id, None)
+        member.window = SendWindow()
         self._addresses = None
 
     def links_are_full(self) -> bool:
@@ -286,7 +288,10 @@ class Relay:
             for member in self._limited.values()
             if member.position.attempts < 2
         )
-        return 2 * waiting > len(self._members)
+        if 2 * waiting <= len(self._members):
+            return False
+        self._counters["waits for links"] += 1
+        return True
 
     def repair_gap(self, member: Member, position: Position, gap_end: int, now: float) -> None:
         """Sends what a member reports as missing, unless it may still be on its way."""
