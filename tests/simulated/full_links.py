@@ -61,6 +61,14 @@ class Figures:
     download: float
     """The part of the downlink that the download had while they talked."""
 
+    def __str__(self) -> str:
+        return (
+            f"p50 {self.quantile_ms(0.5):.0f} ms, p99 {self.quantile_ms(0.99):.0f} ms, later"
+            f" {1000 * quantile(self.calm_latencies, 0.99):.0f} ms, {self.carried_bytes} bytes,"
+            f" {self.dropped_ratio:.1%} dropped, goodput {self.goodput:.2f}, {self.waiting_count}"
+            f" waiting, {self.pending_count} pending, download {self.download:.0%}"
+        )
+
     def quantile_ms(self, ratio: float) -> float:
         return 1000 * quantile(self.latencies, ratio)
 
