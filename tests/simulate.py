@@ -33,6 +33,7 @@ def random_faults(chance: random.Random) -> Faults:
     return Faults(
         loss_up=sometimes(0.3),
         loss_down=sometimes(0.3),
+        loss_burst_count=chance.choice([0.0, 0.0, 3.0, 10.0]),
         duplication=sometimes(0.2),
         delay_seconds=chance.choice([0.0002, 0.002, 0.02, 0.1]),
         jitter_seconds=chance.choice([0.0, 0.0, 0.001, 0.02, 0.1, 0.5]),
@@ -71,6 +72,8 @@ class Evening:
     def run(self) -> Counter[str]:
         """Talks, then heals; returns what was reached. Raises AssertionError on any fault."""
         network, chance = self.network, self.chance
+        if chance.random() < 0.3:
+            self._narrow()
         for number in range(chance.choice([2, 3, 5, 12])):
             network.at(network.now + chance.uniform(0, 3), partial(self._come, number))
         network.run(3.0)
@@ -88,8 +91,16 @@ class Evening:
             reached.update(event["event"] for event in user.shown.events)
         return reached
 
+    def _narrow(self, user: User | None = None) -> None:
+        """Gives a user, or all together, a link that may well be too slow."""
+        rates = (20_000, 100_000, 400_000) if user is None else (4_000, 20_000)
+        queue_seconds = self.chance.choice([0.05, 0.2, 1.0])
+        self.network.narrow(self.chance.choice(rates), queue_seconds, user)
+
     def _come(self, number: int) -> None:
-        self.network.join(f"User{number}")
+        user = self.network.join(f"User{number}")
+        if self.chance.random() < 0.1:
+            self._narrow(user)
 
     def _plan_mishaps(self, ends_at: float) -> None:
         network, chance = self.network, self.chance
