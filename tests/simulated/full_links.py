@@ -26,8 +26,10 @@ CALM_SECONDS = 6.0
 PATIENCE_SECONDS = 60.0
 """How long it may take after the talk until everything is shown."""
 
-RATES = (*(round(1000 * 100 * 1.25**step) for step in range(14)), 2_000_000)
-"""Bytes a second, in steps of a fourth."""
+ISSUE_RATES = (150_000, 250_000, 400_000)
+"""Those that were measured on a wire. Bytes a second."""
+RATES = sorted([*ISSUE_RATES, *(round(1000 * 100 * 1.25**step) for step in range(14)), 2_000_000])
+"""From 100 kB/s to 2 MB/s, in steps of a fourth, and those."""
 
 GOODPUT_MIN = 0.85
 """Of a link that the load does not fit. So the load fits where it needs no more than that."""

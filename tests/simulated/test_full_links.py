@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulated.chats_on_a_link import TcpChat, UdpChat
 from tests.simulated.full_links import (
+    ISSUE_RATES,
     RATES,
     Figures,
     measure,
@@ -17,7 +18,7 @@ from tests.simulated.full_links import (
     missed_beside_download,
 )
 
-QUICK_RATES = (100_000, 150_000, 250_000, 400_000)
+QUICK_RATES = (100_000, *ISSUE_RATES)
 """One that is too narrow, and those of issue 13."""
 
 
