@@ -180,7 +180,6 @@ def _flood(plan: Plan) -> Iterator[Row]:
                 *(f"{rate / 1000:.0f}", f"{chat.load:.2f}"),
                 *(f"{1000 * quantile(tcp.calm_latencies, ratio):.0f} ms" for ratio in (0.5, 0.99)),
                 *(f"{1000 * quantile(chat.calm_latencies, ratio):.0f} ms" for ratio in (0.5, 0.99)),
-                f"{chat.dropped_ratio:.1%}",
             ],
             list(missed),
         )

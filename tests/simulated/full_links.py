@@ -26,8 +26,10 @@ CALM_SECONDS = 6.0
 PATIENCE_SECONDS = 60.0
 """How long it may take after the talk until everything is shown."""
 
-RATES = (*(round(1000 * 100 * 1.25**step) for step in range(14)), 2_000_000)
-"""Bytes a second, in steps of a fourth."""
+ISSUE_RATES = (150_000, 250_000, 400_000)
+"""Those that were measured on a wire. Bytes a second."""
+RATES = sorted([*ISSUE_RATES, *(round(1000 * 100 * 1.25**step) for step in range(14)), 2_000_000])
+"""From 100 kB/s to 2 MB/s, in steps of a fourth, and those."""
 
 GOODPUT_MIN = 0.85
 """Of a link that the load does not fit. So the load fits where it needs no more than that."""
@@ -60,6 +62,14 @@ class Figures:
     """The most messages that their sender saw as pending."""
     download: float
     """The part of the downlink that the download had while they talked."""
+
+    def __str__(self) -> str:
+        return (
+            f"p50 {self.quantile_ms(0.5):.0f} ms, p99 {self.quantile_ms(0.99):.0f} ms, later"
+            f" {1000 * quantile(self.calm_latencies, 0.99):.0f} ms, {self.carried_bytes} bytes,"
+            f" {self.dropped_ratio:.1%} dropped, goodput {self.goodput:.2f}, {self.waiting_count}"
+            f" waiting, {self.pending_count} pending, download {self.download:.0%}"
+        )
 
     def quantile_ms(self, ratio: float) -> float:
         return 1000 * quantile(self.latencies, ratio)

@@ -75,6 +75,10 @@ class Period:
     def datagrams_per_shown(self) -> float:
         return self.datagram_count / len(self.latencies)
 
+    def __str__(self) -> str:
+        p99, datagrams = self.quantile_ms(0.99), self.datagrams_per_shown
+        return f"p99 {p99:.0f} ms, {datagrams:.2f} datagrams, {self.delivered:.2%} delivered"
+
     def quantile_ms(self, ratio: float) -> float:
         return 1000 * quantile(self.latencies, ratio)
 

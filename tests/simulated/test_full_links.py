@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulated.chats_on_a_link import TcpChat, UdpChat
 from tests.simulated.full_links import (
+    ISSUE_RATES,
     RATES,
     Figures,
     measure,
@@ -17,7 +18,7 @@ from tests.simulated.full_links import (
     missed_beside_download,
 )
 
-QUICK_RATES = (100_000, 150_000, 250_000, 400_000)
+QUICK_RATES = (100_000, *ISSUE_RATES)
 """One that is too narrow, and those of issue 13."""
 
 
@@ -29,14 +30,16 @@ QUICK_RATES = (100_000, 150_000, 250_000, 400_000)
     ],
 )
 def test_the_chat_fares_on_a_full_link_nearly_as_well_as_tcp(rate: float) -> None:
-    assert missed(measure(UdpChat(rate)), measure(TcpChat(rate))) == []
+    chat, tcp = measure(UdpChat(rate)), measure(TcpChat(rate))
+    assert missed(chat, tcp) == [], f"{chat}; TCP: {tcp}"
 
 
 @pytest.mark.parametrize(
     "rate", [400_000, *(pytest.param(r, marks=pytest.mark.slow) for r in (250_000, 1_600_000))]
 )
 def test_the_chat_leaves_room_for_a_download(rate: float) -> None:
-    assert missed_beside_download(measure(UdpChat(rate), with_download=True)) == []
+    chat = measure(UdpChat(rate), with_download=True)
+    assert missed_beside_download(chat) == [], str(chat)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_the_chat_leaves_room_for_a_download(rate: float) -> None:
 def test_the_chat_gets_over_a_link_that_others_have_flooded(rate: float) -> None:
     """Without congestion control it fills the queue by itself, again and again."""
     chat, tcp = (measure(one, with_flood=True) for one in (UdpChat(rate), TcpChat(rate)))
-    assert missed_after_flood(chat, tcp) == []
+    assert missed_after_flood(chat, tcp) == [], f"{chat}; TCP: {tcp}"
 
 
 # --- the yardstick itself --------------------------------------------------------------------

@@ -10,7 +10,7 @@ from tests import latency
 from tests.simulated import slow_member
 from tests.simulated.burst_loss import BurstLoss
 from tests.simulated.lossy_links import WANTED, Link, Period, measure, missed, pooled
-from tests.simulated.simulated_network import Faults, SimulatedNetwork
+from tests.simulated.simulated_network import SERVER, Faults, SimulatedNetwork
 
 
 def _pooled(link: Link, seeds: range) -> tuple[Period, Period]:
@@ -30,7 +30,7 @@ def _pooled(link: Link, seeds: range) -> tuple[Period, Period]:
 def test_a_room_on_lossy_links_stays_within_its_bounds(link: Link, seed_count: int) -> None:
     """The command pools twenty seeds."""
     young, grown = _pooled(link, range(1, 1 + seed_count))
-    assert missed(link, young) == missed(link, grown) == []
+    assert missed(link, young) == missed(link, grown) == [], f"{young}; then {grown}"
 
 
 def test_a_run_covers_the_first_seconds_and_half_a_minute_more() -> None:
@@ -48,26 +48,37 @@ def test_what_was_never_shown_misses_its_bounds() -> None:
     ]
 
 
+def _burst_count(lost: list[bool]) -> float:
+    """How many are lost in a row on average."""
+    bursts = sum(now and not before for before, now in zip([False, *lost], lost, strict=False))
+    return sum(lost) / bursts
+
+
 @pytest.mark.parametrize("loss", [0.01, 0.2])
 def test_a_link_loses_in_bursts_of_the_mean_length(loss: float) -> None:
     link = BurstLoss(loss, 3.0, random.Random(1))
     lost = [link.loses() for _ in range(300_000)]
-    bursts = sum(now and not before for before, now in zip([False, *lost], lost, strict=False))
     assert sum(lost) / len(lost) == pytest.approx(loss, rel=0.1)
-    assert sum(lost) / bursts == pytest.approx(3.0, rel=0.1)
+    assert _burst_count(lost) == pytest.approx(3.0, rel=0.1)
 
 
-def test_the_network_loses_in_bursts_on_each_way_of_each_link_by_itself() -> None:
-    faults = Faults(loss_up=0.3, loss_down=0.3, loss_burst_count=50.0)
-    network = SimulatedNetwork(1, faults)
-    users = [network.join(f"User{number}") for number in range(10)]
-    network.run(0.5)
-    tried = [user for user in users if user.session is not None]
-    assert len(network.room.members) not in (0, len(tried)), "each link has a state of its own"
+def test_the_network_loses_in_bursts_on_each_link_by_itself() -> None:
+    network = SimulatedNetwork(1, Faults(loss_up=0.3, loss_burst_count=10.0))
+    lost: dict[str, list[bool]] = {"10.0.0.1": [], "10.0.0.2": []}
+    for _ in range(10_000):
+        for host, of_host in lost.items():
+            before = network.room.counters.total()
+            network.transmit(b"no packet", (host, 1), SERVER)
+            network.run(1.0)
+            of_host.append(network.room.counters.total() == before)
+    for of_host in lost.values():
+        assert sum(of_host) / len(of_host) == pytest.approx(0.3, rel=0.15)
+        assert _burst_count(of_host) == pytest.approx(10.0, rel=0.15)
 
 
 def test_a_member_with_a_slow_link_holds_up_nobody() -> None:
-    assert slow_member.missed(slow_member.measure()) == []
+    figures = slow_member.measure()
+    assert slow_member.missed(figures) == [], figures
 
 
 def _rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
@@ -102,14 +113,14 @@ def test_the_latency_command_fails_where_a_bound_is_missed(
     assert _rows(capsys)[-1][-1] == "each message or its gap shown"
 
 
-def test_the_latency_command_spreads_its_runs_over_processes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    printed = []
-    for jobs in ("1", "2"):
-        latency.main(["lossy", "--loss", "10", "--seeds", "2", "--jobs", jobs])
-        printed.append(_rows(capsys))
-    assert printed[0] == printed[1]
+def _product(run: tuple[int, int]) -> int:
+    return run[0] * run[1]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_row_is_run_with_each_seed_in_one_process_or_several(jobs: int) -> None:
+    rows = latency.Plan(seed_count=3, jobs=jobs).run(_product, [10, 100])
+    assert list(rows) == [(10, [10, 20, 30]), (100, [100, 200, 300])]
 
 
 def test_the_latency_command_knows_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
