@@ -275,20 +275,21 @@ class Relay:
         self._addresses = None
 
     def links_are_full(self) -> bool:
-        """Whether more waits for the links of most members than may: the room takes in nothing.
+        """Whether the links of most members are full, and more waits for a quarter of those than
+        may: then the room takes nothing in.
 
-        Members that fall silent do not count, nor does a minority on slow links: nobody waits for
-        them.
+        A minority on slow links is not waited for, nor are members that fall silent.
         """
-        if 2 * len(self._limited) <= len(self._members):
+        limited = self._limited
+        if 2 * len(limited) <= len(self._members):
             return False
         log = self._log
         waiting = sum(
             log.bytes_from(member.position.sent_until + 1) > WAITING_BYTES_MAX
-            for member in self._limited.values()
+            for member in limited.values()
             if member.position.attempts < 2
         )
-        if 2 * waiting <= len(self._members):
+        if 4 * waiting <= len(limited):
             return False
         self._counters["waits for links"] += 1
         return True
@@ -407,18 +408,20 @@ class Relay:
         rtt, attempts = member.rtt, position.attempts
         if member.window.is_limited and position is member.position:
             if position.sent_until <= position.acked:
-                return NEVER
-            # Twice the timeout: on a full link a datagram is late more often than lost.
-            due = max(position.pushed_at, position.repaired_at) + rtt.backed_off(attempts + 1)
+                return NEVER  # what waits for the window is not late
+            sent_at, ack_delay_seconds = position.pushed_at, 0.0
+            is_quick = True
         else:
-            sent_at = position.log.sent_at(position.next_seq)
-            sent_at = max(sent_at, position.repaired_at, position.pushed_at)
-            # Where datagrams wait in a queue, they are late more often than lost.
-            due = sent_at + self.ack_delay_ms() / 1000 + 2 * rtt.queue_seconds
-            if attempts > 1:
-                due += rtt.backed_off(attempts - 1)
-            else:
-                due += rtt.tail_timeout if self._is_calm else rtt.rto
+            sent_at = max(position.log.sent_at(position.next_seq), position.pushed_at)
+            ack_delay_seconds = self.ack_delay_ms() / 1000
+            is_quick = self._is_calm
+        due = max(sent_at, position.repaired_at) + ack_delay_seconds
+        if attempts > 1:
+            due += rtt.backed_off(attempts - 1)
+        else:
+            due += rtt.tail_timeout if is_quick else rtt.rto
+        # Where datagrams wait in a queue, they are late more often than lost.
+        due += 2 * rtt.queue_seconds
         return max(due, position.repair_bucket.ready_at(1))
 
     def _schedule_overdue(self, now: float) -> None:
