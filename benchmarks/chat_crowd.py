@@ -30,6 +30,7 @@ from benchmarks.crowds import (
     Sample,
     line,
 )
+from udp_chat.client.acknowledging import wait_for_slot
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
 from udp_chat.client.session import ChatSession
 from udp_chat.protocol.delivery import NEVER
@@ -228,9 +229,9 @@ class ChatCrowd(DatagramCrowd):
         if not lean.ack_due:
             now = time.monotonic()
             lean.ack_due, lean.echo, lean.echo_at = True, timestamp, now
-            # As ChatSession: not all members at once.
-            delay = self._ack_delay_seconds * self._random.uniform(0.5, 1.0)
-            heapq.heappush(self._acks, (now + delay, member))
+            chance = self._random.random()
+            wait = wait_for_slot(self._ack_delay_seconds, timestamp / 1e6, chance)
+            heapq.heappush(self._acks, (now + wait, member))
 
     def _acknowledge(self, member: int, lean: _Lean, ask: bool = False) -> None:
         now = time.monotonic()
