@@ -30,6 +30,7 @@ from benchmarks.crowds import (
     Sample,
     line,
 )
+from udp_chat.client.acknowledging import wait_for_slot
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
 from udp_chat.client.session import ChatSession
 from udp_chat.protocol.delivery import NEVER
@@ -152,9 +153,10 @@ class ChatCrowd(DatagramCrowd):
     def read(self, member: int, lengths: list[int]) -> None:
         lean, buffer, sample = self.lean[member], self.buffer, self.samples.get(member)
         epoch_of_room, acked = lean.epoch, lean.room_ack
-        at, fresh = 0, 0
+        at, fresh, told_ms = 0, 0, 0
         for length in lengths:
-            kind, flags, count, _, epoch, timestamp, first = _EVENTS_HEAD.unpack_from(buffer, at)
+            head = _EVENTS_HEAD.unpack_from(buffer, at)
+            kind, flags, count, delay_ms, epoch, timestamp, first = head
             if (
                 kind == _EVENTS
                 and flags & ~EVENTS_PADDED == 0
@@ -166,7 +168,7 @@ class ChatCrowd(DatagramCrowd):
                 if sample is not None and acked >= self._base > 0:
                     self._look(sample, at + _EVENTS_BYTES, 0, count)
                 acked = max(acked, first + count - 1)
-                fresh = fresh or timestamp
+                fresh, told_ms = fresh or timestamp, delay_ms
             else:
                 lean.room_ack = acked
                 self._read_other(member, lean, at, length)
@@ -174,6 +176,7 @@ class ChatCrowd(DatagramCrowd):
             at += SLOT_BYTES
         lean.room_ack = acked
         if fresh:
+            self._ack_delay_seconds = told_ms / 1000
             self._acknowledge_later(member, lean, fresh)
         if self._base:
             self.positions[member] = acked - self._base
@@ -228,9 +231,9 @@ class ChatCrowd(DatagramCrowd):
         if not lean.ack_due:
             now = time.monotonic()
             lean.ack_due, lean.echo, lean.echo_at = True, timestamp, now
-            # As ChatSession: not all members at once.
-            delay = self._ack_delay_seconds * self._random.uniform(0.5, 1.0)
-            heapq.heappush(self._acks, (now + delay, member))
+            chance = self._random.random()
+            wait = wait_for_slot(self._ack_delay_seconds, timestamp / 1e6, chance)
+            heapq.heappush(self._acks, (now + wait, member))
 
     def _acknowledge(self, member: int, lean: _Lean, ask: bool = False) -> None:
         now = time.monotonic()

@@ -21,8 +21,10 @@ from compare.experiments.experiment import Effort, Figure, Result
 from compare.experiments.fan_out import EXPERIMENT
 from compare.experiments.participants import ExperimentFailed
 from tests.processes import WAIT_SECONDS
+from udp_chat.client.acknowledging import Acknowledging
 from udp_chat.client.liveness import HEARTBEAT_SLOTS, Liveness
 from udp_chat.protocol.delivery import RttEstimator
+from udp_chat.protocol.packets import Event, EventKind, Events
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
 
@@ -264,6 +266,23 @@ def test_the_crowd_sends_heartbeats_in_the_slots_of_the_servers_clock() -> None:
             while not all(a.sent > b for a, b in zip(crowd.lean, sent, strict=True)):
                 assert time.monotonic() < until, "some send no heartbeat"
                 crowd.take(0.1)
+
+
+@pytest.mark.parametrize("delay_ms", [5, 20, 100])
+def test_the_crowd_plans_acknowledgements_as_a_client_does(delay_ms: int) -> None:
+    message = Event(EventKind.CHAT, 5000, "Boris", "", "to all", 8)
+    packet = Events(7, 987_654_321_012, 1, 1, 1, (message,), ack_delay_ms=delay_ms)
+    client = Acknowledging(RttEstimator(), random.Random(1), lambda: 1.0)
+    client.wait_as_asked(delay_ms)
+    client.plan(0.0, packet.timestamp / 1e6)
+    with contextlib.closing(ChatCrowd(("127.0.0.1", 9), 1)) as crowd:
+        lean = crowd.lean[0]
+        lean.epoch = packet.epoch
+        datagram = packet.encode()
+        crowd.buffer[: len(datagram)] = datagram
+        crowd.read(0, [len(datagram)])
+        assert lean.room_ack == 1
+        assert crowd.next_due() - lean.echo_at == pytest.approx(client.ack_at, abs=1e-6)
 
 
 @pytest.mark.alone

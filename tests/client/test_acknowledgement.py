@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.machines import SessionBench, of_type
 from udp_chat.client.acknowledging import (
     ACK_AGAIN_SECONDS,
+    ACK_DELAY_MAX_SECONDS,
+    ACK_SLOT_MAX_SECONDS,
     GAP_RETRY_MAX_SECONDS,
     GRACE_MAX_SECONDS,
     GRACE_MIN_SECONDS,
+    wait_for_slot,
 )
 from udp_chat.protocol.packets import (
     Event,
@@ -19,6 +26,9 @@ from udp_chat.protocol.packets import (
     Packet,
     Status,
 )
+
+ROUNDING = 1e-6
+"""Seconds: the server's clock comes in microseconds."""
 
 # --- the client: acknowledging ---------------------------------------------------------------
 
@@ -40,7 +50,7 @@ def test_what_arrives_is_acknowledged_after_the_told_delay_and_together() -> Non
     assert status.room_ack == status.room_gap_end == 3
     assert status.inbox_ack == status.inbox_gap_end == 1
     assert not status.ask
-    assert 0.010 <= at - arrived_at <= 0.020
+    assert 0.010 - ROUNDING <= at - arrived_at <= 0.020 + ROUNDING
 
 
 def test_the_delay_is_the_one_that_the_server_told_last() -> None:
@@ -51,19 +61,91 @@ def test_the_delay_is_the_one_that_the_server_told_last() -> None:
     bench.receive(bench.slice(2, ack_delay_ms=400))
     ((at, _),) = _statuses(bench.advance(1.0))
     assert 0.2 <= at - arrived_at <= 0.4
+    bench.chat("two", "three")
+    bench.receive(bench.slice(3, 3, ack_delay_ms=400))
+    arrived_at = bench.now
+    bench.receive(bench.slice(4, 4, ack_delay_ms=20))
+    ((at, _),) = _statuses(bench.advance(1.0))
+    assert at - arrived_at <= 0.02 + ROUNDING, "it does not wait for the earlier plan"
 
 
-def test_clients_do_not_acknowledge_in_step() -> None:
-    delays = set()
-    for seed in range(5):
+def test_a_server_that_asks_for_no_delay_gets_acknowledgements_at_once() -> None:
+    bench = SessionBench()
+    bench.enter()
+    bench.chat("one")
+    (status,) = of_type(Status, bench.receive(bench.slice(2, ack_delay_ms=0)))
+    assert status.room_ack == 2
+    assert _statuses(bench.advance(0.5)) == []
+
+
+# --- the client: acknowledging in company ----------------------------------------------------
+
+
+@pytest.mark.parametrize("delay_ms", [5, 8, 20, 100])
+def test_clients_acknowledge_at_the_same_moment_of_the_servers_clock(delay_ms: int) -> None:
+    """However far each one's clock is from the server's, and however long each one's way."""
+    ends = set()
+    for seed in range(8):
         bench = SessionBench(seed=seed)
         bench.enter()
-        bench.chat("one")
+        bench.now += 0.1 * seed
+        bench.chat("a message for all")
+        bench.receive(bench.slice(2, timestamp=987_654_321_012, ack_delay_ms=delay_ms))
         arrived_at = bench.now
-        bench.receive(bench.slice(2))
         ((at, _),) = _statuses(bench.advance(0.5))
-        delays.add(at - arrived_at)
-    assert len(delays) == 5
+        ends.add(round(at - arrived_at, 6))
+    assert len(ends) == 1
+
+
+@pytest.mark.parametrize("delay_ms", [100, 200, 1000])
+def test_so_many_acknowledge_at_once_that_a_receive_buffer_holds_them(delay_ms: int) -> None:
+    members = delay_ms  # as this chat's server asks for it
+    slots: Counter[int] = Counter()
+    for seed in range(members):
+        wait = wait_for_slot(delay_ms / 1000, 5000.123, random.Random(seed).random())
+        slots[round((5000.123 + wait) / ACK_SLOT_MAX_SECONDS)] += 1
+    assert len(slots) == round(delay_ms / 2000 / ACK_SLOT_MAX_SECONDS)
+    assert max(slots.values()) < 150
+
+
+@given(
+    st.floats(0.001, ACK_DELAY_MAX_SECONDS),
+    st.floats(0.0, 1e9),
+    st.floats(0.0, 1.0, exclude_max=True),
+)
+def test_an_acknowledgement_waits_for_a_slot_in_the_second_half_of_the_delay(
+    delay_seconds: float, server_at: float, chance: float
+) -> None:
+    wait = wait_for_slot(delay_seconds, server_at, chance)
+    assert delay_seconds / 2 - ROUNDING <= wait <= delay_seconds
+    slots = (server_at + wait) / min(delay_seconds / 2, ACK_SLOT_MAX_SECONDS)
+    assert slots == pytest.approx(round(slots), rel=1e-9, abs=1e-3)
+
+
+@pytest.mark.parametrize("delay_ms", [5, 30, 100, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_acknowledgement_is_later_than_the_delay_after_the_first_message(
+    delay_ms: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    bench = SessionBench(seed=seed)
+    bench.enter()
+    waits, first_at = [], None
+    for _ in range(300):
+        sent = _statuses(bench.advance(chance.expovariate(2000 / delay_ms)))
+        if sent and first_at is not None:
+            ((at, _),) = sent
+            waits.append(at - first_at)
+            first_at = None
+        bench.chat("another one")
+        bench.receive(bench.slice(len(bench.log), ack_delay_ms=delay_ms))
+        first_at = bench.now if first_at is None else first_at
+    assert len(waits) > 20
+    assert delay_ms / 2000 - ROUNDING <= min(waits)
+    assert max(waits) <= delay_ms / 1000 + ROUNDING
+
+
+# --- the client: what an acknowledgement says ------------------------------------------------
 
 
 def test_a_probe_is_answered_at_once() -> None:

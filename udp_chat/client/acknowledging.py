@@ -1,7 +1,9 @@
 """When a client acknowledges what came, and when it reports what is missing.
 
-Acknowledgements wait a little, so that one is for many datagrams. A gap is reported after a short
-grace for reordering, then with back-off. Pure: it says when, `ChatSession` sends the STATUS.
+Acknowledgements wait a little, so that one is for many datagrams. They are sent at slots of the
+server's clock, so that those of all members come together: the server wakes up for all of them, and
+not for each one. A gap is reported after a short grace for reordering, then with back-off. Pure: it
+says when, `ChatSession` sends the STATUS.
 """
 
 from __future__ import annotations
@@ -26,6 +28,25 @@ ACK_DELAY_MAX_SECONDS = 2.0
 """So long an acknowledgement waits at most, whatever the server asks for: it is as long as a server
 asks for in the largest room."""
 
+ACK_SLOT_MAX_SECONDS = 0.05
+"""Between two moments at which clients acknowledge. In a larger room the delay has several slots,
+and each client draws one: so some hundred acknowledgements come at once, however many members there
+are, and the server's receive buffer holds them."""
+
+
+def wait_for_slot(delay_seconds: float, server_at: float, chance: float) -> float:
+    """How long to wait with an acknowledgement: at least half of the delay, at most all of it.
+
+    The wait ends at a slot of the server's clock, which now says `server_at` seconds. `chance`,
+    from 0 to 1, chooses among the slots of a long delay.
+    """
+    half_seconds = delay_seconds / 2
+    slot_seconds = min(half_seconds, ACK_SLOT_MAX_SECONDS)
+    if slot_seconds <= 0:
+        return 0.0
+    longest = delay_seconds - chance * (half_seconds - slot_seconds)
+    return longest - (server_at + longest) % slot_seconds
+
 
 class Acknowledging:
     """One client's plan of acknowledgements and gap reports. `jitter` is a factor around 1."""
@@ -46,10 +67,12 @@ class Acknowledging:
         """The server says how long an acknowledgement is to wait."""
         self._delay_seconds = min(delay_ms / 1000, ACK_DELAY_MAX_SECONDS)
 
-    def plan(self, now: float) -> None:
-        """Something has come that is to be acknowledged."""
-        delay = self._delay_seconds * self._random.uniform(0.5, 1.0)
-        self.ack_at = min(self.ack_at, now + delay)
+    def plan(self, now: float, server_at: float) -> None:
+        """Something has come that is to be acknowledged, when the server's clock said `server_at`,
+        in seconds. An earlier plan holds, unless the server asks for an acknowledgement sooner."""
+        if self.ack_at > now + self._delay_seconds:
+            wait = wait_for_slot(self._delay_seconds, server_at, self._random.random())
+            self.ack_at = now + wait
 
     def acknowledged(self) -> None:
         """A STATUS has gone out."""

@@ -471,7 +471,7 @@ class ChatSession:
         elif deliveries or (
             packet.events and self._now - self.liveness.said_at > ACK_AGAIN_SECONDS
         ):
-            self._acknowledging.plan(self._now)
+            self._acknowledging.plan(self._now, self.liveness.echo(self._now) / 1e6)
         self._plan_gap_report()
         self._confirm_what_was_lost()
 
