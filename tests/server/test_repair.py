@@ -469,3 +469,19 @@ def test_an_echoed_timestamp_measures_the_members_round_trip() -> None:
     anna.status(echoed_timestamp=1)
     anna.status(echoed_timestamp=2**64 - 1)
     assert anna.member.rtt.srtt == pytest.approx(0.03), "impossible round trips are no samples"
+
+
+def test_the_room_does_not_wake_up_for_messages_that_all_have_acknowledged() -> None:
+    bench = RoomBench()
+    anna, boris = bench.join("Anna"), bench.join("Boris")
+    bench.keep_alive(1.0, anna, boris)
+    for number in range(20):
+        bench.advance(0.012)
+        anna.say(f"message {number}")
+    anna.status()
+    boris.status()
+    woken_at = []
+    while (at := bench.room.next_timeout()) is not None and at < bench.now + 1.0:
+        woken_at.append(at)
+        bench.advance(at - bench.now)
+    assert len(woken_at) <= 2

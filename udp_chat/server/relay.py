@@ -55,7 +55,8 @@ REPAIR_COPIES_MAX = 8
 """Of one repair where links lose in bursts: then the copies are lost together."""
 
 FAILED_RATIO = 0.05
-"""So many repairs may fail beside those whose acknowledgement is lost: more copies where more do."""
+"""So many repairs may fail, beside those whose acknowledgement is lost: where more fail, more copies
+are sent."""
 
 LOSSY_RATIO = 0.004
 """A link that needs more repairs than this is one that loses."""
@@ -168,8 +169,8 @@ class Relay:
         """The shortest timeout of a member."""
         self._copy_turn = 0
         self._repair_copies = 3.0
-        """Of one repair: one more for each that fails, a little fewer for each that arrives, so that
-        the ratio of failures settles (Robbins and Monro 1951)."""
+        """Of one repair: one more for each that fails, a little fewer for each that arrives. So the
+        ratio of failures settles (Robbins and Monro 1951)."""
         self._freed_at = float("-inf")
         self._queue_seen_at = float("-inf")
         """When a member's round trip last showed a queue."""
@@ -434,13 +435,14 @@ class Relay:
         seq = max(self._checked_seq, log.oldest - 1)
         while seq < log.latest and log.sent_at(seq + 1) <= due:
             seq += 1
-        self._checked_seq = seq
-        soonest = NEVER
+        soonest, acked = NEVER, log.latest
         for member in self._members.values():
             soonest = min(soonest, member.rtt.tail_timeout)
+            acked = min(acked, member.position.acked)
             if member.position.acked < seq:
                 self._timers.schedule(member, self._repair_due(member, member.position))
         self._soonest_seconds = soonest
+        seq = self._checked_seq = max(seq, acked)  # what all have need not be looked for again
         self._overdue_check_at = NEVER
         if seq < log.latest:
             next_at = log.sent_at(seq + 1) + self._overdue_after_seconds()
