@@ -20,6 +20,14 @@ from udp_chat.protocol.delivery import (
     quantile,
 )
 
+
+def measured(*round_trips: float) -> RttEstimator:
+    rtt = RttEstimator()
+    for seconds in round_trips:
+        rtt.sample(seconds)
+    return rtt
+
+
 # --- the round-trip time ---------------------------------------------------------------------
 
 
@@ -66,6 +74,14 @@ def test_the_timeout_follows_rfc_6298() -> None:
     # RTTVAR = 3/4 · 0.0625 + 1/4 · 0.0125, SRTT = 7/8 · 0.1125 + 1/8 · 0.1.
     rtt.sample(0.1)
     assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1109375, 0.05, 0.3109375))
+
+
+@pytest.mark.parametrize("rtt_seconds", [0.045, 0.0497, 0.1, 0.5, 1.5])
+def test_where_round_trips_never_vary_a_timer_that_is_a_tenth_early_still_waits_for_them(
+    rtt_seconds: float,
+) -> None:
+    """Else a steady link that is a little too slow would be asked everything twice."""
+    assert 0.9 * measured(*[rtt_seconds] * 200).rto > rtt_seconds
 
 
 def test_the_timeout_has_a_floor() -> None:
@@ -117,13 +133,6 @@ def test_the_timeout_doubles_with_each_attempt_up_to_the_ceiling(
 
 
 # --- the queue on a link ---------------------------------------------------------------------
-
-
-def measured(*round_trips: float) -> RttEstimator:
-    rtt = RttEstimator()
-    for seconds in round_trips:
-        rtt.sample(seconds)
-    return rtt
 
 
 def test_a_link_that_was_never_measured_shows_no_queue() -> None:
