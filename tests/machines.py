@@ -138,6 +138,14 @@ class RoomBench:
                 fresh += peer.status()
         return fresh
 
+    def talk(self, *peers: Peer) -> None:
+        """Has the first of these peers say so much that the room is not calm any more."""
+        for _ in range(100):
+            self.now += 0.001
+            peers[0].say("busy")
+            for peer in peers:
+                peer.status()
+
     # --- the truth ---
 
     def log(self) -> list[Event]:
@@ -314,6 +322,26 @@ class Peer:
             if packet.inbox == inbox
             for event in packet.events
         ]
+
+    def slices(self, sent: Iterable[Sent], inbox: bool = False) -> list[tuple[float, Events]]:
+        """When which slices with events went to me."""
+        return [
+            (s.at, s.packet)
+            for s in sent
+            if s.address == self.address
+            and isinstance(s.packet, Events)
+            and s.packet.inbox == inbox
+            and s.packet.events
+        ]
+
+    def rounds(self, sent: Iterable[Sent]) -> list[tuple[float, Events]]:
+        """The same without the copies, which follow at their spacing."""
+        rounds, before_at = [], float("-inf")
+        for at, packet in self.slices(sent):
+            if at - before_at > 1.5 * COPY_SPACING_SECONDS:
+                rounds.append((at, packet))
+            before_at = at
+        return rounds
 
 
 class SessionBench:
