@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
+from udp_chat.protocol.delivery import COPY_SPACING_SECONDS
 from udp_chat.protocol.packets import (
     HEADER_BYTES,
     NO_COOKIE,
@@ -136,6 +137,14 @@ class RoomBench:
             for peer in peers:
                 fresh += peer.status()
         return fresh
+
+    def talk(self, *peers: Peer) -> None:
+        """Has the first of these peers say so much that the room is not calm any more."""
+        for _ in range(100):
+            self.now += 0.001
+            peers[0].say("busy")
+            for peer in peers:
+                peer.status()
 
     # --- the truth ---
 
@@ -314,11 +323,32 @@ class Peer:
             for event in packet.events
         ]
 
+    def slices(self, sent: Iterable[Sent], inbox: bool = False) -> list[tuple[float, Events]]:
+        """When which slices with events went to me."""
+        return [
+            (s.at, s.packet)
+            for s in sent
+            if s.address == self.address
+            and isinstance(s.packet, Events)
+            and s.packet.inbox == inbox
+            and s.packet.events
+        ]
+
+    def rounds(self, sent: Iterable[Sent]) -> list[tuple[float, Events]]:
+        """The same without the copies, which follow at their spacing."""
+        rounds, before_at = [], float("-inf")
+        for at, packet in self.slices(sent):
+            if at - before_at > 1.5 * COPY_SPACING_SECONDS:
+                rounds.append((at, packet))
+            before_at = at
+        return rounds
+
 
 class SessionBench:
     """A session, its clock, and a server played by hand.
 
-    The hand keeps a log (`append`) and sends slices of it (`slice`), as a room would.
+    The hand keeps a log (`append`) and sends slices of it (`slice`), as a room would. Unless
+    `loss_prior` says otherwise, the session takes it that its link loses nothing.
     """
 
     EPOCH = 0xE
@@ -326,9 +356,9 @@ class SessionBench:
     SESSION_ID = 0x5E
     MEMBER = 7
 
-    def __init__(self, name: str = "Anna", seed: int = 1) -> None:
+    def __init__(self, name: str = "Anna", seed: int = 1, loss_prior: float = 0.0) -> None:
         self.now = START
-        self.session = ChatSession(SERVER, name, random.Random(seed))
+        self.session = ChatSession(SERVER, name, random.Random(seed), loss_prior=loss_prior)
         self.sent: list[tuple[float, Packet]] = []
         self.events: list[ChatEvent] = []
         self.log: list[Event] = []
@@ -435,6 +465,23 @@ class SessionBench:
     def newest(self, kind: type[P]) -> P:
         """The newest packet of a type that the session sent."""
         return of_type(kind, (packet for _, packet in self.sent))[-1]
+
+    def says(self, since: float = 0.0) -> list[tuple[float, list[int]]]:
+        """When a SAY was sent, and which messages it carried."""
+        return [
+            (at, [message.message_id for message in packet.messages])
+            for at, packet in self.sent
+            if isinstance(packet, Say) and at >= since
+        ]
+
+    def rounds(self, since: float = 0.0) -> list[tuple[float, list[int]]]:
+        """The same without the copies, which follow at their spacing."""
+        says, before_at = [], float("-inf")
+        for at, message_ids in self.says(since):
+            if at - before_at > 1.5 * COPY_SPACING_SECONDS:
+                says.append((at, message_ids))
+            before_at = at
+        return says
 
     def count(self, kind: type[P]) -> int:
         return len(of_type(kind, (packet for _, packet in self.sent)))

@@ -1,4 +1,4 @@
-"""The event log, its ordered receiver, and the measures of a link, each with numbers for `now`."""
+"""The event log and its ordered receiver."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ from hypothesis import strategies as st
 
 from tests.cells import cells
 from udp_chat.protocol.delivery import (
-    COPIES_MAX,
     REORDER_MAX,
-    RTO_INITIAL_SECONDS,
-    RTO_MAX_SECONDS,
-    RTO_MIN_SECONDS,
-    RTT_SAMPLE_MAX_SECONDS,
     Delivery,
     EventLog,
-    LossEstimate,
     Lost,
     OrderedReceiver,
-    RttEstimator,
-    TokenBucket,
-    quantile,
 )
 from udp_chat.protocol.packets import Event, EventKind
 
@@ -110,6 +101,17 @@ def test_a_log_that_forgot_everything_goes_on_counting() -> None:
     assert (log.oldest, log.latest, log.entry_count, log.bytes_held) == (3, 2, 0, 0)
     assert log.append(b"c", 2.0) == 3
     assert (log.oldest, log.latest) == (3, 3)
+
+
+def test_the_log_knows_how_many_bytes_it_holds_from_an_event_on() -> None:
+    log = log_of(b"1", b"22", b"333", b"4444")
+    assert [log.bytes_from(seq) for seq in range(7)] == [10, 10, 9, 7, 4, 0, 0]
+    log.forget(2)
+    assert [log.bytes_from(seq) for seq in range(7)] == [7, 7, 7, 7, 4, 0, 0]
+    log.forget(4)
+    assert [log.bytes_from(seq) for seq in range(7)] == [0] * 7
+    log.append(b"55555", 5.0)
+    assert [log.bytes_from(seq) for seq in range(7)] == [5] * 6 + [0]
 
 
 def test_a_slice_ends_where_it_is_told_to() -> None:
@@ -378,219 +380,3 @@ def test_slices_in_any_order_and_number_deliver_the_whole_log(
     assert deliveries == delivered(1, latest)
     assert receiver.gap_end == receiver.acknowledged == latest
     assert cells(receiver) == 0
-
-
-# --- the round-trip time ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ratio", "expected"), [(0.0, 1), (0.5, 50), (0.9, 90), (0.99, 99), (0.991, 100), (1, 100)]
-)
-def test_a_quantile_is_the_nearest_rank(ratio: float, expected: int) -> None:
-    assert quantile(range(100, 0, -1), ratio) == expected
-    assert quantile([7.0], ratio) == 7.0
-
-
-def test_a_median_of_two_is_the_smaller_one() -> None:
-    assert quantile([2.0, 1.0], 0.5) == 1.0
-
-
-def test_a_quantile_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing"):
-        quantile([], 0.5)
-
-
-def test_the_quantile_of_round_trips_is_that_of_the_recent_samples() -> None:
-    estimator = RttEstimator()
-    assert estimator.quantile(0.95) == 0.0, "there are no samples yet"
-    for milliseconds in range(1000, 0, -1):
-        estimator.sample(milliseconds / 1000)
-    recent = [n / 1000 for n in range(1, RttEstimator.RECENT_MAX + 1)]
-    assert estimator.quantile(0.5) == quantile(recent, 0.5)
-    assert estimator.quantile(0.95) == quantile(recent, 0.95)
-
-
-def test_before_the_first_sample_the_timeout_is_the_initial_one() -> None:
-    rtt = RttEstimator()
-    assert rtt.rto == RTO_INITIAL_SECONDS == 0.25
-
-
-def test_the_timeout_follows_rfc_6298() -> None:
-    rtt = RttEstimator()
-    # §2.2: SRTT = R, RTTVAR = R/2, RTO = SRTT + 4 RTTVAR.
-    rtt.sample(0.1)
-    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1, 0.05, 0.3))
-    # §2.3: RTTVAR = 3/4 · 0.05 + 1/4 · |0.1 - 0.2|, and only then SRTT = 7/8 · 0.1 + 1/8 · 0.2.
-    rtt.sample(0.2)
-    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1125, 0.0625, 0.3625))
-    # RTTVAR = 3/4 · 0.0625 + 1/4 · 0.0125, SRTT = 7/8 · 0.1125 + 1/8 · 0.1.
-    rtt.sample(0.1)
-    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1109375, 0.05, 0.3109375))
-
-
-def test_the_timeout_has_a_floor() -> None:
-    rtt = RttEstimator()
-    rtt.sample(0.0002)
-    assert rtt.rto == RTO_MIN_SECONDS == 0.05
-
-
-def test_the_timeout_has_a_ceiling() -> None:
-    rtt = RttEstimator()
-    rtt.sample(1.5)
-    assert rtt.rto == RTO_MAX_SECONDS == 2.0
-
-
-@pytest.mark.parametrize(
-    "seconds", [-0.000001, RTT_SAMPLE_MAX_SECONDS + 0.001, float("inf"), float("nan")]
-)
-def test_an_impossible_sample_is_ignored(seconds: float) -> None:
-    rtt = RttEstimator()
-    rtt.sample(seconds)
-    assert rtt.rto == RTO_INITIAL_SECONDS
-    rtt.sample(0.1)
-    rtt.sample(seconds)
-    assert (rtt.srtt, rtt.rttvar, rtt.rto) == pytest.approx((0.1, 0.05, 0.3))
-
-
-def test_the_longest_possible_sample_counts() -> None:
-    rtt = RttEstimator()
-    rtt.sample(RTT_SAMPLE_MAX_SECONDS)
-    assert rtt.srtt == RTT_SAMPLE_MAX_SECONDS
-
-
-def test_a_sample_of_no_time_counts() -> None:
-    rtt = RttEstimator()
-    rtt.sample(0.0)
-    assert rtt.rto == RTO_MIN_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("attempts", "seconds"), [(0, 0.3), (1, 0.6), (2, 1.2), (3, 2.0), (4, 2.0), (10**6, 2.0)]
-)
-def test_the_timeout_doubles_with_each_attempt_up_to_the_ceiling(
-    attempts: int, seconds: float
-) -> None:
-    rtt = RttEstimator()
-    rtt.sample(0.1)
-    assert rtt.backed_off(attempts) == pytest.approx(seconds)
-    assert rtt.rto == pytest.approx(0.3)
-
-
-# --- the loss of a link ----------------------------------------------------------------------
-
-
-def test_a_link_that_has_lost_nothing_gets_one_copy() -> None:
-    loss = LossEstimate()
-    for _ in range(100):
-        loss.update(lost=False)
-    assert loss.ratio == 0.0
-    assert loss.copies(late_ratio=0.0) == 1
-
-
-def test_a_loss_weighs_one_in_32_and_fades() -> None:
-    loss = LossEstimate()
-    loss.update(lost=True)
-    assert loss.ratio == 1 / 32
-    loss.update(lost=False)
-    assert loss.ratio == pytest.approx(31 / 1024)
-
-
-def test_a_link_that_loses_everything_approaches_one() -> None:
-    loss = LossEstimate()
-    for _ in range(500):
-        loss.update(lost=True)
-    assert 0.999 < loss.ratio <= 1.0
-    assert loss.copies(late_ratio=0.01) == COPIES_MAX
-
-
-@pytest.mark.parametrize(
-    ("ratio", "late_ratio", "copies"),
-    [
-        (0.01, 0.02, 1),
-        (0.25, 0.25, 1),  # one copy is late exactly as often as is allowed
-        (0.25, 0.2, 2),
-        (0.25, 0.0625, 2),  # 1/16: two are
-        (0.25, 0.06, 3),  # 1/64: three are
-    ],
-)
-def test_as_many_copies_are_sent_as_keep_what_is_late_within_its_ratio(
-    ratio: float, late_ratio: float, copies: int
-) -> None:
-    loss = LossEstimate()
-    loss.ratio = ratio
-    assert loss.copies(late_ratio) == copies
-
-
-# --- what is allowed -------------------------------------------------------------------------
-
-
-def test_a_burst_is_allowed_at_once_and_no_more() -> None:
-    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
-    assert [bucket.take(1, 100.0) for _ in range(6)] == [True] * 5 + [False]
-
-
-def test_tokens_come_back_at_the_rate() -> None:
-    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
-    assert bucket.take(5, 100.0)
-    assert not bucket.take(1, 100.25)
-    assert bucket.take(1, 100.5)
-    assert bucket.take(2, 101.5)
-    assert not bucket.take(1, 101.75)
-
-
-def test_a_refusal_takes_nothing() -> None:
-    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
-    assert not bucket.take(6, 100.0)
-    assert bucket.take(5, 100.0)
-
-
-def test_a_long_silence_saves_up_no_more_than_a_burst() -> None:
-    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
-    assert bucket.take(5, 100.0)
-    assert not bucket.take(6, 9999.0)
-    assert bucket.take(5, 9999.0)
-
-
-def test_rate_0_allows_everything_at_any_time() -> None:
-    bucket = TokenBucket(rate=0.0, burst=0.0, now=100.0)
-    assert all(bucket.take(1000, 100.0) for _ in range(100))
-    assert bucket.ready_at(1000) <= 100.0
-
-
-def test_what_is_there_already_is_ready_now() -> None:
-    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
-    for count in (1, 5):
-        assert bucket.ready_at(count) == pytest.approx(100.0, abs=1e-5)
-
-
-def test_a_token_that_is_missing_is_ready_when_the_rate_has_brought_it() -> None:
-    bucket = TokenBucket(rate=2.0, burst=5.0, now=100.0)
-    assert bucket.take(4, 100.0)
-    assert bucket.ready_at(3) == pytest.approx(101.0, abs=1e-5)
-
-
-@given(
-    st.floats(0.1, 1e4),
-    st.integers(1, 100),
-    st.floats(0, 1e6),
-    st.lists(st.tuples(st.integers(1, 100), st.floats(0, 10)), max_size=10),
-    st.integers(1, 100),
-)
-def test_ready_at_is_when_take_succeeds(
-    rate: float, burst: int, now: float, takes: list[tuple[int, float]], count: int
-) -> None:
-    count = min(count, burst)  # more than a burst is never ready
-
-    def used() -> tuple[TokenBucket, float]:
-        bucket, at = TokenBucket(rate, burst, now), now
-        for wanted, pause in takes:
-            at += pause
-            bucket.take(wanted, at)
-        return bucket, at
-
-    bucket, at = used()
-    ready_at = bucket.ready_at(count)
-    assert bucket.take(count, max(at, ready_at))
-    earlier = ready_at - 1e-5
-    if earlier > at:
-        assert not used()[0].take(count, earlier)

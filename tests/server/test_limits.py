@@ -45,12 +45,13 @@ def test_no_wake_up_writes_more_than_the_log_can_still_hand_out() -> None:
     texts = [f"line {number}" for number in range(60)]
     sent = anna.say(*texts)
     assert boris.shown(sent) == texts[:10], "a quarter of the log"
-    for _ in range(5):
+    shown = texts[:10]
+    while len(shown) < len(texts):
         bench.now = bench.room.next_timeout() or 0.0
-        fresh = bench.wake()
-        assert boris.shown(fresh) == texts[len(boris.shown(sent)) :][:10]
-        sent += fresh
-    assert boris.shown(sent) == texts
+        fresh = [s for s in bench.wake() if not getattr(s.packet, "repair", False)]
+        assert boris.shown(fresh) in ([], texts[len(shown) :][:10])
+        shown += boris.shown(fresh)
+    assert shown == texts
 
 
 def test_a_member_far_behind_a_short_log_is_served_from_where_it_begins() -> None:
@@ -141,7 +142,7 @@ def test_timers_of_a_busy_room_do_not_pile_up() -> None:
 def test_copies_wait_in_bounded_number() -> None:
     bench = RoomBench()
     anna = bench.join("Anna")
-    anna.member.loss.ratio = 0.9
+    anna.member.loss.prior = 0.9
     for _ in range(100):
         anna.say("hello")
         bench.advance(0.005)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.machines import RoomBench, SessionBench, of_type
 from udp_chat.client.outbox import DATAGRAMS_IN_FLIGHT_MAX, PENDING_MAX, PendingFull
-from udp_chat.protocol.delivery import COPY_SPACING_SECONDS, RTO_MAX_SECONDS, RTO_MIN_SECONDS
+from udp_chat.protocol.delivery import RTO_MAX_SECONDS, RTO_MIN_SECONDS
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     IN_FLIGHT_MAX,
@@ -277,15 +277,6 @@ def _packets(bench: SessionBench) -> list[object]:
     return [packet for _, packet in bench.sent]
 
 
-def _says(bench: SessionBench, since: float = 0.0) -> list[tuple[float, list[int]]]:
-    """When a SAY was sent, and which messages it carried."""
-    return [
-        (at, [message.message_id for message in packet.messages])
-        for at, packet in bench.sent
-        if isinstance(packet, Say) and at >= since
-    ]
-
-
 def test_a_line_is_sent_at_once_and_confirmed_by_its_echo() -> None:
     bench = SessionBench()
     bench.enter()
@@ -301,7 +292,7 @@ def test_a_line_is_sent_at_once_and_confirmed_by_its_echo() -> None:
         {"event": "chat", "seq": 2, "time": 5.0, "name": "Anna", "text": "hello"},
     ]
     bench.advance(3.0)
-    assert len(_says(bench)) == 1
+    assert len(bench.says()) == 1
 
 
 def test_anothers_line_with_the_same_number_is_no_echo() -> None:
@@ -321,7 +312,7 @@ def test_a_line_is_sent_again_with_back_off_and_jitter_up_to_the_ceiling() -> No
     rto = bench.session.rtt.rto
     bench.say("hello")
     bench.advance(3.9)
-    waits = [b - a for (a, _), (b, _) in pairwise(_says(bench, began_at))]
+    waits = [b - a for (a, _), (b, _) in pairwise(bench.rounds(began_at))]
     expected = [min(rto * 2**n, RTO_MAX_SECONDS) for n in range(len(waits))]
     assert len(waits) >= 5
     for wait, middle in zip(waits, expected, strict=True):
@@ -340,7 +331,7 @@ def test_the_ceiling_bounds_the_wait() -> None:
     began_at = bench.now
     bench.say("hello")
     bench.advance(3.95)
-    (first, _), (second, _) = _says(bench, began_at)
+    (first, _), (second, _) = bench.says(began_at)
     assert second - first <= 1.1 * RTO_MAX_SECONDS
 
 
@@ -352,7 +343,7 @@ def test_on_a_fast_link_a_line_is_not_sent_again_before_the_floor() -> None:
     began_at = bench.now
     bench.say("hello")
     bench.advance(0.2)
-    (first, _), (second, _) = _says(bench, began_at)[:2]
+    (first, _), (second, _) = bench.says(began_at)[:2]
     assert second - first >= 0.9 * RTO_MIN_SECONDS
 
 
@@ -363,7 +354,7 @@ def test_clients_with_different_chance_do_not_retry_in_step() -> None:
         bench.enter()
         bench.say("hello")
         bench.advance(1.0)
-        (first, _), (second, _) = _says(bench)[:2]
+        (first, _), (second, _) = bench.says()[:2]
         waits.append((second - first) / bench.session.rtt.rto)
     assert len(set(waits)) == 5
 
@@ -375,7 +366,7 @@ def test_an_answer_that_says_received_ends_the_repetition_but_not_the_wait() -> 
     bench.receive(bench.answer(say.timestamp, received=1, appended=0))
     began_at = bench.now
     bench.advance(3.0)
-    assert _says(bench, began_at + 0.001) == []
+    assert bench.says(began_at + 0.001) == []
     assert bench.session.pending_count == 1
 
 
@@ -387,7 +378,7 @@ def test_after_progress_the_back_off_begins_anew() -> None:
     bench.receive(bench.answer(say.timestamp, received=1, appended=0))
     began_at, rto = bench.now, bench.session.rtt.rto
     bench.advance(1.15 * rto)
-    (again,) = _says(bench, began_at + 0.001)
+    (again,) = bench.rounds(began_at + 0.001)
     assert again[1] == [2]
     assert again[0] - began_at == pytest.approx(rto, rel=0.11)
 
@@ -421,7 +412,7 @@ def test_lines_said_together_go_out_in_one_datagram() -> None:
     bench = SessionBench()
     bench.enter()
     bench.say("one", "two", "three")
-    assert [ids for _, ids in _says(bench)] == [[1, 2, 3]]
+    assert [ids for _, ids in bench.says()] == [[1, 2, 3]]
 
 
 def test_a_fresh_line_takes_unreceived_ones_along_if_they_fit() -> None:
@@ -430,11 +421,11 @@ def test_a_fresh_line_takes_unreceived_ones_along_if_they_fit() -> None:
     bench.say("one")
     bench.now += 0.01
     bench.say("two")
-    assert [ids for _, ids in _says(bench)] == [[1], [1, 2]]
+    assert [ids for _, ids in bench.says()] == [[1], [1, 2]]
     bench.now += 0.01
     bench.say("x" * 900)
     bench.say("y" * 900)
-    assert [ids for _, ids in _says(bench)][2:] == [[1, 2, 3], [4]]
+    assert [ids for _, ids in bench.says()][2:] == [[1, 2, 3], [4]]
 
 
 def test_what_the_server_has_is_not_taken_along() -> None:
@@ -443,19 +434,19 @@ def test_what_the_server_has_is_not_taken_along() -> None:
     (say,) = of_type(Say, bench.say("one"))
     bench.receive(bench.answer(say.timestamp, received=1, appended=0))
     bench.say("two")
-    assert _says(bench)[-1][1] == [2]
+    assert bench.says()[-1][1] == [2]
 
 
 def test_no_more_than_the_window_is_in_flight_and_the_rest_is_pending() -> None:
     bench = SessionBench()
     bench.enter()
     bench.say(*["line"] * 100)
-    sent_ids = {i for _, ids in _says(bench) for i in ids}
+    sent_ids = {i for _, ids in bench.says() for i in ids}
     assert sent_ids == set(range(1, IN_FLIGHT_MAX + 1))
     assert bench.session.pending_count == 100
     bench.echo(*["line"] * 10, first_id=1)
     bench.receive(bench.slice(2))
-    sent_ids = {i for _, ids in _says(bench) for i in ids}
+    sent_ids = {i for _, ids in bench.says() for i in ids}
     assert sent_ids == set(range(1, IN_FLIGHT_MAX + 11))
     assert bench.session.pending_count == 90
 
@@ -476,9 +467,9 @@ def test_a_bounded_number_of_datagrams_is_sent_and_repeated_at_a_time() -> None:
     bench.say(*["x" * 900] * 20)
     began_at = bench.now
     first = list(range(1, DATAGRAMS_IN_FLIGHT_MAX + 1))
-    assert [ids for _, ids in _says(bench)] == [[n] for n in first]
+    assert [ids for _, ids in bench.says()] == [[n] for n in first]
     bench.advance(1.1 * bench.session.rtt.rto)
-    assert [ids for _, ids in _says(bench, began_at + 0.001)] == [[n] for n in first]
+    assert [ids for _, ids in bench.says(began_at + 0.001)] == [[n] for n in first]
 
 
 def test_the_window_moves_on_with_what_the_server_has() -> None:
@@ -506,7 +497,7 @@ def test_what_is_said_before_joining_is_sent_when_in() -> None:
     bench = SessionBench()
     bench.session.say("early", bench.now)
     bench.enter()
-    assert _says(bench)[0][1] == [1]
+    assert bench.says()[0][1] == [1]
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -540,66 +531,3 @@ def test_a_question_that_a_retransmission_asked_is_asked_until_it_is_answered() 
     assert bench.session.pending_count == 0
     sent = bench.advance(3.0)
     assert any(status.ask for status in of_type(Status, [packet for _, packet in sent]))
-
-
-# --- copies on a link that loses -------------------------------------------------------------
-
-
-def test_a_line_is_sent_once_on_a_link_that_loses_nothing() -> None:
-    bench = SessionBench()
-    bench.enter()
-    began_at = bench.now
-    bench.say("hello")
-    bench.advance(0.9 * RTO_MIN_SECONDS - 0.001)
-    assert len(_says(bench, began_at)) == 1
-
-
-@pytest.mark.parametrize(("ratio", "count"), [(0.01, 1), (0.05, 2), (0.2, 3), (0.9, 3)])
-def test_a_line_is_sent_more_than_once_on_a_link_that_loses(ratio: float, count: int) -> None:
-    bench = SessionBench()
-    bench.enter()
-    bench.session.loss.ratio = ratio
-    began_at = bench.now
-    bench.say("hello")
-    bench.advance(0.9 * RTO_MIN_SECONDS - 0.001)
-    times = [at for at, _ in _says(bench, began_at)]
-    assert times == pytest.approx([began_at + n * COPY_SPACING_SECONDS for n in range(count)])
-
-
-def test_no_copy_is_sent_of_what_has_arrived() -> None:
-    bench = SessionBench()
-    bench.enter()
-    bench.session.loss.ratio = 0.2
-    bench.say("hello")
-    bench.now += 0.005
-    bench.echo("hello", first_id=1)
-    bench.receive(bench.slice(2))
-    bench.advance(1.0)
-    assert len(_says(bench)) == 1
-
-
-def test_what_takes_several_datagrams_is_not_copied() -> None:
-    bench = SessionBench()
-    bench.enter()
-    bench.session.loss.ratio = 0.2
-    began_at = bench.now
-    bench.say(*["x" * 900] * 3)
-    bench.advance(0.9 * RTO_MIN_SECONDS - 0.001)
-    assert len(_says(bench, began_at)) == 3
-
-
-def test_retransmissions_and_repairs_raise_the_estimate_of_loss() -> None:
-    bench = SessionBench()
-    bench.enter()
-    assert bench.session.loss.ratio == 0.0
-    bench.say("hello")
-    bench.advance(1.0)
-    after_retransmissions = bench.session.loss.ratio
-    assert after_retransmissions > 0.0
-    bench.echo("hello", first_id=1)
-    bench.receive(bench.slice(2, repair=True))
-    after_repair = bench.session.loss.ratio
-    assert after_repair > after_retransmissions
-    bench.chat("more")
-    bench.receive(bench.slice(3))
-    assert bench.session.loss.ratio < after_repair

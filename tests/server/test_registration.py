@@ -27,7 +27,7 @@ from udp_chat.protocol.packets import (
     Welcome,
 )
 from udp_chat.server.cookies import COOKIE_LIFE_SECONDS
-from udp_chat.server.relay import CATCH_UP_SECONDS
+from udp_chat.server.relay import ACK_DELAY_CALM_SECONDS, CATCH_UP_SECONDS
 from udp_chat.server.room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS
 from udp_chat.server.settings import RoomSettings
 
@@ -248,7 +248,7 @@ def test_the_welcome_says_what_a_client_needs_to_know() -> None:
     welcome = bench.peer("Anna").enter()
     assert welcome.room == "kitchen"
     assert welcome.heartbeat_ms == 3000
-    assert welcome.ack_delay_ms == 5
+    assert welcome.ack_delay_ms == 1000 * ACK_DELAY_CALM_SECONDS
     assert welcome.epoch == bench.room.log.epoch
     assert (welcome.oldest, welcome.latest, welcome.start, welcome.joined) == (1, 1, 1, 1)
     assert (welcome.inbox_start, welcome.received, welcome.member) == (1, 0, 1)

@@ -27,7 +27,7 @@ PENDING_MAX = 10_000
 
 LATE_RATIO = 0.004
 """So few of the messages may wait for a retransmission timeout: on a link that loses, a SAY is sent
-up to four times. It costs one datagram where the message costs one for each member."""
+up to three times. It costs one datagram where the message costs one for each member."""
 
 FULL_QUEUE_SECONDS = 0.015
 """With so long a queue on the way, nothing is sent twice: the link is full, not unlucky."""

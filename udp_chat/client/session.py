@@ -62,7 +62,6 @@ __all__ = ["GATED_MAX", "ChatSession", "State"]
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
 
-
 LOSS_PRIOR = 0.05
 """A link counts as one that loses this much until it has shown otherwise: a copy of a message costs
 one datagram, and waiting for a timeout costs everybody the time."""
@@ -73,7 +72,8 @@ class ChatSession:
 
     `randomness` gives the client id and the jitter of timers. `silence_seconds` is how long the
     client asks without an answer before it says "reconnecting"; `pending_max` is how many messages
-    may wait. The parts without an underscore are there to be looked at.
+    may wait; `loss_prior` is what part of the datagrams its link counts as losing until it has
+    shown otherwise. The parts without an underscore are there to be looked at.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class ChatSession:
         *,
         silence_seconds: float = SILENCE_SECONDS,
         pending_max: int = PENDING_MAX,
+        loss_prior: float = LOSS_PRIOR,
     ) -> None:
         self.server = server
         self.name = name
@@ -91,7 +92,7 @@ class ChatSession:
         self.counters: Counter[str] = Counter()
         """What was dropped and why, what was sent again."""
         self.rtt = RttEstimator()
-        self.loss = LossEstimate(LOSS_PRIOR)
+        self.loss = LossEstimate(loss_prior)
         self.client_id = randomness.getrandbits(64) or 1
         self.session_id = 0
         self.member = 0

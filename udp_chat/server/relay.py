@@ -574,6 +574,7 @@ class Relay:
         position.pushed_at = now
         latest = self._latest_for(member)
         self._send_events(member, self._encode(log, (first, latest), encoded, marks, now))
+        member.traffic.repaired += marks.repair
         self._timers.schedule(member, self._repair_due(member, position))
 
     def _send_slices(
