@@ -41,7 +41,7 @@ FOR_ALL = {"udp_chat.version"}
 PURE = {
     *(f"protocol.{name}" for name in ("answers", "delivery", "names", "packets", "printable")),
     "protocol.wire",
-    "server.state",
+    *("server.congestion", "server.state"),
     *(f"server.{name}" for name in ("cookies", "floor", "hosts", "member", "memory", "register")),
     *(f"server.{name}" for name in ("relay", "room", "scribe", "settings", "survey")),
     *(f"client.{name}" for name in ("acknowledging", "chat_events", "joining", "liveness")),

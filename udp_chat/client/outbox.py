@@ -185,7 +185,7 @@ class Outbox:
         for chunk in chunks:
             for pending in chunk:
                 pending.is_repeated = True
-        self._retry_at = now + self._rtt.backed_off(self._tries) * self._jitter()
+        self._retry_at = now + self._rtt.backed_off(self._tries - 1) * self._jitter()
         return self._sent(chunks, now)
 
     def copy(self, now: float) -> list[tuple[Message, ...]]:

@@ -6,6 +6,7 @@ Read in this order:
 - ``room.py``: the room as a pure state machine: joining, leaving, messages, timers
 - ``register.py``: **the dict of members**, entered by a JOIN with a good cookie
 - ``relay.py``: what goes out: the broadcast, and **the repair of a lost datagram**
+- ``congestion.py``: how much a member with a full link may be sent
 - ``floor.py``: whose message is written next
 - ``scribe.py``: what a message becomes in a log or an inbox
 - ``member.py``: one member: its positions in the logs, its link, its timer

@@ -4,14 +4,17 @@ Relaying, repair after loss, catching up and history are one mechanism: sending 
 
 - **Broadcast.** Everything appended during one wake-up goes out together, in as few datagrams as
   hold it. Every member gets the same bytes.
+- **Full links.** A member whose link is full gets datagrams of its own, as its window allows
+  (congestion.py): fewer, and fuller. Where the links of most members are full, the room waits.
 - **Repair of a reported gap** (`repair_gap`). A member that misses events in the middle says so in
   its STATUS. It gets them at once.
 - **Repair of a tail** (`repair_tails`). If a member does not acknowledge in time, the relay
-  retransmits from its acknowledgement on. It waits twice as long before each further attempt. It
-  does not matter why the acknowledgement is missing.
+  retransmits from its acknowledgement on, and waits longer before each further attempt. It does
+  not matter why the acknowledgement is missing.
+- **Redundancy.** Where a link loses and has room, repairs are sent in several copies, and in a calm
+  room some broadcasts, too. A link that loses nothing gets none.
 
-The relay sends each member a limited number of repairs a second, so that a slow link is not
-flooded.
+The relay sends each member a limited number of repairs a second.
 
 Nothing here touches a socket, a thread, a clock or a random source.
 """
@@ -46,7 +49,7 @@ ACK_DELAY_MAX_SECONDS = 2.0
 REPAIR_DATAGRAMS_MAX = 8
 """Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
 
-LATE_RATIO = 0.13
+LATE_RATIO = 0.15
 """At most this part of the repairs may come late. A repair is needed if the slice or its
 acknowledgement was lost. On a link that loses 10 % each way, that is a fifth: the relay then sends
 two copies."""
@@ -55,7 +58,7 @@ REPAIR_COPIES_MAX = 8
 """Of one repair where links lose in bursts: then the copies are lost together."""
 
 FAILED_RATIO = 0.05
-"""So many repairs may fail, beside those whose acknowledgement is lost: where more fail, more copies
+"""So many repairs may fail, beside those whose acknowledgement is lost. Where more fail, more copies
 are sent."""
 
 LOSSY_RATIO = 0.004
@@ -168,7 +171,7 @@ class Relay:
         self._soonest_seconds = 0.0
         """The shortest timeout of a member."""
         self._copy_turn = 0
-        self._repair_copies = 3.0
+        self._repair_copies = 2.0
         """Of one repair: one more for each that fails, a little fewer for each that arrives. So the
         ratio of failures settles (Robbins and Monro 1951)."""
         self._freed_at = float("-inf")
