@@ -181,7 +181,7 @@ class Outbox:
         if self._rtt.queue_seconds < FULL_QUEUE_SECONDS:
             self._loss.update(lost=True)
         self._tries += 1
-        self._plan_copies(self._loss.copies(LATE_RATIO) - 1 + 2 * self._tries, now)
+        self._plan_copies(self._loss.copies(LATE_RATIO) - 1 + self._tries, now)
         for chunk in chunks:
             for pending in chunk:
                 pending.is_repeated = True

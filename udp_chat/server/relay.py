@@ -384,7 +384,11 @@ class Relay:
         position.attempts += 1
         already = len(self._outgoing)
         if member.window.is_limited and position is member.position:
-            self._push_one(member, position.next_seq, _REPAIR, now)
+            after, until = position.next_seq, position.sent_until
+            left_bytes = member.window.bytes
+            while after <= until and left_bytes > 0:
+                after = self._push_one(member, after, _REPAIR, now)
+                left_bytes -= DATAGRAM_BYTES_MAX
         else:
             self._send_slices(member, position, part, _REPAIR, now)
         if member.window.is_limited:
@@ -566,7 +570,7 @@ class Relay:
                 break
             self._push_one(member, first, _PROBE, now)
 
-    def _push_one(self, member: Member, first: int, marks: Marks, now: float) -> None:
+    def _push_one(self, member: Member, first: int, marks: Marks, now: float) -> int:
         """Sends a limited member one datagram of events and asks for an acknowledgement at once.
 
         It is told only of what was sent: what waits for its window is not missing.
@@ -579,6 +583,7 @@ class Relay:
         self._send_events(member, self._encode(log, (first, latest), encoded, marks, now))
         member.traffic.repaired += marks.repair
         self._timers.schedule(member, self._repair_due(member, position))
+        return first + len(encoded)
 
     def _send_slices(
         self, member: Member, position: Position, part: LogRange, marks: Marks, now: float
