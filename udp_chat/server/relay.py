@@ -429,7 +429,7 @@ class Relay:
         else:
             due += rtt.tail_timeout if is_quick else rtt.rto
         # Where datagrams wait in a queue, they are late more often than lost.
-        due += 2 * rtt.queue_seconds
+        due += rtt.queue_seconds * (0.5 if member.window.is_limited else 2.0)
         return max(due, position.repair_bucket.ready_at(1))
 
     def _schedule_overdue(self, now: float) -> None:
