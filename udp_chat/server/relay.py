@@ -384,7 +384,8 @@ class Relay:
         position.attempts += 1
         already = len(self._outgoing)
         if member.window.is_limited and position is member.position:
-            after, until = position.next_seq, position.sent_until
+            after = position.next_seq
+            until = min(position.sent_until, part.until or position.sent_until)
             left_bytes = member.window.bytes
             while after <= until and left_bytes > 0:
                 after = self._push_one(member, after, _REPAIR, now)
