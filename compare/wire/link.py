@@ -1,5 +1,8 @@
 """What a wire does to packets: it loses, delays, duplicates, reorders and counts them.
 
+A direction with a rate carries one packet after the other, and those that come meanwhile wait in
+a queue. What comes to a full queue is dropped (tail drop, as most routers do it).
+
 `Direction` is one way of the wire as a pure machine: packets enter with the time, and leave when
 they are due. Its random numbers come from a seed. It draws as many for every packet, whatever the
 settings, so the fate of the n-th packet of a direction depends on the seed, n and the settings
@@ -59,11 +62,16 @@ class Quality:
     """… by so much."""
     cut: bool = False
     """Takes in no more packets. What is under way still arrives."""
+    bytes_per_second: float = 0.0
+    """The link's rate, in bytes of IP packets; 0: it takes no time to carry them. The delay is
+    added to what the link takes. What `loss` takes does not come to the link."""
+    queue_seconds: float = 0.2
+    """A packet is dropped if it would have to wait longer than this for the link."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            most = float("inf") if field.name.endswith("_seconds") else 1
+            most = float("inf") if field.name.endswith(("_seconds", "_second")) else 1
             if not 0 <= value <= most:
                 raise ValueError(f"{field.name} cannot be {value}")
 
@@ -78,6 +86,8 @@ class Tally:
     """Of whole IP packets, headers included."""
     lost: int = 0
     cut: int = 0
+    dropped: int = 0
+    """By the queue before the link: it was full."""
     overflowed: int = 0
     duplicated: int = 0
     reordered: int = 0
@@ -107,6 +117,7 @@ class Direction:
         self._under_way: list[tuple[float, int, Tally, bytes]] = []
         self._number = 0
         self._latest_at = float("-inf")
+        self._link_free_at = float("-inf")
 
     def receive(self, packet: bytes, now: float) -> None:
         """Takes in a packet and decides its fate."""
@@ -129,7 +140,11 @@ class Direction:
         if len(self._under_way) >= UNDER_WAY_MAX:
             tally.overflowed += 1
             return
-        at = now + quality.delay_seconds + jitters * quality.jitter_seconds
+        left_at = self._carry(len(packet), now)
+        if left_at is None:
+            tally.dropped += 1
+            return
+        at = left_at + quality.delay_seconds + jitters * quality.jitter_seconds
         if holds_back < quality.reordering:
             tally.reordered += 1
             at += quality.reorder_seconds
@@ -142,6 +157,17 @@ class Direction:
         for _ in range(copies):
             self._number += 1
             heapq.heappush(self._under_way, (at, self._number, tally, packet))
+
+    def _carry(self, size_bytes: int, now: float) -> float | None:
+        """When a packet that comes now has left the link; None if the queue drops it."""
+        quality = self.quality
+        if quality.bytes_per_second <= 0:
+            return now
+        begins_at = max(self._link_free_at, now)
+        if begins_at - now > quality.queue_seconds:
+            return None
+        self._link_free_at = begins_at + size_bytes / quality.bytes_per_second
+        return self._link_free_at
 
     def next_timeout(self) -> float | None:
         """When the next packet is due; None if none is under way."""
