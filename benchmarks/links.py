@@ -501,13 +501,22 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--rates",
         type=_numbers,
         metavar="KB,…",
-        help="of the full and the slow links, in kB/s (default: for full links from 100 to 2000 in"
-        " steps of a fourth)",
+        help="of full links, in kB/s (default: from 100 to 2000 in steps of a fourth; beside a"
+        f" download {','.join(map(str, BESIDE_RATES))})",
+    )
+    parser.add_argument(
+        "--slow-rates",
+        type=_numbers,
+        metavar="KB,…",
+        default=list(SLOW_RATES),
+        help="of the slow member's link; 0: it is as fast as any (default:"
+        f" {','.join(map(str, SLOW_RATES))})",
     )
     parser.add_argument(
         "--losses",
         type=_numbers,
         metavar="SHARE,…",
+        default=list(LOSSES),
         help=f"of lossy links (default: {','.join(f'{loss:g}' for loss in LOSSES)})",
     )
     parser.add_argument(
@@ -540,7 +549,9 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"there is no chat {name!r}: choose from tcp, chat")
     if not 0.1 <= arguments.seconds <= 600:
         parser.error("--seconds takes a number from 0.1 to 600")
-    if any(loss > 1 for loss in arguments.losses or ()):
+    if 0 in (arguments.rates or ()):
+        parser.error("--rates takes numbers above 0")
+    if any(loss > 1 for loss in arguments.losses):
         parser.error("--losses takes shares from 0 to 1")
     return arguments
 
@@ -554,9 +565,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     conditions: dict[str, Sequence[float]] = {
         "full": arguments.rates or RATES,
-        "lossy": LOSSES if arguments.losses is None else arguments.losses,
+        "lossy": arguments.losses,
         "beside": arguments.rates or BESIDE_RATES,
-        "slow": arguments.rates or SLOW_RATES,
+        "slow": arguments.slow_rates,
     }
     plan = {part: conditions[part] for part in arguments.parts}
     chats = [chat for chat in CHATS if chat.name in arguments.chats]
@@ -566,7 +577,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         effort = Effort(arguments.seconds, arguments.seed)
         # What was measured before an error or Ctrl-C is kept.
         found.extend(measure(plan, chats, effort, lambda text: print(text, file=sys.stderr)))
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
