@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -14,10 +15,12 @@ import pytest
 
 from benchmarks import links
 from benchmarks.links import TCP, UDP_CHAT, Effort, Measured, with_ratios
-from benchmarks.talk import Account, Saying, SessionMember, Talk, speech
+from benchmarks.talk import Account, Download, Saying, SessionMember, Talk, speech
+from compare.chats.framing import Deframer
+from compare.chats.messages import Message
 from compare.chats.tcp_server import TcpServer
 from compare.wire.link import Tally
-from tests.processes import PROJECT, WAIT_SECONDS
+from tests.processes import PROJECT, WAIT_SECONDS, eventually
 from tests.wires import needs_wire
 from udp_chat.client.outbox import PENDING_MAX
 from udp_chat.protocol.delivery import NEVER
@@ -124,6 +127,40 @@ def test_what_a_session_cannot_take_waits_before_it_and_is_counted() -> None:
         assert member.pending_count == PENDING_MAX + 10
 
 
+def test_a_member_of_the_tcp_chat_never_blocks_and_loses_no_byte() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Talk() as talk:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        talk.add(TCP.join, sock, server.getsockname(), "m0")
+        (member,) = talk.members
+        reader, _ = server.accept()
+        with reader:
+            reader.setblocking(False)
+            said = 0
+            while not member.pending_count:  # the reader does not read: the kernels' buffers fill
+                member.say("x" * 60_000, 0.0)
+                said += 1
+            member.say("the last one", 0.0)
+            deframer = Deframer()
+            read: list[Message] = []
+
+            def has_all() -> bool:
+                talk.run(0.001)
+                with contextlib.suppress(BlockingIOError):
+                    read.extend(deframer.feed(reader.recv(65536)))
+                return bool(read) and read[-1].text == "the last one"
+
+            eventually(has_all)
+            assert [len(message.text) for message in read[1:-1]] == [60_000] * said
+            assert member.pending_count == 0
+
+
+def test_a_download_takes_what_it_can_get_beside_the_talk() -> None:
+    with Talk() as talk:
+        download = Download(*socket.socketpair())
+        talk.add_download(download)
+        assert talk.run_until(lambda: download.received_bytes > 2_000_000, WAIT_SECONDS)
+
+
 # --- tables ----------------------------------------------------------------------------------
 
 
@@ -133,15 +170,11 @@ def measured(chat: str, p99: float, faults: list[str] | None = None) -> Measured
 
 
 def test_ratios_are_to_tcp_under_the_same_condition() -> None:
-    tcp, chat, other = (
-        measured("tcp", 60.0),
-        measured("chat", 90.0),
-        Measured("full", "chat", 400, {"p99": 1.0}),
-    )
-    completed = with_ratios([tcp, chat, other])
-    assert "p99_ratio" not in completed[0].figures
-    assert completed[1].figures["p99_ratio"] == 1.5
-    assert "p99_ratio" not in completed[2].figures
+    elsewhere = Measured("full", "tcp", 400, {"p99": 1.0})
+    alone = Measured("full", "chat", 800, {"p99": 1.0})
+    found = [measured("tcp", 60.0), measured("chat", 90.0), elsewhere, alone]
+    ratios = [one.figures.get("p99_ratio") for one in with_ratios(found)]
+    assert ratios == [None, 1.5, None, None]
 
 
 def test_the_table_is_markdown_and_says_what_was_not_whole() -> None:
