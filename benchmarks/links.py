@@ -3,12 +3,13 @@
   python3 -m benchmarks.links [--parts full,lossy,beside,slow] [--rates 150,250,400] [--json FILE]
 
 The server runs at one end of the wire (compare/wire), all members at the other, in this process
-(talk.py). Every link has 20 ms each way. Four questions, a table for each:
+(talk.py). Every link has 20 ms each way. Five questions, a table for each:
 
   full    Ten members share one link of so many bytes a second each way, with a queue of 0.2 s that
           drops what does not fit. One says 50 messages of 200 bytes a second.
   lossy   Eight members say 10 messages a second together; the wire loses packets of both ways by
           chance, from the first message on: what is learned of the link is learned under way.
+  bursts  As lossy, but a loss takes three packets in a row on average.
   beside  As full, with a TCP download from the server's end on the same link.
   slow    Nine members beside the server, one behind a full link of its own: do the nine notice?
 
@@ -54,6 +55,7 @@ LOSSY_PER_SECOND = 10
 RATES = tuple(round(100 * 1.25**step) for step in range(14))
 """From 100 kB/s to 2 MB/s in steps of a fourth."""
 LOSSES = (0.0, 0.01, 0.05, 0.1, 0.2)
+BURST_PACKETS = 3.0
 BESIDE_RATES = (200, 400, 800)
 SLOW_RATES = (0, 32, 16, 8)
 """The slow member's own link, in kB/s; 0: it is as fast as any."""
@@ -210,7 +212,7 @@ class Lecture:
         }
 
 
-# --- the four questions ----------------------------------------------------------------------
+# --- the five questions ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +239,17 @@ def full(chat: Chat, rate: float, effort: Effort) -> Measured:
 
 def lossy(chat: Chat, loss: float, effort: Effort) -> Measured:
     """Eight members talk on links that lose this share of the packets, from the first message."""
+    return _lossy("lossy", chat, loss, effort, burst_packets=1.0)
+
+
+def bursts(chat: Chat, loss: float, effort: Effort) -> Measured:
+    """As `lossy`, with several losses in a row."""
+    return _lossy("bursts", chat, loss, effort, burst_packets=BURST_PACKETS)
+
+
+def _lossy(part: str, chat: Chat, loss: float, effort: Effort, burst_packets: float) -> Measured:
     with _wire(effort) as wire, open_room(wire, chat, ["a"] * LOSSY_MEMBERS) as talk:
-        wire.set(loss=loss)
+        wire.set(loss=loss, burst_packets=burst_packets)
         before, began_at = wire.counters, time.monotonic()
         talk.hold(speech(range(LOSSY_MEMBERS), LOSSY_PER_SECOND, 6 * effort.seconds))
         talk.run_until(talk.is_whole, PATIENCE_SECONDS)
@@ -251,7 +262,7 @@ def lossy(chat: Chat, loss: float, effort: Effort) -> Measured:
             "bytes": whole.sent_bytes,
             "lag": 1000 * talk.lag_seconds,
         }
-        return Measured("lossy", chat.name, loss, figures, _faults(wire, talk))
+        return Measured(part, chat.name, loss, figures, _faults(wire, talk))
 
 
 def beside(chat: Chat, rate: float, effort: Effort) -> Measured:
@@ -325,6 +336,7 @@ def _faults(wire: Wire, talk: Talk) -> list[str]:
 PARTS: Mapping[str, Callable[[Chat, float, Effort], Measured]] = {
     "full": full,
     "lossy": lossy,
+    "bursts": bursts,
     "beside": beside,
     "slow": slow,
 }
@@ -359,6 +371,7 @@ Column = tuple[str, str, Callable[[float], str]]
 TITLES: Mapping[str, str] = {
     "full": "Full links: ten members share one, one says 50 messages of 200 bytes a second",
     "lossy": "Lossy links: eight members say 10 messages a second together",
+    "bursts": "Lossy links, three losses in a row on average",
     "beside": "A TCP download beside the chat on a full link",
     "slow": "One slow member: nine beside the server, one behind a full link of its own",
 }
@@ -366,9 +379,22 @@ TITLES: Mapping[str, str] = {
 CONDITIONS: Mapping[str, Callable[[float], str]] = {
     "full": lambda rate: f"{rate:g} kB/s",
     "lossy": lambda loss: f"{loss:.0%} each way",
+    "bursts": lambda loss: f"{loss:.0%} each way",
     "beside": lambda rate: f"{rate:g} kB/s",
     "slow": lambda rate: f"{rate:g} kB/s" if rate else "no limit",
 }
+
+_OF_LOSSY: Sequence[Column] = (
+    ("p99 ms, first third", "p99_first", _ms),
+    ("p99 / TCP's", "p99_first_ratio", _ratio),
+    ("p50 ms after", "p50", _ms),
+    ("p99 ms after", "p99", _ms),
+    ("largest ms after", "max", _ms),
+    ("p99 / TCP's", "p99_ratio", _ratio),
+    ("packets for each shown message", "packets_per_shown", _ratio),
+    ("MB", "bytes", _megabytes),
+    ("lag ms", "lag", _ratio),
+)
 
 COLUMNS: Mapping[str, Sequence[Column]] = {
     "full": (
@@ -385,17 +411,8 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         ("most pending", "pending", _count),
         ("lag ms", "lag", _ratio),
     ),
-    "lossy": (
-        ("p99 ms, first third", "p99_first", _ms),
-        ("p99 / TCP's", "p99_first_ratio", _ratio),
-        ("p50 ms after", "p50", _ms),
-        ("p99 ms after", "p99", _ms),
-        ("largest ms after", "max", _ms),
-        ("p99 / TCP's", "p99_ratio", _ratio),
-        ("packets for each shown message", "packets_per_shown", _ratio),
-        ("MB", "bytes", _megabytes),
-        ("lag ms", "lag", _ratio),
-    ),
+    "lossy": _OF_LOSSY,
+    "bursts": _OF_LOSSY,
     "beside": (
         ("download alone", "download_alone", _percent),
         ("download beside", "download_beside", _percent),
@@ -490,7 +507,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python3 -m benchmarks.links",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Leave the machine alone meanwhile. With all its defaults it takes some 25 minutes."
+        epilog="Leave the machine alone meanwhile. With all its defaults it takes some 35 minutes."
         " It needs Linux, and root or: unshare --user --map-root-user --net python3 …",
     )
     defaults = Effort()
@@ -566,6 +583,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     conditions: dict[str, Sequence[float]] = {
         "full": arguments.rates or RATES,
         "lossy": arguments.losses,
+        "bursts": [loss for loss in arguments.losses if loss],
         "beside": arguments.rates or BESIDE_RATES,
         "slow": arguments.slow_rates,
     }

@@ -67,11 +67,13 @@ class Quality:
     added to what the link takes. What `loss` takes does not come to the link."""
     queue_seconds: float = 0.2
     """A packet is dropped if it would have to wait longer than this for the link."""
+    burst_packets: float = 1.0
+    """How many packets in a row a loss takes on average; 1: each packet has its own luck."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            most = float("inf") if field.name.endswith(("_seconds", "_second")) else 1
+            most = float("inf") if field.name.endswith(("_seconds", "_second", "_packets")) else 1
             if not 0 <= value <= most:
                 raise ValueError(f"{field.name} cannot be {value}")
 
@@ -118,6 +120,7 @@ class Direction:
         self._number = 0
         self._latest_at = float("-inf")
         self._link_free_at = float("-inf")
+        self._is_bad = False
 
     def receive(self, packet: bytes, now: float) -> None:
         """Takes in a packet and decides its fate."""
@@ -134,7 +137,7 @@ class Direction:
         if quality.cut:
             tally.cut += 1
             return
-        if loses < quality.loss:
+        if self._is_lost(loses):
             tally.lost += 1
             return
         if len(self._under_way) >= UNDER_WAY_MAX:
@@ -157,6 +160,19 @@ class Direction:
         for _ in range(copies):
             self._number += 1
             heapq.heappush(self._under_way, (at, self._number, tally, packet))
+
+    def _is_lost(self, draw: float) -> bool:
+        """Whether loss takes this packet; `draw` is evenly spread from 0 to 1.
+
+        Bursts follow Gilbert's model: the way is good or bad, and each packet may find it changed.
+        While it is bad, it loses all.
+        """
+        loss, burst_packets = self.quality.loss, self.quality.burst_packets
+        if burst_packets <= 1 or loss >= 1:
+            return draw < loss
+        turns_bad = loss / (1 - loss) / burst_packets
+        self._is_bad = draw >= 1 / burst_packets if self._is_bad else draw < turns_bad
+        return self._is_bad
 
     def _carry(self, size_bytes: int, now: float) -> float | None:
         """When a packet that comes now has left the link; None if the queue drops it."""

@@ -1,7 +1,9 @@
-"""The wire's link with a rate and a queue: alone, beside the simulated one, and between kernels."""
+"""The wire as a narrow link: a rate with a queue, and loss in bursts. Between kernels, too."""
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
 from dataclasses import replace
 
@@ -140,6 +142,23 @@ def test_the_wires_link_and_the_simulated_one_do_the_same(
         arrived += [at for _ in direction.packets_to_deliver(at)]
     assert arrived == expected
     assert direction.tallies["other"].dropped == simulated.dropped_count
+
+
+def test_loss_in_bursts_takes_as_many_packets_but_several_in_a_row() -> None:
+    direction = Direction("up", 1, Quality(loss=0.1, burst_packets=3.0))
+    came = {number for number, _ in carried(direction, 20_000)}
+    fates = [number in came for number in range(20_000)]
+    bursts = [len(list(run)) for is_there, run in itertools.groupby(fates) if not is_there]
+    assert fates.count(False) == pytest.approx(2000, rel=0.1)
+    assert statistics.mean(bursts) == pytest.approx(3, rel=0.1)
+    assert bursts.count(1) > bursts.count(2) > bursts.count(4) > 0
+    assert direction.tallies["udp"].lost == fates.count(False)
+
+
+@pytest.mark.parametrize("loss", [0.0, 1.0])
+def test_bursts_of_no_loss_and_of_nothing_else_are_what_they_say(loss: float) -> None:
+    direction = Direction("up", 1, Quality(loss=loss, burst_packets=3.0))
+    assert len(carried(direction, 1000)) == (0 if loss else 1000)
 
 
 @needs_wire
