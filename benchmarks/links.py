@@ -1,6 +1,6 @@
 """Full links and lossy ones, on a wire between real kernels: this chat beside TCP.
 
-  python3 -m benchmarks.links [--parts full,lossy,beside,slow] [--rates 150,250,400] [--json FILE]
+  python3 -m benchmarks.links [--parts full,lossy] [--rates 150,250,400] [--json FILE]
 
 The server runs at one end of the wire (compare/wire), all members at the other, in this process
 (talk.py). Every link has 20 ms each way. Five questions, a table for each:
