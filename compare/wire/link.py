@@ -1,5 +1,8 @@
 """What a wire does to packets: it loses, delays, duplicates, reorders and counts them.
 
+A direction with a rate carries one packet after the other, and those that come meanwhile wait in
+a queue. What comes to a full queue is dropped (tail drop, as most routers do it).
+
 `Direction` is one way of the wire as a pure machine: packets enter with the time, and leave when
 they are due. Its random numbers come from a seed. It draws as many for every packet, whatever the
 settings, so the fate of the n-th packet of a direction depends on the seed, n and the settings
@@ -59,11 +62,18 @@ class Quality:
     """… by so much."""
     cut: bool = False
     """Takes in no more packets. What is under way still arrives."""
+    bytes_per_second: float = 0.0
+    """The link's rate, in bytes of IP packets; 0: it takes no time to carry them. The delay is
+    added to what the link takes. What `loss` takes does not come to the link."""
+    queue_seconds: float = 0.2
+    """A packet is dropped if it would have to wait longer than this for the link."""
+    burst_packets: float = 1.0
+    """How many packets in a row a loss takes on average; 1: each packet has its own luck."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            most = float("inf") if field.name.endswith("_seconds") else 1
+            most = float("inf") if field.name.endswith(("_seconds", "_second", "_packets")) else 1
             if not 0 <= value <= most:
                 raise ValueError(f"{field.name} cannot be {value}")
 
@@ -78,6 +88,8 @@ class Tally:
     """Of whole IP packets, headers included."""
     lost: int = 0
     cut: int = 0
+    dropped: int = 0
+    """By the queue before the link: it was full."""
     overflowed: int = 0
     duplicated: int = 0
     reordered: int = 0
@@ -107,6 +119,8 @@ class Direction:
         self._under_way: list[tuple[float, int, Tally, bytes]] = []
         self._number = 0
         self._latest_at = float("-inf")
+        self._link_free_at = float("-inf")
+        self._is_bad = False
 
     def receive(self, packet: bytes, now: float) -> None:
         """Takes in a packet and decides its fate."""
@@ -123,13 +137,17 @@ class Direction:
         if quality.cut:
             tally.cut += 1
             return
-        if loses < quality.loss:
+        if self._is_lost(loses):
             tally.lost += 1
             return
         if len(self._under_way) >= UNDER_WAY_MAX:
             tally.overflowed += 1
             return
-        at = now + quality.delay_seconds + jitters * quality.jitter_seconds
+        left_at = self._carry(len(packet), now)
+        if left_at is None:
+            tally.dropped += 1
+            return
+        at = left_at + quality.delay_seconds + jitters * quality.jitter_seconds
         if holds_back < quality.reordering:
             tally.reordered += 1
             at += quality.reorder_seconds
@@ -142,6 +160,30 @@ class Direction:
         for _ in range(copies):
             self._number += 1
             heapq.heappush(self._under_way, (at, self._number, tally, packet))
+
+    def _is_lost(self, draw: float) -> bool:
+        """Whether loss takes this packet; `draw` is evenly spread from 0 to 1.
+
+        Bursts follow Gilbert's model: the way is good or bad, and each packet may find it changed.
+        While it is bad, it loses all.
+        """
+        loss, burst_packets = self.quality.loss, self.quality.burst_packets
+        if burst_packets <= 1 or loss >= 1:
+            return draw < loss
+        turns_bad = loss / (1 - loss) / burst_packets
+        self._is_bad = draw >= 1 / burst_packets if self._is_bad else draw < turns_bad
+        return self._is_bad
+
+    def _carry(self, size_bytes: int, now: float) -> float | None:
+        """When a packet that comes now has left the link; None if the queue drops it."""
+        quality = self.quality
+        if quality.bytes_per_second <= 0:
+            return now
+        begins_at = max(self._link_free_at, now)
+        if begins_at - now > quality.queue_seconds:
+            return None
+        self._link_free_at = begins_at + size_bytes / quality.bytes_per_second
+        return self._link_free_at
 
     def next_timeout(self) -> float | None:
         """When the next packet is due; None if none is under way."""

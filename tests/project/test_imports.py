@@ -30,8 +30,9 @@ ARROWS = {
     "compare.chats": {"app", "client", "protocol", "server"},
     "compare.dissector": {"client", "discovery", "protocol", "server"},
     "compare.wire": set(),
-    # It loads the chats of the laboratory, too. Only the experiment of the same name uses it.
-    "benchmarks": {"client", "compare", "compare.chats", "protocol", "server"},
+    # It loads the chats of the laboratory, too, and puts them on its wire. Only the experiment of
+    # the same name uses it.
+    "benchmarks": {"client", "compare", "compare.chats", "compare.wire", "protocol", "server"},
 }
 """Which folder may import from which others."""
 
