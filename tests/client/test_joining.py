@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.simulated.simulated_network import Faults, SimulatedNetwork, User
 from udp_chat.client.udp_client import JOIN_TIMEOUT_SECONDS
 
@@ -33,6 +35,7 @@ def _joins(seed: int) -> tuple[list[float], Counter[str]]:
     return [*took.values(), *late], network.traffic
 
 
+@pytest.mark.slow
 def test_of_a_thousand_joins_on_a_bad_link_none_fails_and_hardly_any_is_slow() -> None:
     seconds: list[float] = []
     traffic: Counter[str] = Counter()

@@ -270,6 +270,7 @@ def test_of_all_characters_none_that_is_not_drawn_can_be_in_a_name() -> None:
                 check_name(name)
 
 
+@pytest.mark.slow
 def test_every_character_that_is_a_name_by_itself_is_a_letter_or_digit_that_is_printed() -> None:
     usable = 0
     for character in map(chr, range(sys.maxunicode + 1)):

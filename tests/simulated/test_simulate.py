@@ -32,6 +32,7 @@ def test_the_same_seed_gives_the_same_evening() -> None:
     assert first.network.traffic == second.network.traffic
 
 
+@pytest.mark.slow
 def test_random_evenings_reach_every_recovery() -> None:
     reached: set[str] = set()
     for seed in range(40):
@@ -42,6 +43,7 @@ def test_random_evenings_reach_every_recovery() -> None:
         *("tail repairs", "gap repairs", "moved", "probed", "stale", "unproven address"),
         *("unknown session", "bad checksum", "held back", "stalls", "refused: room_full"),
         *("client retransmissions", "client gap reports", "client duplicates", "client stalls"),
+        *("full links", "freed links", "waits for links"),
         *("client address changes", "reconnecting", "resumed", "lost", "private", "notice"),
     }
 

@@ -17,13 +17,17 @@ class OwnLink:
         self.sent_count = 0
         """STATUS and SAY: what the server is told, to find out what was lost."""
         self.received_count = 0
-        self.server_sent_count = 0
-        """EVENTS that the server says it has sent."""
+        self.lost_count = 0
+        """Of the EVENTS that the server says it has sent, when it last said so."""
         self.links: list[Link] = []
 
     def begin(self) -> None:
         """A session begins: both ends count from zero."""
-        self.sent_count = self.received_count = self.server_sent_count = 0
+        self.sent_count = self.received_count = self.lost_count = 0
+
+    def server_sent(self, count: int) -> None:
+        """Takes what the server says it has sent, in the datagram that was received last."""
+        self.lost_count = max(0, count - self.received_count)
 
     def count_sent(self) -> int:
         """Counts a datagram to the server; returns how many there were."""
@@ -40,7 +44,7 @@ class OwnLink:
         links, self.links = self.links, []
         links[0] |= {
             "down_received": self.received_count,
-            "down_lost": max(0, self.server_sent_count - self.received_count),
+            "down_lost": self.lost_count,
             "down_duplicates": counters["duplicates"],
             "retransmissions": counters["retransmissions"],
         }

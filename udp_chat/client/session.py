@@ -495,7 +495,7 @@ class ChatSession:
     def _handle_answer(self, answer: Answer, room_latest: int) -> None:
         self.rtt.sample(self._now - answer.echoed_timestamp / 1e6)
         self.streams.note_answer(answer, room_latest)
-        self.own_link.server_sent_count = answer.sent_count + 1
+        self.own_link.server_sent(answer.sent_count + 1)
         self.outbox.note_received(answer.received, self._now)
 
     def _confirm_what_was_lost(self) -> None:

@@ -32,6 +32,7 @@ from udp_chat.protocol.delivery import (
     TAIL_MARGIN_SECONDS,
     EventLog,
     LossEstimate,
+    RttEstimator,
 )
 from udp_chat.protocol.packets import DATAGRAM_BYTES_MAX, Address, Answer, Events
 from udp_chat.server.congestion import SHORT_QUEUE_SECONDS, SendWindow
@@ -272,10 +273,11 @@ class Relay:
         self._limited[member.session_id] = member
         self._addresses = None
 
-    def member_left(self, member: Member) -> None:
-        """Must be called when a member has gone. Its link may be another one when it returns."""
+    def forget_link(self, member: Member) -> None:
+        """Must be called when a member has gone or has moved to another host: what was measured
+        of its link is not true of the next one."""
         self._limited.pop(member.session_id, None)
-        member.window = SendWindow()
+        member.window, member.rtt = SendWindow(), RttEstimator()
         self._addresses = None
 
     def links_are_full(self) -> bool:

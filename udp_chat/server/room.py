@@ -324,6 +324,7 @@ class ChatRoom:
             host.member_count += 1
             self._floor.remove(member)
             self.memory.move(member, host)
+            self._relay.forget_link(member)
             self._floor.write_allowed(member, now)
         logger.info("%s moved to %s", member.name, format_address(address))
         self.counters["moved"] += 1
@@ -452,7 +453,7 @@ class ChatRoom:
         member.host.member_count -= 1
         self._newcomers.pop(member.session_id, None)
         self._floor.remove(member)
-        self._relay.member_left(member)
+        self._relay.forget_link(member)
         self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
         member.drop_held()
         member.traffic = Traffic(0)
