@@ -152,7 +152,7 @@ def test_copies_wait_in_bounded_number() -> None:
         sum(first.at <= other.at < first.at + window_seconds for other in repairs)
         for first in repairs
     ]
-    assert max(together) == COPIES_MAX, "one repair and its copies"
+    assert 1 < max(together) <= COPIES_MAX, "one repair and its copies"
 
 
 # --- the client ------------------------------------------------------------------------------
