@@ -79,7 +79,8 @@ def test_the_session_shows_a_loss_and_its_repair() -> None:
     assert (lost.kind, lost.text) == (EventKind.CHAT, "hello")
     arrived = session_packets(lost=False)
     repairs = [events for events in of_type(Events, arrived) if events.repair]
-    assert [events.events for events in repairs] == [(lost,)]
+    assert {events.events for events in repairs} == {(lost,)}
+    assert {events.timestamp for events in repairs} == {repairs[0].timestamp}, "and its copy"
     assert of_type(Status, arrived)[-1].room_ack == repairs[0].latest
 
 

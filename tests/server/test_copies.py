@@ -163,6 +163,14 @@ def test_members_whose_link_loses_much_get_no_copies_of_broadcasts() -> None:
     assert _copies(bench, boris, anna) == [[0] * 8]
 
 
+def test_a_newcomers_link_counts_as_like_the_others() -> None:
+    bench = RoomBench()
+    anna, boris = bench.join("Anna"), bench.join("Boris")
+    _lose(bench, anna, boris, each=20)
+    vera = bench.join("Vera")
+    assert sum(_copies(bench, boris, vera, anna, boris)[0]) == 2
+
+
 def test_where_no_link_loses_no_broadcast_is_copied() -> None:
     bench = RoomBench()
     anna, boris = bench.join("Anna"), bench.join("Boris")
@@ -218,6 +226,17 @@ def test_acknowledgements_lower_the_estimate_of_loss_and_repairs_that_were_neede
     assert after_ack < after_repair
     anna.status()
     assert anna.member.loss.ratio == after_ack, "it says nothing new"
+
+
+def test_a_loss_behind_a_queue_says_nothing_of_the_links_luck() -> None:
+    bench = RoomBench()
+    anna = bench.join("Anna")
+    for round_trip in (0.02, *[0.04] * 3):
+        anna.member.rtt.sample(round_trip)
+    assert _repairs_of_one(bench, anna, 0.4)
+    anna.status()
+    assert not anna.member.window.is_limited
+    assert anna.member.loss.ratio == 0.0
 
 
 def test_a_repair_that_was_not_needed_is_no_loss() -> None:

@@ -59,8 +59,8 @@ REPAIR_COPIES_MAX = 8
 """Of one repair where links lose in bursts: then the copies are lost together."""
 
 FAILED_RATIO = 0.05
-"""So many repairs may fail, beside those whose acknowledgement is lost. Where more fail, the relay
-sends more copies."""
+"""So many repairs may fail, beside those whose acknowledgement is lost. Where more fail, more
+copies are sent."""
 
 LOSSY_RATIO = 0.004
 """A link that needs more repairs than this is one that loses."""
