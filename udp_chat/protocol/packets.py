@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as struct_error
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 from udp_chat.protocol.wire import (
@@ -28,6 +29,7 @@ from udp_chat.protocol.wire import (
     MAGIC,
     NAME_BYTES_MAX,
     NO_COOKIE,
+    PLAIN_KIND_MAX,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
     RUN_MAX,
@@ -43,10 +45,11 @@ from udp_chat.protocol.wire import (
     MessageKind,
     PacketType,
     Parser,
+    RawMessage,
     RefusedReason,
     UnsupportedVersion,
     bounded,
-    number_of,
+    encode_plain,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ __all__ = [
     "MAGIC",
     "NAME_BYTES_MAX",
     "NO_COOKIE",
+    "PLAIN_KIND_MAX",
     "REASON_BYTES_MAX",
     "ROOM_NAME_BYTES_MAX",
     "RUN_MAX",
@@ -78,8 +82,10 @@ __all__ = [
     "Message",
     "MessageKind",
     "PacketType",
+    "RawMessage",
     "RefusedReason",
     "UnsupportedVersion",
+    "encode_plain",
 ]
 
 # --- the header ------------------------------------------------------------------------------
@@ -317,8 +323,12 @@ class Say:
     """Of all messages together, as encoded, in one datagram."""
 
     def encode(self) -> bytes:
-        head = self.LAYOUT.pack(self.session_id, self.timestamp, len(self.messages))
-        return _seal(PacketType.SAY, head + b"".join(m.encode() for m in self.messages))
+        return self.encode_with([message.encode() for message in self.messages])
+
+    def encode_with(self, encoded: Sequence[bytes]) -> bytes:
+        """The same packet with messages that were encoded before, in place of `messages`."""
+        head = self.LAYOUT.pack(self.session_id, self.timestamp, len(encoded))
+        return _seal(PacketType.SAY, head + b"".join(encoded))
 
     @classmethod
     def parse(cls, parser: Parser) -> Say:
@@ -574,40 +584,55 @@ def decode_body(packet_type: int, datagram: bytes) -> Packet:
     return packet
 
 
-def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Message]:
+def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[RawMessage]:
     """Of a SAY whose header is good, the messages that follow message `received`, in order and
     at most `count_max`; raises `MalformedDatagram`.
 
     A SAY repeats what its sender does not know to be received. Here the repeated is passed over by
-    its lengths, and no text of it is decoded.
+    its lengths; no text is decoded, but those that are new are checked.
     """
     at = HEADER_BYTES + Say.LAYOUT.size
-    layout, size, end = Message.LAYOUT, Message.LAYOUT.size, len(datagram)
+    layout, size, end = Message.LAYOUT.unpack_from, Message.LAYOUT.size, len(datagram)
     if at > end:
         raise MalformedDatagram("truncated")
-    count = datagram[at - 1]
-    if count == 0:
+    left = datagram[at - 1]
+    if left == 0:
         raise MalformedDatagram("empty say")
-    messages: list[Message] = []
-    for _ in range(count):
-        if at + size > end:
-            raise MalformedDatagram("truncated")
-        message_id, kind, more, to_bytes, text_bytes = layout.unpack_from(datagram, at)
-        to_at = at + size
-        text_at = to_at + to_bytes
-        at = text_at + text_bytes
-        if message_id != received + 1 or not count_max:
-            continue
-        if to_bytes > NAME_BYTES_MAX or text_bytes > TEXT_BYTES_MAX:
-            raise MalformedDatagram("text too long")
-        try:
-            text = datagram[text_at:at].decode()
-            to = datagram[to_at:text_at].decode() if to_bytes else ""
-        except UnicodeDecodeError:
-            raise MalformedDatagram("invalid utf-8") from None
-        received += 1
-        count_max -= 1
-        messages.append(Message(message_id, number_of(MessageKind, kind), text, to, more))
+    messages: list[RawMessage] = []
+    try:
+        while left:  # ids grow: what was received before comes first
+            message_id, to_bytes, text_bytes = _PASSED_OVER.unpack_from(datagram, at)
+            if message_id > received:
+                break
+            at += size + to_bytes + text_bytes
+            left -= 1
+        for _ in range(left):
+            message_id, kind, more, to_bytes, text_bytes = layout(datagram, at)
+            to_at = at + size
+            text_at = to_at + to_bytes
+            at = text_at + text_bytes
+            if message_id != received + 1 or not count_max:
+                continue
+            to, text = datagram[to_at:text_at], datagram[text_at:at]
+            if to_bytes > NAME_BYTES_MAX or text_bytes > TEXT_BYTES_MAX:
+                raise MalformedDatagram("text too long")
+            if not (text.isascii() and to.isascii()):
+                text.decode(), to.decode()
+            if kind not in _MESSAGE_KINDS:
+                raise MalformedDatagram("unknown MessageKind")
+            received += 1
+            count_max -= 1
+            messages.append((message_id, kind, more, to, text))
+    except struct_error:
+        raise MalformedDatagram("truncated") from None
+    except UnicodeDecodeError:
+        raise MalformedDatagram("invalid utf-8") from None
     if at != end:
         raise MalformedDatagram("truncated" if at > end else "trailing bytes")
     return messages
+
+
+_PASSED_OVER = Struct("!I2xBH")
+"""Of a message: its id and its lengths. Its layout is that of `Message`."""
+
+_MESSAGE_KINDS = frozenset(map(int, MessageKind))
