@@ -395,11 +395,8 @@ def test_the_command_runs_each_server_in_each_round(
         ("plain", 10, "idle,saturation,window-64,50,500"),
         ("sessions", 10, "saturation"),
         ("sessions", 10, "200.0"),
-        (
-            "chat",
-            1000,
-            "idle,saturation,window-64,50",
-        ),
+        # 500 lines a second are more than plain UDP takes.
+        ("chat", 1000, "idle,saturation,window-64,50"),
         ("plain", 1000, "idle,saturation,window-64,50"),
         ("sessions", 1000, "saturation"),
         ("sessions", 1000, "2.0"),

@@ -103,10 +103,12 @@ _HEADER = Struct("!2sBBI")
 _HEAD = Struct("!2sBB")
 HEADER_BYTES = _HEADER.size
 
+_HEADS = {packet_type: _HEAD.pack(MAGIC, VERSION, packet_type) for packet_type in PacketType}
+
 
 def _seal(packet_type: PacketType, body: bytes) -> bytes:
-    head = _HEAD.pack(MAGIC, VERSION, packet_type)
-    return b"%b%b%b" % (head, zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big"), body)
+    head = _HEADS[packet_type]
+    return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big") + body
 
 
 # Whatever the version, a client's packets begin as follows, so that a server of another
@@ -414,14 +416,17 @@ class Events:
 
     def encode_with(self, encoded: Sequence[bytes]) -> bytes:
         """The same packet with events that were encoded before, in place of `events`."""
-        answer, padded = self.answer, self.padded
-        flags = (
-            EVENTS_INBOX * self.inbox
-            | EVENTS_ASK * self.ask
-            | EVENTS_ANSWER * (answer is not None)
-            | EVENTS_REPAIR * self.repair
-            | EVENTS_PADDED * padded
-        )
+        flags = 0
+        if self.inbox:
+            flags |= EVENTS_INBOX
+        if self.ask:
+            flags |= EVENTS_ASK
+        if self.answer is not None:
+            flags |= EVENTS_ANSWER
+        if self.repair:
+            flags |= EVENTS_REPAIR
+        if self.padded:
+            flags |= EVENTS_PADDED
         body = self.LAYOUT.pack(
             flags,
             len(encoded),
@@ -432,10 +437,10 @@ class Events:
             self.latest,
             self.first,
         )
-        if answer is not None:
-            body += answer.encode()
+        if self.answer is not None:
+            body += self.answer.encode()
         body += b"".join(encoded)
-        if padded:
+        if self.padded:
             body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
         return _seal(PacketType.EVENTS, body)
 
@@ -584,6 +589,12 @@ def decode_body(packet_type: int, datagram: bytes) -> Packet:
     return packet
 
 
+_PASSED_OVER = Struct("!I2xBH")
+"""Of a message: its id and its lengths. Its layout is that of `Message`."""
+
+_MESSAGE_KINDS = frozenset(map(int, MessageKind))
+
+
 def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[RawMessage]:
     """Of a SAY whose header is good, the messages that follow message `received`, in order and
     at most `count_max`; raises `MalformedDatagram`.
@@ -613,11 +624,14 @@ def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Ra
             at = text_at + text_bytes
             if message_id != received + 1 or not count_max:
                 continue
-            to, text = datagram[to_at:text_at], datagram[text_at:at]
             if to_bytes > NAME_BYTES_MAX or text_bytes > TEXT_BYTES_MAX:
                 raise MalformedDatagram("text too long")
-            if not (text.isascii() and to.isascii()):
-                text.decode(), to.decode()
+            text = datagram[text_at:at]
+            to = datagram[to_at:text_at] if to_bytes else b""
+            if not text.isascii():
+                text.decode()
+            if to:
+                to.decode()
             if kind not in _MESSAGE_KINDS:
                 raise MalformedDatagram("unknown MessageKind")
             received += 1
@@ -630,9 +644,3 @@ def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Ra
     if at != end:
         raise MalformedDatagram("truncated" if at > end else "trailing bytes")
     return messages
-
-
-_PASSED_OVER = Struct("!I2xBH")
-"""Of a message: its id and its lengths. Its layout is that of `Message`."""
-
-_MESSAGE_KINDS = frozenset(map(int, MessageKind))

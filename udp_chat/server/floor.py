@@ -315,7 +315,9 @@ class Floor:
     def _move_turn(self, member: Member, tokens: float, now: float) -> None:
         seconds, latest = tokens / PERSON_RATE, now + TURN_SECONDS_MAX
         for speaker in (member, member.host):
-            speaker.turn_at = min(max(speaker.turn_at, now) + seconds, latest)
+            # As min(max(…)), which takes twice as long.
+            turn_at = (speaker.turn_at if speaker.turn_at > now else now) + seconds
+            speaker.turn_at = turn_at if turn_at < latest else latest
 
     # --- waiting -----------------------------------------------------------------------------
 

@@ -8,17 +8,16 @@ app/server_command.py.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import random
 import selectors
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.addresses import format_address
-from udp_chat.protocol.packets import DEFAULT_PORT, Offer
+from udp_chat.protocol.packets import DEFAULT_PORT, Address, Offer
 from udp_chat.protocol.worker import Service
 from udp_chat.server.relay import Outgoing
 from udp_chat.server.room import ChatRoom
@@ -138,14 +137,24 @@ class UdpServer(Service):
 
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
         # A broadcast of several datagrams has one tuple of addresses: it goes out together.
-        for _, group in itertools.groupby(outgoing, lambda entry: id(entry[1])):
-            datagrams, addresses = zip(*group, strict=True)
-            logger.debug("> %s %d datagrams", addresses[0], len(datagrams))
-            for address, error in self._datagrams.send(datagrams, addresses[0]):
-                # Unreachable, refused, filtered, still full: for the others it goes on, and this
-                # one is repaired or times out.
-                logger.debug("send to %s: %s", format_address(address), error)
-                self.room.counters["send errors"] += 1
+        together: list[bytes] = []
+        recipients: tuple[Address, ...] = ()
+        for datagram, addresses in outgoing:
+            if addresses is not recipients:
+                self._send_together(together, recipients)
+                together, recipients = [], addresses
+            together.append(datagram)
+        self._send_together(together, recipients)
+
+    def _send_together(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> None:
+        if not datagrams:
+            return
+        logger.debug("> %s %d datagrams", addresses, len(datagrams))
+        for address, error in self._datagrams.send(datagrams, addresses):
+            # Unreachable, refused, filtered, still full: for the others it goes on, and this one
+            # is repaired or times out.
+            logger.debug("send to %s: %s", format_address(address), error)
+            self.room.counters["send errors"] += 1
 
     def _count_drops(self, now: float) -> None:
         """Takes over what the kernel says it dropped, now and then."""
