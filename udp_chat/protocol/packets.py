@@ -603,7 +603,8 @@ def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Ra
     its lengths; no text is decoded, but those that are new are checked.
     """
     at = HEADER_BYTES + Say.LAYOUT.size
-    layout, size, end = Message.LAYOUT.unpack_from, Message.LAYOUT.size, len(datagram)
+    unpack, pass_over = Message.LAYOUT.unpack_from, _PASSED_OVER.unpack_from
+    size, end = Message.LAYOUT.size, len(datagram)
     if at > end:
         raise MalformedDatagram("truncated")
     left = datagram[at - 1]
@@ -612,13 +613,13 @@ def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Ra
     messages: list[RawMessage] = []
     try:
         while left:  # ids grow: what was received before comes first
-            message_id, to_bytes, text_bytes = _PASSED_OVER.unpack_from(datagram, at)
+            message_id, to_bytes, text_bytes = pass_over(datagram, at)
             if message_id > received:
                 break
             at += size + to_bytes + text_bytes
             left -= 1
         for _ in range(left):
-            message_id, kind, more, to_bytes, text_bytes = layout(datagram, at)
+            message_id, kind, more, to_bytes, text_bytes = unpack(datagram, at)
             to_at = at + size
             text_at = to_at + to_bytes
             at = text_at + text_bytes
