@@ -164,11 +164,12 @@ class ChatCrowd(DatagramCrowd):
                 and flags & ~EVENTS_PADDED == 0
                 and epoch == epoch_of_room
                 and first <= acked + 1
-                and (sample is None or first == acked + 1)
+                and (sample is None or first == acked + 1 or first > self._base > 0)
             ):
                 # What comes a million times a second: the next slice of a broadcast.
-                if sample is not None and acked >= self._base > 0:
-                    self._look(sample, at + _EVENTS_BYTES, count)
+                if sample is not None and first > self._base > 0:
+                    known = acked + 1 - first  # a broadcast may repeat some
+                    self._look(sample, at + _EVENTS_BYTES, range(known, count))
                 acked = max(acked, first + count - 1)
                 fresh = fresh or timestamp
             else:
@@ -213,9 +214,9 @@ class ChatCrowd(DatagramCrowd):
                 lean.room_ack = after - 1
             self._acknowledge_later(member, lean, packet.timestamp)
 
-    def _look(self, sample: Sample, at: int, count: int) -> None:
-        """Shows a sample member these events."""
-        sample.note(self._heads.read(self.buffer, at, count), time.monotonic())
+    def _look(self, sample: Sample, at: int, new: range) -> None:
+        """Shows a sample member the new ones of the events that begin at `at`."""
+        sample.note(self._heads.read(self.buffer, at, new), time.monotonic())
 
     def _look_closely(self, sample: Sample, events: Events, acked: int) -> None:
         """The same for a slice that may repeat some, or hold other events than lines."""

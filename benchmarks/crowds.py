@@ -76,11 +76,11 @@ class Heads:
         one = f"{before}x{LINE_HEAD.size}s{record - before - LINE_HEAD.size}x"
         self._layouts = [Struct("!" + one * count) for count in range(_HEADS_MAX + 1)]
 
-    def read(self, buffer: bytes | bytearray, at: int, count: int) -> bytes:
-        """The heads of so many records, one after the other."""
+    def read(self, buffer: bytes | bytearray, at: int, wanted: range) -> bytes:
+        """The heads of some of the records that begin at `at`, one after the other."""
         heads: list[bytes] = []
-        for first in range(0, count, _HEADS_MAX):
-            layout = self._layouts[min(count - first, _HEADS_MAX)]
+        for first in range(wanted.start, wanted.stop, _HEADS_MAX):
+            layout = self._layouts[min(wanted.stop - first, _HEADS_MAX)]
             heads += layout.unpack_from(buffer, at + first * self._record)
         return b"".join(heads)
 
@@ -317,7 +317,7 @@ class StreamCrowd(Sockets, ABC):
         if self.between and self.between in rest:  # a few in all
             rest[:] = rest.replace(self.between, b"")
         count = len(rest) // self.record
-        sample.note(self._heads.read(rest, 0, count), time.monotonic())
+        sample.note(self._heads.read(rest, 0, range(count)), time.monotonic())
         del rest[: count * self.record]
 
     def on_stall(self) -> int:
