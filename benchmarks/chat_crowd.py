@@ -27,6 +27,7 @@ from benchmarks.crowds import (
     SLOT_BYTES,
     WINDOW_LINES,
     DatagramCrowd,
+    Heads,
     Sample,
     line,
 )
@@ -39,6 +40,7 @@ from udp_chat.protocol.packets import (
     HEADER_BYTES,
     NO_COOKIE,
     Challenge,
+    Event,
     Events,
     Join,
     Message,
@@ -81,7 +83,8 @@ class _Lean:
     interval_seconds: float = 5.0
     early_seconds: float = 0.0
     next_early_seconds: float = 0.0
-    unanswered: deque[Message] = field(default_factory=lambda: deque(maxlen=WINDOW_LINES))
+    unanswered: deque[bytes] = field(default_factory=lambda: deque(maxlen=WINDOW_LINES))
+    """Messages, encoded."""
 
 
 class ChatCrowd(DatagramCrowd):
@@ -96,7 +99,8 @@ class ChatCrowd(DatagramCrowd):
         self._random = random.Random(1)
         self._beats: list[tuple[float, int]] = []
         self._slot_seconds = 5.0 / HEARTBEAT_SLOTS
-        self._record = Struct(f"!{21 + 6}x2s10s{LINE_BYTES - LINE_HEAD.size}x")
+        before = Event.LAYOUT.size + len(f"m{0:05d}")
+        self._heads = Heads(before, before + LINE_BYTES)
         self._joining: dict[int, Join] = {}
 
     # --- joining
@@ -162,11 +166,12 @@ class ChatCrowd(DatagramCrowd):
                 and flags & ~EVENTS_PADDED == 0
                 and epoch == epoch_of_room
                 and first <= acked + 1
-                and (sample is None or first == acked + 1)
+                and (sample is None or first == acked + 1 or first > self._base > 0)
             ):
                 # What comes a million times a second: the next slice of a broadcast.
-                if sample is not None and acked >= self._base > 0:
-                    self._look(sample, at + _EVENTS_BYTES, 0, count)
+                if sample is not None and first > self._base > 0:
+                    known = acked + 1 - first  # a broadcast may repeat some
+                    self._look(sample, at + _EVENTS_BYTES, range(known, count))
                 acked = max(acked, first + count - 1)
                 fresh, told_ms = fresh or timestamp, delay_ms
             else:
@@ -212,20 +217,16 @@ class ChatCrowd(DatagramCrowd):
                 lean.room_ack = after - 1
             self._acknowledge_later(member, lean, packet.timestamp)
 
-    def _look(self, sample: Sample, at: int, known: int, count: int) -> None:
-        """Shows a sample member the new ones of these events."""
-        now, record = time.monotonic(), self._record
-        for number in range(known, count):
-            sender, which = record.unpack_from(self.buffer, at + number * record.size)
-            sample.see(int(sender), int(which), now)
+    def _look(self, sample: Sample, at: int, new: range) -> None:
+        """Shows a sample member the new ones of the events that begin at `at`."""
+        sample.note(self._heads.read(self.buffer, at, new), time.monotonic())
 
     def _look_closely(self, sample: Sample, events: Events, acked: int) -> None:
         """The same for a slice that may repeat some, or hold other events than lines."""
         now = time.monotonic()
         for seq, event in enumerate(events.events, events.first):
             if seq > max(acked, self._base):
-                sender, number = LINE_HEAD.unpack_from(event.text.encode())
-                sample.see(int(sender), int(number), now)
+                sample.note(event.text.encode()[: LINE_HEAD.size], now)
 
     def _acknowledge_later(self, member: int, lean: _Lean, timestamp: int) -> None:
         if not lean.ack_due:
@@ -302,21 +303,22 @@ class ChatCrowd(DatagramCrowd):
     def say(self, sender: int, numbers: range, now: float) -> None:
         lean = self.lean[sender]
         self.said_at[sender] += [now] * len(numbers)
-        messages = []
-        for number in numbers:
-            lean.message_id += 1
-            text = line(sender, number).decode()
-            messages.append(Message(lean.message_id, MessageKind.CHAT, text))
+        head = Message.LAYOUT.pack
+        messages = [
+            head(message_id, MessageKind.CHAT, False, 0, LINE_BYTES) + line(sender, number)
+            for message_id, number in enumerate(numbers, lean.message_id + 1)
+        ]
+        lean.message_id += len(messages)
         lean.unanswered += messages
         self._say(sender, messages)
 
-    def _say(self, sender: int, messages: Sequence[Message]) -> None:
+    def _say(self, sender: int, messages: Sequence[bytes]) -> None:
         lean = self.lean[sender]
         for first in range(0, len(messages), CHUNK_LINES):
-            chunk = tuple(messages[first : first + CHUNK_LINES])
+            chunk = messages[first : first + CHUNK_LINES]
             lean.sent += 1
-            say = Say(lean.session_id, time.monotonic_ns() // 1000, chunk)
-            self._send(sender, say.encode())
+            say = Say(lean.session_id, time.monotonic_ns() // 1000, ())
+            self._send(sender, say.encode_with(chunk))
 
     def on_stall(self) -> int:
         for sender in range(min(SENDERS, self.members)):
@@ -360,8 +362,7 @@ class SessionCrowd(ChatCrowd):
             if event["event"] == "chat":
                 self.positions[member] += 1
                 if sample is not None:
-                    sender, number = LINE_HEAD.unpack_from(event["text"].encode())
-                    sample.see(int(sender), int(number), now)
+                    sample.note(event["text"].encode()[: LINE_HEAD.size], now)
         self._flush(member)
 
     def do_what_is_due(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import select
 import socket
 import time
@@ -47,36 +48,103 @@ PATIENCE_SECONDS = 120.0
 """For all to join, and for the last lines to arrive."""
 
 LINE_HEAD = Struct("!2s10s")
-_NATS_PING = b"PING\r\n"
+_HEADS_MAX = 64
 _SLOTS = 64
 SLOT_BYTES = 2048
 
 
+_LINES = [
+    b"%02d" % sender + b"%010d" + b"." * (LINE_BYTES - LINE_HEAD.size) for sender in range(SENDERS)
+]
+"""Of each sender: a line, but for its number."""
+
+
 def line(sender: int, number: int) -> bytes:
     """The n-th line of a sender."""
-    return b"%02d%010d" % (sender, number) + b"." * (LINE_BYTES - LINE_HEAD.size)
+    return _LINES[sender] % number
+
+
+class Heads:
+    """Finds the beginnings of lines (who says it, which one it is) in records of one size.
+
+    A benchmark's load may cost no more than the server: many records take one call.
+    """
+
+    def __init__(self, before: int, record: int) -> None:
+        """`before` bytes of a record precede its line."""
+        self._record = record
+        one = f"{before}x{LINE_HEAD.size}s{record - before - LINE_HEAD.size}x"
+        self._layouts = [Struct("!" + one * count) for count in range(_HEADS_MAX + 1)]
+
+    def read(self, buffer: bytes | bytearray, at: int, wanted: range) -> bytes:
+        """The heads of some of the records that begin at `at`, one after the other."""
+        heads: list[bytes] = []
+        for first in range(wanted.start, wanted.stop, _HEADS_MAX):
+            layout = self._layouts[min(wanted.stop - first, _HEADS_MAX)]
+            heads += layout.unpack_from(buffer, at + first * self._record)
+        return b"".join(heads)
 
 
 class Sample:
-    """What a member of the sample has seen: all, once, in each sender's order?"""
+    """What a member of the sample has seen: all, once, in each sender's order?
+
+    What came is noted, and looked at when somebody asks: while it is measured, there is no time.
+    """
 
     def __init__(self, said_at: Sequence[Sequence[float]]) -> None:
         self._said_at = said_at
         self._next = [0] * len(said_at)
-        self.latencies: list[float] = []
-        """Of the lines seen since the measuring began."""
-        self.repeated = 0
-        self.order: list[tuple[int, int]] = []
-        """The first lines, to compare with the others' order."""
+        self._noted: list[tuple[bytes, float]] = []
+        self._latencies: list[float] = []
+        self._repeated = 0
+        self._order: list[tuple[int, int]] = []
+
+    @property
+    def latencies(self) -> list[float]:
+        """Of the lines seen since `clear`."""
+        self._look()
+        return self._latencies
+
+    @property
+    def repeated(self) -> int:
+        """Lines that came again, or late."""
+        self._look()
+        return self._repeated
+
+    @property
+    def order(self) -> list[tuple[int, int]]:
+        """The first lines since `clear`, to compare with the others' order."""
+        self._look()
+        return self._order
+
+    def clear(self) -> None:
+        """Begins to measure."""
+        self._look()
+        self._latencies.clear()
+        self._order.clear()
+
+    def note(self, heads: bytes, now: float) -> None:
+        """Notes lines that came: their `Heads`. What is none is a ValueError later."""
+        self._noted.append((heads, now))
 
     def see(self, sender: int, number: int, now: float) -> None:
+        """Looks at a line that came."""
+        self.note(LINE_HEAD.pack(b"%02d" % sender, b"%010d" % number), now)
+
+    def _look(self) -> None:
+        noted, self._noted = self._noted, []
+        for heads, now in noted:
+            for sender, number in LINE_HEAD.iter_unpack(heads):
+                self._look_at(int(sender), int(number), now)
+
+    def _look_at(self, sender: int, number: int, now: float) -> None:
         if number < self._next[sender]:
-            self.repeated += 1  # or late: both break the promise
+            self._repeated += 1  # or late: both break the promise
             return
         self._next[sender] = number + 1
-        self.latencies.append(now - self._said_at[sender][number])
-        if len(self.order) < ORDER_LINES:
-            self.order.append((sender, number))
+        self._latencies.append(now - self._said_at[sender][number])
+        if len(self._order) < ORDER_LINES:
+            self._order.append((sender, number))
 
 
 def have_one_order(samples: Sequence[Sample]) -> bool:
@@ -176,6 +244,8 @@ class StreamCrowd(Sockets, ABC):
     """Bytes of a record before its line."""
     record: int
     """Bytes that a delivered line takes."""
+    between = b""
+    """What the server may say between two lines."""
 
     def __init__(self, address: tuple[str, int], members: int) -> None:
         super().__init__(members)
@@ -199,6 +269,10 @@ class StreamCrowd(Sockets, ABC):
             self.take(0)
         self.settle(self)
         self._base = list(self.received)
+
+    @functools.cached_property
+    def _heads(self) -> Heads:
+        return Heads(self.before, self.record)
 
     @abstractmethod
     def greet(self, sock: socket.socket, member: int) -> None:
@@ -238,17 +312,13 @@ class StreamCrowd(Sockets, ABC):
         return len(ready)
 
     def _look(self, member: int, data: bytearray) -> None:
-        rest, now, sample = self._rest[member], time.monotonic(), self.samples[member]
+        rest, sample = self._rest[member], self.samples[member]
         rest += data
-        at = 0
-        while at + self.record <= len(rest):
-            if rest.startswith(_NATS_PING, at):  # in between, a few in all
-                at += len(_NATS_PING)
-                continue
-            sender, number = LINE_HEAD.unpack_from(rest, at + self.before)
-            sample.see(int(sender), int(number), now)
-            at += self.record
-        del rest[:at]
+        if self.between and self.between in rest:  # a few in all
+            rest[:] = rest.replace(self.between, b"")
+        count = len(rest) // self.record
+        sample.note(self._heads.read(rest, 0, range(count)), time.monotonic())
+        del rest[: count * self.record]
 
     def on_stall(self) -> int:
         return 0
@@ -294,6 +364,8 @@ class RedisCrowd(StreamCrowd):
 
 class NatsCrowd(StreamCrowd):
     """NATS, core publish and subscribe."""
+
+    between = b"PING\r\n"
 
     def __init__(self, address: tuple[str, int], members: int) -> None:
         super().__init__(address, members)
@@ -417,8 +489,7 @@ class PlainCrowd(DatagramCrowd):
             for slot, length in enumerate(lengths):
                 if length == self._size:
                     at = slot * SLOT_BYTES + self._before
-                    sender, number = LINE_HEAD.unpack_from(self.buffer, at)
-                    sample.see(int(sender), int(number), now)
+                    sample.note(bytes(self.buffer[at : at + LINE_HEAD.size]), now)
 
     def do_what_is_due(self) -> None:
         now = time.monotonic()

@@ -3,8 +3,9 @@
   python3 -m benchmarks.fan_out [--members 10,100,1000] [--servers chat,redis]
 
 A server on one core, all members in one process on another (load.py), over loopback; messages of
-64 bytes from four members. *Saturation*: each sender keeps 64 messages on their way. *500* and
-*50*: so many messages a second, so that each is alone at its wake-up. Servers take turns within a
+64 bytes from four members. *Saturation*: each sender keeps 64 messages on their way. *window-64*:
+all four together keep 64, so that each wake-up of the server finds little. *500* and *50*: so many
+messages a second, so that each is alone at its wake-up. Servers take turns within a
 round, and ratios are taken within rounds. Some members look at each message: whether it is the
 next of its sender, and whether all saw one order. Beside the three chats run Redis (pub/sub) and
 NATS where they are installed: written in C and Go to do just this.
@@ -36,9 +37,9 @@ from compare.figures import amount
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-SATURATION, STEADY, CALM, IDLE = "saturation", "500", "50", "idle"
+SATURATION, WINDOW, STEADY, CALM, IDLE = "saturation", "window-64", "500", "50", "idle"
 
-LOADS = (IDLE, SATURATION, CALM, STEADY)
+LOADS = (IDLE, SATURATION, WINDOW, CALM, STEADY)
 
 DELIVERIES_MAX = 60_000
 """A second, of a steady load. The slowest server takes so many; with more its queue is measured."""
@@ -215,7 +216,7 @@ class Benchmark:
     loads: Sequence[str] = ()
     """None: those of LOADS that all servers can take."""
     seconds: float = 3.0
-    rounds: int = 3
+    rounds: int = 7
 
     def measure(
         self, tell: Callable[[str], None], run: Run = run_load
@@ -316,6 +317,7 @@ def ratios(kept: dict[str, dict[int, list[Measured]]]) -> Iterator[str]:
     chat = kept.get("chat", {})
     for load, key, what in (
         (SATURATION, "deliveries_per_second", "deliveries/s"),
+        (WINDOW, "deliveries_per_second", "deliveries/s"),
         (STEADY, "cpu_us_per_delivery", "server CPU per delivery"),
         (CALM, "p50_ms", "p50 latency"),
     ):
@@ -353,11 +355,11 @@ def main(argv: Sequence[str] | None = None, run: Run = run_load) -> int:
     parser.add_argument(
         "--loads",
         default="",
-        help="idle, saturation or messages a second, separated by commas (default: all that every"
-        " server can take)",
+        help="idle, saturation, window-64 or messages a second, separated by commas (default: all"
+        " that every server can take)",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="(default: %(default)g)")
-    parser.add_argument("--repeat", type=int, default=3, metavar="R", help="(default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=7, metavar="R", help="(default: %(default)s)")
     names = [contender.name for contender in CONTENDERS]
     parser.add_argument("--servers", default=",".join(names), help="(default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write all that was measured")
@@ -375,8 +377,9 @@ def main(argv: Sequence[str] | None = None, run: Run = run_load) -> int:
         if name not in names:
             parser.error(f"there is no server {name!r}: choose from {', '.join(names)}")
     for load in loads:
-        if load not in (IDLE, SATURATION) and not load.isdigit():
-            parser.error(f"there is no load {load!r}: choose idle, saturation or messages a second")
+        if load not in (IDLE, SATURATION, WINDOW) and not load.isdigit():
+            choice = f"{IDLE}, {SATURATION}, {WINDOW} or messages a second"
+            parser.error(f"there is no load {load!r}: choose {choice}")
     contenders = [contender for contender in installed() if contender.name in wanted]
     for name in wanted:
         if name not in {contender.name for contender in contenders}:

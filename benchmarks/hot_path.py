@@ -3,7 +3,8 @@
   python3 -m benchmarks.hot_path [--members N]
 
 A room with N members in one process; all have joined by real packets. The benchmark times
-`receive_datagram` with `datagrams_to_send` for a SAY of one message and of twelve, and
+`receive_datagram` with `datagrams_to_send` for a SAY of one message, of twelve, of one behind
+fifteen or thirty-nine that are repeated (of 64 and of 20 bytes), and of nothing new, and
 `receive_datagram` for a STATUS and for refused packets: a full SAY of an unknown session, and an
 EVENTS, which only servers send. It measures this process's processor time, and takes the best of
 five rounds: a disturbance only makes a round longer.
@@ -39,6 +40,9 @@ DATAGRAMS = 500
 JOIN_STEPS = 8
 STEP_SECONDS = 0.1
 
+CALM_SECONDS = 12.0
+"""After the last join: what was repaired meanwhile is forgotten."""
+
 
 class Bench:
     """A room full of members, in virtual time."""
@@ -50,6 +54,7 @@ class Bench:
         for number in range(members):
             self._join(number)
         (self.speaker, *_) = self.room.members.values()
+        self.now += CALM_SECONDS
         self._message_id = 0
         self._timestamp = int(self.now * 1e6)
 
@@ -68,12 +73,13 @@ class Bench:
             session.handle_timeout(self.now)
         session.take_events()
 
-    def say(self, lines: int) -> bytes:
-        """A SAY of the speaker with so many new messages of 64 bytes."""
+    def say(self, lines: int, repeated: int = 0, line_bytes: int = 64) -> bytes:
+        """A SAY of the speaker: so many messages of before, and so many new ones."""
         self._timestamp += 1
-        first = self._message_id + 1
+        first = self._message_id + 1 - repeated
         self._message_id += lines
-        messages = (Message(n, MessageKind.CHAT, "x" * 64) for n in range(first, first + lines))
+        numbers = range(first, self._message_id + 1)
+        messages = [Message(n, MessageKind.CHAT, "x" * line_bytes) for n in numbers if n > 0]
         return Say(self.speaker.session_id, self._timestamp, tuple(messages)).encode()
 
     def status(self) -> bytes:
@@ -126,6 +132,9 @@ def measure(members: int, datagrams: int = DATAGRAMS) -> dict[str, float]:
     timed: dict[str, tuple[Callable[[], bytes], Callable[[bytes], None]]] = {
         "SAY of 1 line": (lambda: bench.say(1), bench.receive_and_send),
         "SAY of 12 lines": (lambda: bench.say(12), bench.receive_and_send),
+        "SAY of 1 line, 15 repeated": (lambda: bench.say(1, 15), bench.receive_and_send),
+        "SAY of 1 line, 39 repeated": (lambda: bench.say(1, 39, 20), bench.receive_and_send),
+        "SAY of 39 repeated": (lambda: bench.say(0, 39, 20), bench.receive_and_send),
         "STATUS": (bench.status, bench.receive),
         "SAY of a stranger": (bench.stray_say, bench.receive),
         "EVENTS": (bench.broadcast, bench.receive),
@@ -146,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     for what, microseconds in measure(arguments.members, arguments.datagrams).items():
-        print(f"{what:17} {microseconds:6.1f} µs, {arguments.members} members")
+        print(f"{what:26} {microseconds:6.1f} µs, {arguments.members} members")
     return 0
 
 

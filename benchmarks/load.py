@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +79,26 @@ class Clock(Protocol):
     def process_time(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a crowd talks."""
+
+    lines_per_second: float = 0.0
+    """0: as many as the window lets through."""
+    window_lines: int = SENDERS * WINDOW_LINES
+    """Said by all senders together, and not yet delivered to all."""
+
+    @classmethod
+    def of(cls, load: str) -> Pace:
+        """The pace of a load: `saturation`, `window-64` or lines a second; else a ValueError."""
+        if load == "saturation":
+            return cls()
+        name, _, lines = load.partition("-")
+        if name == "window" and lines:
+            return cls(window_lines=max(int(lines), CHUNK_LINES))
+        return cls(lines_per_second=float(load))
+
+
 class Driver:
     """Says messages through a crowd at some pace, and measures what arrives."""
 
@@ -93,21 +114,21 @@ class Driver:
         self._least = self._delivered = 0
         self._progress_at = self._clock.monotonic()
 
-    def run(self, seconds: float, lines_per_second: float | None) -> dict[str, float]:
-        """Warms up, then measures for so long. No pace: as much as the windows let through."""
-        self._speak(min(0.5, seconds / 4), lines_per_second)
+    def run(self, seconds: float, pace: Pace) -> dict[str, float]:
+        """Warms up, then measures for so long."""
+        self._speak(min(0.5, seconds / 4), pace)
         self._finish()
         for sample in self._crowd.samples.values():
-            sample.latencies.clear()
-            sample.order.clear()
+            sample.clear()
         said, given_up, lost_seconds = self._said, self._given_up, self._given_up_seconds
         cpu, own_cpu, begun = (
             self._server.cpu_seconds(),
             self._clock.process_time(),
             self._clock.monotonic(),
         )
-        self._speak(seconds, lines_per_second)
+        self._speak(seconds, pace)
         self._finish()
+        own_cpu = self._clock.process_time() - own_cpu
         # The wait that shows that something is lost is no work of anybody's.
         elapsed = self._clock.monotonic() - begun - (self._given_up_seconds - lost_seconds)
         lines = self._said - said
@@ -122,7 +143,7 @@ class Driver:
             "delivered": deliveries / (lines * members),
             "cpu_us_per_delivery": cpu / deliveries * 1e6,
             "server_cpu_share": cpu / elapsed,
-            "load_cpu_share": (self._clock.process_time() - own_cpu) / elapsed,
+            "load_cpu_share": own_cpu / elapsed,
             "p50_ms": statistics.median(latencies) * 1000,
             "p99_ms": quantile(latencies, 0.99) * 1000,
             "missing": lines * len(samples) - len(latencies),
@@ -150,13 +171,13 @@ class Driver:
         while self._clock.monotonic() < until:
             self._crowd.take(0.1)
 
-    def _speak(self, seconds: float, lines_per_second: float | None) -> None:
+    def _speak(self, seconds: float, pace: Pace) -> None:
         begun = now = self._clock.monotonic()
-        said = 0
+        said, lines_per_second = 0, pace.lines_per_second
         while now < begun + seconds:
             wait = 0.1
-            if lines_per_second is None:
-                while self._room_in_window() >= CHUNK_LINES:
+            if not lines_per_second:
+                while pace.window_lines - (self._said - self._least) >= CHUNK_LINES:
                     self._say(CHUNK_LINES, self._clock.monotonic())
             else:
                 due_at = begun + said / lines_per_second
@@ -176,9 +197,6 @@ class Driver:
             if self._clock.monotonic() > until:
                 raise TimeoutError(f"{self._said - self._least} lines did not arrive")
             self._take(0.01)
-
-    def _room_in_window(self) -> int:
-        return SENDERS * WINDOW_LINES - (self._said - self._least)
 
     def _say(self, count: int, now: float) -> None:
         sender = self._turn
@@ -209,7 +227,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--members", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument(
-        "--loads", default="saturation", help="saturation, idle or lines a second, by commas"
+        "--loads",
+        default="saturation",
+        help="saturation, window-64, idle or lines a second, by commas",
     )
     arguments = parser.parse_args(argv)
     crowd: Crowd = CROWDS[arguments.kind](("127.0.0.1", arguments.port), arguments.members)
@@ -233,8 +253,7 @@ def _measure(crowd: Crowd, server: Server, arguments: argparse.Namespace) -> dic
         if load == "idle":
             measured[load] = driver.idle(max(arguments.seconds, IDLE_SECONDS_MIN))
         else:
-            pace = None if load == "saturation" else float(load)
-            measured[load] = driver.run(arguments.seconds, pace)
+            measured[load] = driver.run(arguments.seconds, Pace.of(load))
     return measured
 
 

@@ -35,7 +35,7 @@ if LACKING is None:
     from benchmarks import crowds, load
     from benchmarks.chat_crowd import ChatCrowd
     from benchmarks.crowds import Sample, line
-    from benchmarks.load import Driver
+    from benchmarks.load import Driver, Pace
 
 
 class Clock:
@@ -129,8 +129,8 @@ def driver() -> Callable[[MadeUpCrowd], Driver]:
 
 @pytest.fixture
 def driven(driver: Callable[[MadeUpCrowd], Driver]) -> Drive:
-    def run(crowd: MadeUpCrowd, pace: float | None = None) -> dict[str, float]:
-        return driver(crowd).run(1.0, pace)
+    def run(crowd: MadeUpCrowd, load: str = "saturation") -> dict[str, float]:
+        return driver(crowd).run(1.0, Pace.of(load))
 
     return run
 
@@ -148,13 +148,20 @@ def test_what_is_delivered_once_and_in_order_is_counted(driven: Drive) -> None:
     assert crowd.window_max == crowds.SENDERS * crowds.WINDOW_LINES
 
 
+@pytest.mark.parametrize("lines", [16, 64, 100])
+def test_a_window_holds_for_all_senders_together(driven: Drive, lines: int) -> None:
+    crowd = MadeUpCrowd()
+    assert driven(crowd, f"window-{lines}")["delivered"] == 1.0
+    assert lines - crowds.CHUNK_LINES < crowd.window_max <= lines
+
+
 def test_a_pace_is_kept(driven: Drive) -> None:
-    assert driven(MadeUpCrowd(), pace=200.0)["lines"] == pytest.approx(200, abs=1)
+    assert driven(MadeUpCrowd(), "200")["lines"] == pytest.approx(200, abs=1)
 
 
 def test_what_is_lost_is_counted_and_not_waited_for(driven: Drive) -> None:
     crowd = MadeUpCrowd(loses=True)
-    measured = driven(crowd, pace=100.0)
+    measured = driven(crowd, "100")
     warmed_up = sum(map(len, crowd.said_at)) - measured["lines"]
     lost = sum(said > warmed_up for said in crowd.losses)
     assert measured["lines"] == pytest.approx(100, abs=1)
@@ -340,7 +347,7 @@ def run(rate: float, cpu: float = 1.0, p50: float = 1.0, **others: Any) -> dict[
         "join_seconds": 1.5,
         "join_cpu_seconds": 0.5,
         "idle": {"server_cpu_share": 0.002, "memory_mb": 20.0, "threads": 1},
-        **dict.fromkeys(("saturation", "500", "50"), measured),
+        **dict.fromkeys(("saturation", "window-64", "500", "50"), measured),
     }
 
 
@@ -351,7 +358,9 @@ def test_ratios_are_taken_within_rounds_and_their_median_shown() -> None:
         "sessions": {100: [{**run(1000.0), "overload": {"deliveries_per_second": 800.0}}]},
     }
     rows = list(fan_out.ratios(kept))
-    assert any("udp-chat / redis" in row and row.endswith("3 (1-4)") for row in rows)
+    for load in ("saturation", "window-64"):
+        what = f"deliveries/s, {load}, 100 members"
+        assert any(what in row and row.endswith("3 (1-4)") for row in rows)
     assert any("server CPU per delivery" in row and row.endswith("3 (2-4)") for row in rows)
     assert "overload / saturation, 100 members: goodput 0.8 (0.8-0.8)" in rows
     joined = "udp-chat: 100 members have joined after 1.5 (1.5-1.5) s; server CPU 0.5 (0.5-0.5) s"
@@ -401,12 +410,13 @@ def test_the_command_runs_each_server_in_each_round(
     arguments = ["--members", "10,1000", "--repeat", "2", "--servers", "chat,plain"]
     assert fan_out.main([*arguments, "--json", str(file)], counted) == 0
     once = [
-        ("chat", 10, "idle,saturation,50,500"),
-        ("plain", 10, "idle,saturation,50,500"),
+        ("chat", 10, "idle,saturation,window-64,50,500"),
+        ("plain", 10, "idle,saturation,window-64,50,500"),
         ("sessions", 10, "saturation"),
         ("sessions", 10, "200.0"),
-        ("chat", 1000, "idle,saturation,50"),  # 500 lines a second are more than plain UDP takes
-        ("plain", 1000, "idle,saturation,50"),
+        # 500 lines a second are more than plain UDP takes.
+        ("chat", 1000, "idle,saturation,window-64,50"),
+        ("plain", 1000, "idle,saturation,window-64,50"),
         ("sessions", 1000, "saturation"),
         ("sessions", 1000, "2.0"),
     ]

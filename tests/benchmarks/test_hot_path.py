@@ -19,6 +19,13 @@ def test_what_is_timed_is_done() -> None:
     bench.receive(bench.status())
     assert bench.speaker.position.acked == bench.room.log.latest == before + 13
     assert not bench.room.counters["stale"]
+    for repeated, size in ((5, 64), (9, 20)):
+        datagram = bench.say(1, repeated, size)
+        assert datagram[24] == repeated + 1
+        bench.receive(datagram)
+    assert bench.room.log.latest == before + 15
+    bench.receive(bench.say(0, 3))
+    assert bench.room.log.latest == before + 15
     bench.receive(bench.stray_say())
     bench.receive(bench.broadcast())
     assert bench.room.counters["unknown session"] == bench.room.counters["unexpected packet"] == 1
@@ -30,6 +37,8 @@ def test_it_prints_a_figure_for_each(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--members", "2", "--datagrams", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        *("SAY of 1 line", "SAY of 12 lines", "STATUS", "SAY of a stranger", "EVENTS")
+        *("SAY of 1 line", "SAY of 12 lines"),
+        *("SAY of 1 line, 15 repeated", "SAY of 1 line, 39 repeated", "SAY of 39 repeated"),
+        *("STATUS", "SAY of a stranger", "EVENTS"),
     ]
     assert all(line.endswith("µs, 2 members") for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from tests.processes import WAIT_SECONDS, eventually
 from udp_chat.client.udp_client import UdpClient
-from udp_chat.protocol.packets import Address
+from udp_chat.protocol.packets import Address, PacketType
 from udp_chat.server import udp_server
 from udp_chat.server.datagrams import SendError
 from udp_chat.server.server_socket import open_datagrams, receive_buffer
@@ -214,6 +215,58 @@ def test_more_datagrams_than_are_taken_in_at_once_are_all_taken_in(
             stranger.sendto(b"x", server.address)
         with server:
             eventually(lambda: server.room.counters["truncated"] == 45)
+
+
+class OneByOne:
+    """A server's datagrams. SAYs wait until five members have sent one; then they come one at a
+    time, as if each had arrived while the server worked on the one before."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._datagrams = open_datagrams(sock)
+        self._says: dict[Address, bytes] = {}
+        self._is_open = False
+        self.calls: list[str] = []
+        """What came and what went to all, in order."""
+
+    def receive(self) -> list[tuple[bytes, Address]]:
+        others = []
+        for datagram, address in self._datagrams.receive():
+            if datagram[3] == PacketType.SAY:
+                self._says.setdefault(address, datagram)
+            else:
+                others.append((datagram, address))
+        self._is_open = self._is_open or len(self._says) == 5
+        if not self._is_open or not self._says:
+            return others
+        self.calls.append("SAY")
+        address, datagram = self._says.popitem()
+        return [*others, (datagram, address)]
+
+    def send(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> list[SendError]:
+        if self._is_open and len(addresses) > 1:
+            self.calls.append("EVENTS")
+        return self._datagrams.send(datagrams, addresses)
+
+
+def test_what_is_said_while_the_server_works_goes_to_all_together_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[OneByOne] = []
+
+    def open_one_by_one(sock: socket.socket) -> OneByOne:
+        opened.append(OneByOne(sock))
+        return opened[0]
+
+    monkeypatch.setattr(udp_server, "open_datagrams", open_one_by_one)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(UdpServer("127.0.0.1", 0))
+        clients = [
+            stack.enter_context(UdpClient(server.address, f"m{number}")) for number in range(5)
+        ]
+        for client in clients:
+            client.say("hello")
+        eventually(lambda: opened[0].calls.count("EVENTS") >= 2)
+    assert opened[0].calls[:7] == [*["SAY"] * 4, "EVENTS", "SAY", "EVENTS"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what it dropped")

@@ -19,7 +19,7 @@ from udp_chat.client.outbox import Outbox
 from udp_chat.client.roster import Roster
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.delivery import Delivery, Lost, OrderedReceiver
-from udp_chat.protocol.packets import EventKind, Message, MessageKind
+from udp_chat.protocol.packets import EventKind, Message, MessageKind, RawMessage
 from udp_chat.server.cookies import Cookies
 from udp_chat.server.floor import Floor
 from udp_chat.server.member import Member, Position
@@ -538,41 +538,37 @@ def _confirms_anothers_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ChatSession, "take_events", changed)
 
 
+def _writes_otherwise(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, RawMessage], list[RawMessage]]
+) -> None:
+    """The scribe writes what `change` makes of each plain message of a member."""
+    write = Scribe.write_plain
+
+    def changed(scribe: Scribe, member: Any, messages: Sequence[RawMessage], now: float) -> None:
+        write(scribe, member, [m for message in messages for m in change(member, message)], now)
+
+    monkeypatch.setattr(Scribe, "write_plain", changed)
+
+
 def _appends_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    append = Scribe.write
-
-    def changed(scribe: Scribe, member: Any, message: Message, now: float) -> None:
-        append(scribe, member, message, now)
-        if message.message_id % 5 == 0:
-            append(scribe, member, message, now)
-
-    monkeypatch.setattr(Scribe, "write", changed)
+    _writes_otherwise(monkeypatch, lambda _, message: [message] * (2 if message[0] % 5 == 0 else 1))
 
 
 def _appends_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    append = Scribe.write
-    kept: dict[int, Message] = {}
+    kept: dict[int, RawMessage] = {}
 
-    def changed(scribe: Scribe, member: Any, message: Message, now: float) -> None:
-        if message.message_id == 5:
+    def change(member: Any, message: RawMessage) -> list[RawMessage]:
+        if message[0] == 5:
             kept[id(member)] = message
-            return
-        append(scribe, member, message, now)
-        if message.message_id == 6 and id(member) in kept:
-            append(scribe, member, kept.pop(id(member)), now)
+            return []
+        late = kept.pop(id(member), None) if message[0] == 6 else None
+        return [message] if late is None else [message, late]
 
-    monkeypatch.setattr(Scribe, "write", changed)
+    _writes_otherwise(monkeypatch, change)
 
 
 def _forgets_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    append = Scribe.write
-
-    def changed(scribe: Scribe, member: Any, message: Message, now: float) -> None:
-        if message.message_id == 7:
-            return
-        append(scribe, member, message, now)
-
-    monkeypatch.setattr(Scribe, "write", changed)
+    _writes_otherwise(monkeypatch, lambda _, message: [] if message[0] == 7 else [message])
 
 
 def _forgets_to_say_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -586,9 +582,9 @@ def _forgets_to_say_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _holds_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hoard(_: Floor, member: Any, messages: Sequence[Message], now: float) -> None:
+    def hoard(_: Floor, member: Any, messages: Sequence[RawMessage], now: float) -> None:
         for message in [*messages] * 100:
-            member.hold(message)
+            member.hold(Message.of(message))
 
     monkeypatch.setattr(Floor, "take", hoard)
 

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as struct_error
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 from udp_chat.protocol.wire import (
@@ -28,6 +29,7 @@ from udp_chat.protocol.wire import (
     MAGIC,
     NAME_BYTES_MAX,
     NO_COOKIE,
+    PLAIN_KIND_MAX,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
     RUN_MAX,
@@ -43,10 +45,11 @@ from udp_chat.protocol.wire import (
     MessageKind,
     PacketType,
     Parser,
+    RawMessage,
     RefusedReason,
     UnsupportedVersion,
     bounded,
-    number_of,
+    encode_plain,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ __all__ = [
     "MAGIC",
     "NAME_BYTES_MAX",
     "NO_COOKIE",
+    "PLAIN_KIND_MAX",
     "REASON_BYTES_MAX",
     "ROOM_NAME_BYTES_MAX",
     "RUN_MAX",
@@ -78,8 +82,10 @@ __all__ = [
     "Message",
     "MessageKind",
     "PacketType",
+    "RawMessage",
     "RefusedReason",
     "UnsupportedVersion",
+    "encode_plain",
 ]
 
 # --- the header ------------------------------------------------------------------------------
@@ -97,10 +103,12 @@ _HEADER = Struct("!2sBBI")
 _HEAD = Struct("!2sBB")
 HEADER_BYTES = _HEADER.size
 
+_HEADS = {packet_type: _HEAD.pack(MAGIC, VERSION, packet_type) for packet_type in PacketType}
+
 
 def _seal(packet_type: PacketType, body: bytes) -> bytes:
-    head = _HEAD.pack(MAGIC, VERSION, packet_type)
-    return b"%b%b%b" % (head, zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big"), body)
+    head = _HEADS[packet_type]
+    return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big") + body
 
 
 # Whatever the version, a client's packets begin as follows, so that a server of another
@@ -317,8 +325,12 @@ class Say:
     """Of all messages together, as encoded, in one datagram."""
 
     def encode(self) -> bytes:
-        head = self.LAYOUT.pack(self.session_id, self.timestamp, len(self.messages))
-        return _seal(PacketType.SAY, head + b"".join(m.encode() for m in self.messages))
+        return self.encode_with([message.encode() for message in self.messages])
+
+    def encode_with(self, encoded: Sequence[bytes]) -> bytes:
+        """The same packet with messages that were encoded before, in place of `messages`."""
+        head = self.LAYOUT.pack(self.session_id, self.timestamp, len(encoded))
+        return _seal(PacketType.SAY, head + b"".join(encoded))
 
     @classmethod
     def parse(cls, parser: Parser) -> Say:
@@ -404,14 +416,17 @@ class Events:
 
     def encode_with(self, encoded: Sequence[bytes]) -> bytes:
         """The same packet with events that were encoded before, in place of `events`."""
-        answer, padded = self.answer, self.padded
-        flags = (
-            EVENTS_INBOX * self.inbox
-            | EVENTS_ASK * self.ask
-            | EVENTS_ANSWER * (answer is not None)
-            | EVENTS_REPAIR * self.repair
-            | EVENTS_PADDED * padded
-        )
+        flags = 0
+        if self.inbox:
+            flags |= EVENTS_INBOX
+        if self.ask:
+            flags |= EVENTS_ASK
+        if self.answer is not None:
+            flags |= EVENTS_ANSWER
+        if self.repair:
+            flags |= EVENTS_REPAIR
+        if self.padded:
+            flags |= EVENTS_PADDED
         body = self.LAYOUT.pack(
             flags,
             len(encoded),
@@ -422,10 +437,10 @@ class Events:
             self.latest,
             self.first,
         )
-        if answer is not None:
-            body += answer.encode()
+        if self.answer is not None:
+            body += self.answer.encode()
         body += b"".join(encoded)
-        if padded:
+        if self.padded:
             body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
         return _seal(PacketType.EVENTS, body)
 
@@ -574,40 +589,59 @@ def decode_body(packet_type: int, datagram: bytes) -> Packet:
     return packet
 
 
-def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[Message]:
+_PASSED_OVER = Struct("!I2xBH")
+"""Of a message: its id and its lengths. Its layout is that of `Message`."""
+
+_MESSAGE_KINDS = frozenset(map(int, MessageKind))
+
+
+def read_new_messages(datagram: bytes, received: int, count_max: int) -> list[RawMessage]:
     """Of a SAY whose header is good, the messages that follow message `received`, in order and
     at most `count_max`; raises `MalformedDatagram`.
 
     A SAY repeats what its sender does not know to be received. Here the repeated is passed over by
-    its lengths, and no text of it is decoded.
+    its lengths; no text is decoded, but those that are new are checked.
     """
     at = HEADER_BYTES + Say.LAYOUT.size
-    layout, size, end = Message.LAYOUT, Message.LAYOUT.size, len(datagram)
+    unpack, pass_over = Message.LAYOUT.unpack_from, _PASSED_OVER.unpack_from
+    size, end = Message.LAYOUT.size, len(datagram)
     if at > end:
         raise MalformedDatagram("truncated")
-    count = datagram[at - 1]
-    if count == 0:
+    left = datagram[at - 1]
+    if left == 0:
         raise MalformedDatagram("empty say")
-    messages: list[Message] = []
-    for _ in range(count):
-        if at + size > end:
-            raise MalformedDatagram("truncated")
-        message_id, kind, more, to_bytes, text_bytes = layout.unpack_from(datagram, at)
-        to_at = at + size
-        text_at = to_at + to_bytes
-        at = text_at + text_bytes
-        if message_id != received + 1 or not count_max:
-            continue
-        if to_bytes > NAME_BYTES_MAX or text_bytes > TEXT_BYTES_MAX:
-            raise MalformedDatagram("text too long")
-        try:
-            text = datagram[text_at:at].decode()
-            to = datagram[to_at:text_at].decode() if to_bytes else ""
-        except UnicodeDecodeError:
-            raise MalformedDatagram("invalid utf-8") from None
-        received += 1
-        count_max -= 1
-        messages.append(Message(message_id, number_of(MessageKind, kind), text, to, more))
+    messages: list[RawMessage] = []
+    try:
+        while left:  # ids grow: what was received before comes first
+            message_id, to_bytes, text_bytes = pass_over(datagram, at)
+            if message_id > received:
+                break
+            at += size + to_bytes + text_bytes
+            left -= 1
+        for _ in range(left):
+            message_id, kind, more, to_bytes, text_bytes = unpack(datagram, at)
+            to_at = at + size
+            text_at = to_at + to_bytes
+            at = text_at + text_bytes
+            if message_id != received + 1 or not count_max:
+                continue
+            if to_bytes > NAME_BYTES_MAX or text_bytes > TEXT_BYTES_MAX:
+                raise MalformedDatagram("text too long")
+            text = datagram[text_at:at]
+            to = datagram[to_at:text_at] if to_bytes else b""
+            if not text.isascii():
+                text.decode()
+            if to:
+                to.decode()
+            if kind not in _MESSAGE_KINDS:
+                raise MalformedDatagram("unknown MessageKind")
+            received += 1
+            count_max -= 1
+            messages.append((message_id, kind, more, to, text))
+    except struct_error:
+        raise MalformedDatagram("truncated") from None
+    except UnicodeDecodeError:
+        raise MalformedDatagram("invalid utf-8") from None
     if at != end:
         raise MalformedDatagram("truncated" if at > end else "trailing bytes")
     return messages

@@ -177,7 +177,8 @@ class BatchDatagrams:
         words = memoryview(self._incoming).cast("B").cast("I")
         stride = ctypes.sizeof(MultiMessage) // 4
         self._lengths = words[MultiMessage.length.offset // 4 :: stride]
-        self._name_bytes = _IPV4.size if self._family == socket.AF_INET else _IPV6.size
+        name_bytes = _IPV4.size if self._family == socket.AF_INET else _IPV6.size
+        self._name_layout = Struct(f"{name_bytes}s{_NAME_BYTES - name_bytes}x")
 
     def receive(self) -> list[tuple[bytes, Address]]:
         count = self._recvmmsg(
@@ -189,10 +190,10 @@ class BatchDatagrams:
                 return []
             raise OSError(code, os.strerror(code))
         received: list[tuple[bytes, Address]] = []
-        addresses, buffer, peers = self._addresses, self._buffer_view, self._peers_view
-        start = peer = 0
-        for length in self._lengths[:count].tolist():
-            name = bytes(peers[peer : peer + self._name_bytes])
+        addresses, buffer = self._addresses, self._buffer_view
+        names = self._name_layout.iter_unpack(self._peers_view[: count * _NAME_BYTES])
+        start = 0
+        for length, (name,) in zip(self._lengths[:count].tolist(), names, strict=True):
             address = addresses.get(name)
             if address is None:
                 if len(addresses) >= self._addresses_max:
@@ -200,7 +201,6 @@ class BatchDatagrams:
                 address = addresses[name] = from_name(name)
             received.append((bytes(buffer[start : start + length]), address))
             start += RECEIVE_BYTES
-            peer += _NAME_BYTES
         return received
 
     def send(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> list[SendError]:

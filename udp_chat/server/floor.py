@@ -28,7 +28,14 @@ from enum import Enum
 from typing import Protocol
 
 from udp_chat.protocol.delivery import NEVER, TokenBucket
-from udp_chat.protocol.packets import IN_FLIGHT_MAX, RUN_MAX, Message, MessageKind
+from udp_chat.protocol.packets import (
+    IN_FLIGHT_MAX,
+    PLAIN_KIND_MAX,
+    RUN_MAX,
+    Message,
+    MessageKind,
+    RawMessage,
+)
 from udp_chat.server.hosts import Host
 from udp_chat.server.member import Inbox, Member
 from udp_chat.server.state import RoomState
@@ -100,6 +107,9 @@ class Scribe(Protocol):
     def write(self, member: Member, message: Message, now: float) -> None:
         """Writes a message of a member into the log that it belongs to."""
 
+    def write_plain(self, member: Member, messages: Sequence[RawMessage], now: float) -> None:
+        """Writes messages of a member, chat or actions, into the room's log."""
+
     def give_up(self, member: Member, message: Message, now: float) -> None:
         """Tells a member that a private message was not delivered."""
 
@@ -144,13 +154,13 @@ class Floor:
 
     # --- what the room calls -----------------------------------------------------------------
 
-    def take(self, member: Member, messages: Sequence[Message], now: float) -> None:
+    def take(self, member: Member, messages: Sequence[RawMessage], now: float) -> None:
         """Takes in new messages of a member, in their order."""
         at_once = not member.held and not self._has_queue(member)
         if at_once and self._write_plain(member, messages, now):
             return
         for message in messages:
-            member.hold(message)
+            member.hold(Message.of(message))
         if member.waits:
             self._memory.recount(member)
         else:
@@ -241,14 +251,13 @@ class Floor:
 
     # --- writing -----------------------------------------------------------------------------
 
-    def _write_plain(self, member: Member, messages: Sequence[Message], now: float) -> bool:
+    def _write_plain(self, member: Member, messages: Sequence[RawMessage], now: float) -> bool:
         """Writes what is said in the usual case, when nothing has to wait; false if it does."""
         tokens = 0.0
-        for message in messages:
-            kind = message.kind
-            if message.more or (kind is not MessageKind.CHAT and kind is not MessageKind.ACTION):
+        for _, kind, more, _, text in messages:
+            if more or kind > PLAIN_KIND_MAX:
                 return False
-            tokens += 1.0 if len(message.text) <= ONE_TOKEN_CHARACTERS else tokens_of(message)
+            tokens += 1.0 if len(text) <= TOKEN_BYTES else _tokens_of_bytes(len(text))
         if (
             self._written + len(messages) > self._wake_up_max
             or self._links_are_full()
@@ -260,9 +269,8 @@ class Floor:
         member.bucket.take(tokens, now)
         member.host.messages.take(tokens, now)
         self._written += len(messages)
-        for message in messages:
-            self._scribe.write(member, message, now)
-            member.appended = message.message_id
+        self._scribe.write_plain(member, messages, now)
+        member.appended = messages[-1][0]
         member.said_at = now
         self._move_turn(member, tokens, now)
         return True
@@ -313,7 +321,9 @@ class Floor:
     def _move_turn(self, member: Member, tokens: float, now: float) -> None:
         seconds, latest = tokens / PERSON_RATE, now + TURN_SECONDS_MAX
         for speaker in (member, member.host):
-            speaker.turn_at = min(max(speaker.turn_at, now) + seconds, latest)
+            # As min(max(…)), which takes twice as long.
+            turn_at = (speaker.turn_at if speaker.turn_at > now else now) + seconds
+            speaker.turn_at = turn_at if turn_at < latest else latest
 
     # --- waiting -----------------------------------------------------------------------------
 
@@ -419,7 +429,11 @@ def tokens_of(message: Message) -> float:
     """What a message costs: a token for each TOKEN_BYTES of text begun."""
     if len(message.text) <= ONE_TOKEN_CHARACTERS:
         return 1.0
-    return 1.0 + (len(message.text.encode()) - 1) // TOKEN_BYTES
+    return _tokens_of_bytes(len(message.text.encode()))
+
+
+def _tokens_of_bytes(text_bytes: int) -> float:
+    return 1.0 + max(0, text_bytes - 1) // TOKEN_BYTES
 
 
 def _run_length(held: deque[Message]) -> int:

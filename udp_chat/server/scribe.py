@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from udp_chat.protocol.answers import parse_asked
 from udp_chat.protocol.names import UnusableName, check_name
-from udp_chat.protocol.packets import NAME_BYTES_MAX, Event, EventKind, Message, MessageKind
+from udp_chat.protocol.packets import (
+    NAME_BYTES_MAX,
+    Event,
+    EventKind,
+    Message,
+    MessageKind,
+    RawMessage,
+    encode_plain,
+)
 from udp_chat.server.member import Inbox, Member
 from udp_chat.server.relay import Relay
 from udp_chat.server.state import RoomState
@@ -66,6 +74,12 @@ class Scribe:
         else:
             assert kind is MessageKind.RENAME, "questions are answered"
             self._rename(member, message, now)
+
+    def write_plain(self, member: Member, messages: Sequence[RawMessage], now: float) -> None:
+        """Writes messages of a member, chat or actions, into the room's log."""
+        name, append = member.name.encode(), self._log.append
+        for event in encode_plain(messages, name, member.number, self._unix_ms(now)):
+            append(event, now)
 
     def write_event(
         self, kind: EventKind, member: Member, now: float, text: str = "", message_id: int = 0

@@ -8,17 +8,16 @@ app/server_command.py.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import random
 import selectors
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.addresses import format_address
-from udp_chat.protocol.packets import DEFAULT_PORT, Offer
+from udp_chat.protocol.packets import DEFAULT_PORT, Address, Offer
 from udp_chat.protocol.worker import Service
 from udp_chat.server.relay import Outgoing
 from udp_chat.server.room import ChatRoom
@@ -26,6 +25,10 @@ from udp_chat.server.server_socket import ask_for_buffer, bind, dropped_count, o
 from udp_chat.server.settings import RoomSettings
 
 logger = logging.getLogger("udp_chat.server")
+
+DRAINS_MAX = 4
+"""How often at most a wake-up takes in what has arrived, before it sends. To look once more costs
+2 µs, to send one datagram to each of ten members 45 µs: so what arrives meanwhile goes along."""
 
 DROPS_INTERVAL_SECONDS = 1.0
 """How often at most the kernel is asked for what it dropped."""
@@ -103,9 +106,8 @@ class UdpServer(Service):
                     timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
                 timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
                 ready = selector.select(timeout)
-                now = time.monotonic()
-                room.wall_offset_seconds = time.time() - now
-                self._drain(now)
+                room.wall_offset_seconds = time.time() - time.monotonic()
+                now = self._drain()
                 room.handle_timeout(now)
                 self._count_drops(now)
                 self._send(room.datagrams_to_send())
@@ -125,27 +127,47 @@ class UdpServer(Service):
         room = self.room
         return Offer(nonce, room.log.epoch, len(room.members), self.address[1], room.settings.room)
 
-    def _drain(self, now: float) -> None:
-        try:
-            received = self._datagrams.receive()
-        except OSError as error:
-            # An ICMP error about some peer (WSAECONNRESET): it is no fault of the socket.
-            logger.debug("receive: %s", error)
-            self.room.counters["receive errors"] += 1
-            return
-        for datagram, address in received:
-            self.room.receive_datagram(datagram, address, now)
+    def _drain(self) -> float:
+        """Takes in what has arrived and, if that goes to all, what arrives meanwhile.
+
+        Returns when it last looked.
+        """
+        latest = self.room.log.latest
+        for _ in range(DRAINS_MAX):
+            now = time.monotonic()
+            try:
+                received = self._datagrams.receive()
+            except OSError as error:
+                # An ICMP error about some peer (WSAECONNRESET): it is no fault of the socket.
+                logger.debug("receive: %s", error)
+                self.room.counters["receive errors"] += 1
+                break
+            for datagram, address in received:
+                self.room.receive_datagram(datagram, address, now)
+            if not received or self.room.log.latest == latest:
+                break
+        return now
 
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
         # A broadcast of several datagrams has one tuple of addresses: it goes out together.
-        for _, group in itertools.groupby(outgoing, lambda entry: id(entry[1])):
-            datagrams, addresses = zip(*group, strict=True)
-            logger.debug("> %s %d datagrams", addresses[0], len(datagrams))
-            for address, error in self._datagrams.send(datagrams, addresses[0]):
-                # Unreachable, refused, filtered, still full: for the others it goes on, and this
-                # one is repaired or times out.
-                logger.debug("send to %s: %s", format_address(address), error)
-                self.room.counters["send errors"] += 1
+        together: list[bytes] = []
+        recipients: tuple[Address, ...] = ()
+        for datagram, addresses in outgoing:
+            if addresses is not recipients:
+                self._send_together(together, recipients)
+                together, recipients = [], addresses
+            together.append(datagram)
+        self._send_together(together, recipients)
+
+    def _send_together(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> None:
+        if not datagrams:
+            return
+        logger.debug("> %s %d datagrams", addresses, len(datagrams))
+        for address, error in self._datagrams.send(datagrams, addresses):
+            # Unreachable, refused, filtered, still full: for the others it goes on, and this one
+            # is repaired or times out.
+            logger.debug("send to %s: %s", format_address(address), error)
+            self.room.counters["send errors"] += 1
 
     def _count_drops(self, now: float) -> None:
         """Takes over what the kernel says it dropped, now and then."""
