@@ -35,6 +35,9 @@ FULL_QUEUE_SECONDS = 0.015
 DATAGRAMS_IN_FLIGHT_MAX = 4
 """SAY datagrams that the server is not known to have: what a burst may be on any link."""
 
+RETRY_COPIES_MAX = 6
+"""Of one SAY that is sent again: where it was lost in a burst, more copies get through."""
+
 LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
 """What a person says; the rest are requests."""
 
@@ -181,7 +184,8 @@ class Outbox:
         if self._rtt.queue_seconds < FULL_QUEUE_SECONDS:
             self._loss.update(lost=True)
         self._tries += 1
-        self._plan_copies(self._loss.copies(LATE_RATIO) - 1 + self._tries, now)
+        copies = self._loss.copies(LATE_RATIO) - 1 + self._tries
+        self._plan_copies(min(copies, RETRY_COPIES_MAX), now)
         for chunk in chunks:
             for pending in chunk:
                 pending.is_repeated = True

@@ -9,7 +9,7 @@ has a window:
   together, in the next one (Nagle's algorithm, RFC 896). The fuller the link, the longer the round
   trip, and the more messages share a datagram.
 - **A window.** At most so many bytes are on their way. The window grows by a datagram for each
-  round trip as long as the queue is short, and halves at a loss (RFC 5681). While the queue is
+  round trip as long as the queue is short, and shrinks by a third at a loss (RFC 9438). While the queue is
   long, all limited members together grow by one datagram for each round trip: to the other
   traffic of a link that they share they are one sender (RFC 8699 names the idea).
 - **No redundancy.** A limited member is sent no copies and no repeated events.
@@ -102,7 +102,7 @@ class SendWindow:
         self._freed_at = now
 
     def lost(self, rtt: RttEstimator, now: float) -> None:
-        """Something had to be repaired: once for each round trip the window halves."""
+        """Something had to be repaired: once for each round trip the window shrinks."""
         if now - self._lowered_at > rtt.srtt:
             self._lowered_at = now
             self.bytes = max(self.bytes * LOWERED, MIN_BYTES)
