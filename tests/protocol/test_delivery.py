@@ -64,6 +64,24 @@ def test_the_log_remembers_when_an_event_was_sent() -> None:
     assert (log.sent_at(1), log.sent_at(2)) == (7.5, 9.25)
 
 
+def test_several_events_are_appended_as_one_by_one() -> None:
+    for entries_max, bytes_max in ((10, 1000), (2, 1000), (10, 5), (10, 1)):
+        one_by_one = log_of(b"a", b"bb", b"", b"dddd", entries_max=entries_max, bytes_max=bytes_max)
+        log = EventLog(EPOCH, entries_max, bytes_max)
+        assert log.extend([b"a", b"bb"], 0.0) == 2
+        assert log.extend([b"", b"dddd"], 0.0) == 4
+        assert log.extend([], 0.0) == 4
+        assert (log.oldest, log.latest) == (one_by_one.oldest, one_by_one.latest)
+        assert (log.entry_count, log.bytes_held) == (one_by_one.entry_count, one_by_one.bytes_held)
+        assert log.slice(log.oldest, 4, 100) == one_by_one.slice(log.oldest, 4, 100)
+
+
+def test_the_log_finds_what_was_sent_by_a_time() -> None:
+    log = log_of(b"a", b"b", b"c", entries_max=2)  # sent at 0, 1 and 2; the first is forgotten
+    assert [log.last_sent_by(at) for at in (0.5, 1.0, 1.5, 2.0, 9.0)] == [1, 2, 2, 3, 3]
+    assert log_of().last_sent_by(1.0) == 0
+
+
 def test_the_log_lets_go_of_the_oldest_beyond_its_entries() -> None:
     log = log_of(b"a", b"b", b"c", entries_max=3)
     assert log.oldest == 1

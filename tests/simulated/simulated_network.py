@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.cells import cells
@@ -105,9 +105,9 @@ class RecordedLog(EventLog):
         super().__init__(epoch, entries_max, bytes_max)
         self.recorded: list[bytes] = []
 
-    def append(self, encoded: bytes, now: float) -> int:
-        self.recorded.append(encoded)
-        return super().append(encoded, now)
+    def extend(self, encoded: Sequence[bytes], now: float) -> int:
+        self.recorded += encoded
+        return super().extend(encoded, now)
 
 
 class User:

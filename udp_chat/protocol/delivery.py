@@ -13,9 +13,11 @@ simulated network of the tests runs it in virtual time.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import ClassVar, TypeAlias
 
 from udp_chat.protocol.packets import COUNT_MAX, Event
@@ -69,7 +71,6 @@ class EventLog:
     __slots__ = (
         "_appended_bytes",
         "_entries",
-        "bytes_held",
         "bytes_max",
         "entries_max",
         "epoch",
@@ -83,53 +84,75 @@ class EventLog:
         self.bytes_max = bytes_max
         self.oldest = 1
         self.latest = 0
-        self.bytes_held = 0
-        self._entries: dict[int, tuple[bytes, float, int]] = {}
-        """By sequence number: the event, when it was appended, and the bytes before it."""
+        self._entries: deque[tuple[bytes, float, int]] = deque()
+        """From the oldest on: the event, when it was appended, and the bytes before it."""
         self._appended_bytes = 0
 
     @property
     def entry_count(self) -> int:
         return len(self._entries)
 
+    @property
+    def bytes_held(self) -> int:
+        return self._appended_bytes - self._entries[0][2] if self._entries else 0
+
     def append(self, encoded: bytes, now: float) -> int:
         """Adds an encoded event and returns its sequence number. `now` is when it is sent."""
-        self.latest += 1
-        size = len(encoded)
-        self._entries[self.latest] = encoded, now, self._appended_bytes
-        self._appended_bytes += size
-        self.bytes_held += size
-        while len(self._entries) > self.entries_max or (
-            self.bytes_held > self.bytes_max and len(self._entries) > 1
-        ):
+        return self.extend((encoded,), now)
+
+    def extend(self, encoded: Sequence[bytes], now: float) -> int:
+        """Adds encoded events and returns the sequence number of the last. `now` never shrinks."""
+        entries, appended_bytes = self._entries, self._appended_bytes
+        for event in encoded:
+            entries.append((event, now, appended_bytes))
+            appended_bytes += len(event)
+        self._appended_bytes = appended_bytes
+        self.latest += len(encoded)
+        self.forget(self.latest - self.entries_max)
+        while self.bytes_held > self.bytes_max and len(entries) > 1:
             self.forget(self.oldest)
         return self.latest
 
     def forget(self, until: int) -> None:
         """Drops every event up to and including `until`."""
-        while self.oldest <= min(until, self.latest):
-            self.bytes_held -= len(self._entries.pop(self.oldest)[0])
-            self.oldest += 1
+        count = min(until, self.latest) - self.oldest + 1
+        if count > 0:
+            for _ in range(count):
+                self._entries.popleft()
+            self.oldest += count
 
     def sent_at(self, seq: int) -> float:
         """When the event was appended and first sent; `seq` must be in the log."""
-        return self._entries[seq][1]
+        return self._entries[self._index(seq)][1]
+
+    def last_sent_by(self, at: float) -> int:
+        """The newest event that was sent by this time; the one before the oldest if none was."""
+        return self.oldest - 1 + bisect_right(self._entries, at, key=itemgetter(1))
 
     def bytes_from(self, seq: int) -> int:
         """How many bytes of events the log holds from this one on."""
         seq = max(seq, self.oldest)
-        return self._appended_bytes - self._entries[seq][2] if seq <= self.latest else 0
+        if seq > self.latest:
+            return 0
+        return self._appended_bytes - self._entries[seq - self.oldest][2]
 
     def slice(self, first: int, last: int, bytes_max: int) -> list[bytes]:
         """Encoded events from `first` (in the log) up to `last`, as many as fit one datagram."""
-        encoded = []
-        for seq in range(first, min(last, self.latest, first + COUNT_MAX - 1) + 1):
-            event = self._entries[seq][0]
+        encoded: list[bytes] = []
+        entries, start = self._entries, self._index(first)
+        for index in range(
+            start, start + min(last - first + 1, self.latest - first + 1, COUNT_MAX)
+        ):
+            event = entries[index][0]
             bytes_max -= len(event)
             if bytes_max < 0:
                 break
             encoded.append(event)
         return encoded
+
+    def _index(self, seq: int) -> int:
+        assert seq >= self.oldest, "the log has forgotten it"
+        return seq - self.oldest
 
 
 @dataclass(frozen=True, slots=True)

@@ -442,9 +442,7 @@ class Relay:
         said. A broadcast itself costs nothing per member.
         """
         log, due = self._log, now - self._overdue_after_seconds()
-        seq = max(self._checked_seq, log.oldest - 1)
-        while seq < log.latest and log.sent_at(seq + 1) <= due:
-            seq += 1
+        seq = max(self._checked_seq, log.last_sent_by(due))
         soonest, acked = NEVER, log.latest
         for member in self._members.values():
             soonest = min(soonest, member.rtt.tail_timeout)

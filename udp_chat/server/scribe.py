@@ -77,9 +77,8 @@ class Scribe:
 
     def write_plain(self, member: Member, messages: Sequence[RawMessage], now: float) -> None:
         """Writes messages of a member, chat or actions, into the room's log."""
-        name, append = member.name.encode(), self._log.append
-        for event in encode_plain(messages, name, member.number, self._unix_ms(now)):
-            append(event, now)
+        name, time_ms = member.name.encode(), self._unix_ms(now)
+        self._log.extend(encode_plain(messages, name, member.number, time_ms), now)
 
     def write_event(
         self, kind: EventKind, member: Member, now: float, text: str = "", message_id: int = 0
