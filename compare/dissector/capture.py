@@ -220,7 +220,7 @@ def conversation() -> list[Captured]:
     # The message after the lost one shows Boris a gap, and he reports it.
     network.lose_next(boris)
     anna.say("This is lost on its way to Борис.", network.now)
-    network.run(0.02)
+    network.run(0.001)
     anna.say("Did you get that?", network.now)
     network.run(0.5)
 
