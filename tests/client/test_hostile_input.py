@@ -203,6 +203,7 @@ def test_valid_datagrams_with_changed_bytes_do_not_break_a_session(
     settle(bench)
 
 
+@pytest.mark.slow
 @situations
 def test_every_number_at_either_end_does_not_break_a_session(situation: str) -> None:
     begin = SITUATIONS[situation][0]

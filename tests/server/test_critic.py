@@ -272,7 +272,7 @@ class Client:
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))]
 )
 def test_whatever_members_do_each_goes_on_and_is_written_once_and_in_order(seed: int) -> None:
     dice = random.Random(seed)

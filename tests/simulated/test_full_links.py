@@ -35,7 +35,7 @@ def test_the_chat_fares_on_a_full_link_nearly_as_well_as_tcp(rate: float) -> Non
 
 
 @pytest.mark.parametrize(
-    "rate", [400_000, *(pytest.param(r, marks=pytest.mark.slow) for r in (250_000, 1_600_000))]
+    "rate", [400_000, *(pytest.param(r, marks=pytest.mark.slow) for r in (800_000, 1_600_000))]
 )
 def test_the_chat_leaves_room_for_a_download(rate: float) -> None:
     chat = measure(UdpChat(rate), with_download=True)

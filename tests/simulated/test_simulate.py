@@ -15,12 +15,9 @@ from udp_chat.server.room import ChatRoom
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize(
-    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(20, 120, 20))]
-)
-def test_random_evenings_keep_every_promise(first: int) -> None:
-    """A few; .ci/run has some more, without coverage."""
-    for seed, _, failure in run_seeds(first, 20, jobs=1):
+def test_random_evenings_keep_every_promise() -> None:
+    """A few; .ci/run has 300, without coverage."""
+    for seed, _, failure in run_seeds(0, 20, jobs=1):
         replay = f"python3 -m tests.simulate --seeds 1 --first {seed}"
         assert not failure, f"seed {seed} failed; replay it: {replay}\n{failure}"
 

@@ -9,9 +9,9 @@ has a window:
   together, in the next one (Nagle's algorithm, RFC 896). The fuller the link, the longer the round
   trip, and the more messages share a datagram.
 - **A window.** At most so many bytes are on their way. The window grows by a datagram for each
-  round trip as long as the queue is short, and shrinks by a third at a loss (RFC 9438). While the queue is
-  long, all limited members together grow by one datagram for each round trip: to the other
-  traffic of a link that they share they are one sender (RFC 8699 names the idea).
+  round trip as long as the queue is short, and shrinks by a third at a loss (RFC 9438). While the
+  queue is long, all limited members together grow by one datagram for each round trip: to the
+  other traffic of a link that they share they are one sender (RFC 8699 names the idea).
 - **No redundancy.** A limited member is sent no copies and no repeated events.
 
 What tells a full queue from bad luck is the delay: a lossy link loses at its shortest round trip.
