@@ -65,7 +65,12 @@ def test_a_limited_member_begins_with_some_datagrams() -> None:
 def test_a_link_is_full_if_its_queue_is_long(
     base_seconds: float, queue_seconds: float, is_full: bool
 ) -> None:
-    assert SendWindow.is_full(link(base_seconds, queue_seconds)) == is_full
+    assert SendWindow.is_full(link(base_seconds, queue_seconds), 0.01) == is_full
+
+
+def test_in_a_large_room_acknowledgements_wait_for_each_other_and_are_no_queue() -> None:
+    assert not SendWindow.is_full(link(0.001, 0.09), ack_delay_seconds=1.0)
+    assert SendWindow.is_full(link(0.001, 0.11), ack_delay_seconds=1.0)
 
 
 # --- how it grows and shrinks ----------------------------------------------------------------

@@ -29,6 +29,10 @@ FULL_QUEUE_SECONDS = 0.03
 """So long a queue makes a member limited, or half of the shortest round trip, if that is more. A
 system's scheduler delays for less, and a person does not feel it."""
 
+FULL_QUEUE_RATIO = 0.1
+"""Of the ack delay, if that is more. In a large room acknowledgements come in crowds, and each
+waits for those before it: that is no queue of its member's link."""
+
 SHORT_QUEUE_SECONDS = 0.015
 """Below this there is room on the link."""
 
@@ -65,9 +69,12 @@ class SendWindow:
         return self.bytes != NEVER
 
     @staticmethod
-    def is_full(rtt: RttEstimator) -> bool:
+    def is_full(rtt: RttEstimator, ack_delay_seconds: float) -> bool:
         """Whether the queue of a member's link is long."""
-        return rtt.queue_seconds > max(FULL_QUEUE_SECONDS, rtt.base / 2)
+        longest_seconds = max(
+            FULL_QUEUE_SECONDS, rtt.base / 2, FULL_QUEUE_RATIO * ack_delay_seconds
+        )
+        return rtt.queue_seconds > longest_seconds
 
     def limit(self, now: float) -> None:
         """The member's link is full."""

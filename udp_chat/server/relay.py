@@ -238,7 +238,7 @@ class Relay:
         if not position.acknowledge(ack):
             return
         if not window.is_limited:
-            if window.is_full(rtt):
+            if window.is_full(rtt, self.ack_delay_ms() / 1000):
                 self._limit(member, now)
             if not has_room:
                 return  # what is lost there says nothing of its luck
