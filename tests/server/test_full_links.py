@@ -82,6 +82,24 @@ def test_what_was_broadcast_before_the_limit_is_not_sent_again() -> None:
     assert [event.text for event in packet.events] == ["three"]
 
 
+@pytest.mark.parametrize(("queue_seconds", "asked"), [(0.49, 0), (0.51, 1)])
+def test_a_member_that_may_have_stood_still_is_asked_what_it_has_lost(
+    queue_seconds: float, asked: int
+) -> None:
+    bench = RoomBench(RoomSettings(message_rate=0))
+    anna, boris = bench.join("Anna"), bench.join("Boris")
+    answer(bench, anna, BASE_SECONDS)
+    packets = []
+    for _ in range(3):
+        bench.now += 0.1
+        boris.say("hello")
+        late_seconds = BASE_SECONDS + queue_seconds
+        packets = answer(bench, anna, late_seconds, room_ack=anna.member.position.acked + 1)
+    assert anna.member.window.is_limited
+    assert [packet.ask for packet in packets] == [True] * asked
+    assert [packet.events for packet in packets] == [()] * asked
+
+
 def test_a_late_answer_limits_nobody() -> None:
     bench = RoomBench()
     anna, boris = bench.join("Anna"), bench.join("Boris")

@@ -240,6 +240,18 @@ def test_a_gap_is_not_repaired_while_what_fills_it_may_be_on_its_way() -> None:
     assert bench.room.counters["gap repairs"] == 2
 
 
+def test_a_gap_before_something_that_has_arrived_is_repaired_however_long_the_round_trip() -> None:
+    bench = RoomBench()
+    anna = _with_a_gap(bench)
+    anna.member.rtt.sample(2.0)
+    missing = {"room_ack": 2, "room_gap_end": 4}
+    sent_at = bench.room.log.sent_at(3)
+    just_later = sent_at + 0.24 * anna.member.rtt.base
+    assert anna.status(**missing, echoed_timestamp=int(just_later * 1e6)) == [], "reordered"
+    later = sent_at + 0.26 * anna.member.rtt.base
+    assert anna.shown(anna.status(**missing, echoed_timestamp=int(later * 1e6)))
+
+
 def test_a_gap_in_what_was_just_sent_is_waited_for() -> None:
     bench = RoomBench()
     anna = _with_a_gap(bench, lines=0)

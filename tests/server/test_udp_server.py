@@ -219,28 +219,32 @@ def test_more_datagrams_than_are_taken_in_at_once_are_all_taken_in(
 
 class OneByOne:
     """A server's datagrams. SAYs wait until five members have sent one; then they come one at a
-    time, as if each had arrived while the server worked on the one before."""
+    time, as if each had arrived while the server worked on the one before. Repeated ones are lost.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._datagrams = open_datagrams(sock)
-        self._says: dict[Address, bytes] = {}
-        self._is_open = False
+        self._says: list[tuple[bytes, Address]] = []
+        self._have_said: set[Address] = set()
         self.calls: list[str] = []
         """What came and what went to all, in order."""
 
     def receive(self) -> list[tuple[bytes, Address]]:
         others = []
         for datagram, address in self._datagrams.receive():
-            if datagram[3] == PacketType.SAY:
-                self._says.setdefault(address, datagram)
-            else:
+            if datagram[3] != PacketType.SAY:
                 others.append((datagram, address))
-        self._is_open = self._is_open or len(self._says) == 5
+            elif address not in self._have_said:
+                self._have_said.add(address)
+                self._says.append((datagram, address))
         if not self._is_open or not self._says:
             return others
         self.calls.append("SAY")
-        address, datagram = self._says.popitem()
-        return [*others, (datagram, address)]
+        return [*others, self._says.pop()]
+
+    @property
+    def _is_open(self) -> bool:
+        return len(self._have_said) == 5
 
     def send(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> list[SendError]:
         if self._is_open and len(addresses) > 1:

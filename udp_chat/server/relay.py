@@ -50,6 +50,14 @@ ACK_DELAY_MAX_SECONDS = 2.0
 REPAIR_DATAGRAMS_MAX = 8
 """Datagrams in one answer to a reported gap: what a home router's queue takes at once."""
 
+STOOD_STILL_SECONDS = 0.5
+"""A member that seems to have a longer queue is more likely one whose program stood still. What
+was sent to it meanwhile is lost, not on its way."""
+
+REORDER_RATIO = 0.25
+"""Of the shortest round trip: so much later may a datagram be sent that overtakes another one
+(RFC 8985 §6.2)."""
+
 LATE_RATIO = 0.15
 """At most this part of the repairs may come late. A repair is needed if the slice or its
 acknowledgement was lost. On a link that loses 10 % each way, that is a fifth: the relay then sends
@@ -272,6 +280,8 @@ class Relay:
         member.position.pushed_at = now
         self._limited[member.session_id] = member
         self._addresses = None
+        if member.rtt.queue_seconds > STOOD_STILL_SECONDS:
+            self.probe(member, now)  # its answer tells what it has lost
 
     def forget_link(self, member: Member) -> None:
         """Must be called when a member has gone or has moved to another host: what was measured
@@ -300,12 +310,21 @@ class Relay:
         self._counters["waits for links"] += 1
         return True
 
-    def repair_gap(self, member: Member, position: Position, gap_end: int, now: float) -> None:
-        """Sends what a member reports as missing, unless it may still be on its way."""
+    def repair_gap(
+        self, member: Member, position: Position, gap_end: int, echoed_at: float, now: float
+    ) -> None:
+        """Sends what a member reports as missing, unless it may still be on its way.
+
+        What was sent before a datagram that has arrived (`echoed_at`: when that was sent) is lost,
+        however long the round trip seems to be (RACK, RFC 8985). A member whose program stood still
+        reports its gap with an echo of long ago, so its round trip seems to be very long.
+        """
         if not position.behind:
             return
         sent_at = max(position.log.sent_at(position.next_seq), position.repaired_at)
-        if now - sent_at < 0.9 * member.rtt.srtt:
+        if echoed_at <= sent_at + REORDER_RATIO * member.rtt.base and (
+            now - sent_at < 0.9 * member.rtt.srtt
+        ):
             return
         self._counters["gap repairs"] += 1
         self._repair(member, position, LogRange(until=gap_end), now)

@@ -550,14 +550,15 @@ class ChatRoom:
             self._drop("stale", member.address)
             return
         member.traffic.client_sent = status.sent_count
+        echoed_at = status.echoed_timestamp / 1e6
         if status.echoed_timestamp:
-            member.rtt.sample(now - status.echoed_timestamp / 1e6)
+            member.rtt.sample(now - echoed_at)
         self._relay.acknowledged(member, status.room_ack, now)
         self._acknowledge_inbox(member, status.inbox_ack)
         if status.room_gap_end > member.position.acked:
-            self._relay.repair_gap(member, member.position, status.room_gap_end, now)
+            self._relay.repair_gap(member, member.position, status.room_gap_end, echoed_at, now)
         if status.inbox_gap_end > member.inbox.acked:
-            self._relay.repair_gap(member, member.inbox, status.inbox_gap_end, now)
+            self._relay.repair_gap(member, member.inbox, status.inbox_gap_end, echoed_at, now)
         if status.ask:
             self._relay.answer(member, status.timestamp)
 
