@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: test check lint covered slow coverage test-all-pythons pyz clean
 
 # No coverage, a quarter of the examples of each property, and neither the tests that run alone nor
-# the few that take seconds of a core.
+# the few that take seconds.
 test: $(INSTALLED)
 	$(PYTHON) -m pytest $(AT_ONCE) $(QUICK)
 
@@ -38,7 +38,7 @@ covered: $(INSTALLED)
 	$(PYTHON) -m coverage run -m pytest $(AT_ONCE) $(QUICK)
 	$(PYTHON) -m coverage run -m pytest -m alone
 
-# Coverage would make these, which are sums over many random conversations, four times as slow.
+# Sums over many random conversations, which coverage would make four times as slow, and what waits.
 slow: $(INSTALLED)
 	$(PYTHON) -m pytest $(AT_ONCE) -m slow
 

@@ -89,7 +89,7 @@ def test_its_words_follow_its_figures(
     assert nobody in meaning
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @needs_wire
 def test_only_this_chat_survives_and_who_talks_is_back_before_who_listens() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)

@@ -64,7 +64,7 @@ def test_its_words_follow_its_figures(
     assert not_sooner in meaning
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @needs_wire
 def test_tcp_tells_of_a_killed_program_at_once_and_of_a_cut_link_by_a_timeout() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)

@@ -83,7 +83,7 @@ def test_its_words_follow_its_figures(
     assert "TCP" in explain(whole)[2]
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @needs_wire
 def test_a_short_cut_tcp_survives_and_a_restart_only_this_chat() -> None:
     found = EXPERIMENT.measure(Effort(quick=True), lambda _: None)
