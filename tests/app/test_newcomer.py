@@ -75,6 +75,7 @@ def test_where_there_is_no_room_a_pipe_is_told_how_to_open_one(hosts: Network) -
 def test_who_answers_no_opens_nothing_and_is_told_how(hosts: Network) -> None:
     with at(hosts, "anna") as anna:
         anna.wait_for("No room here. Open one? [Y/n]")
+        anna.wait_for("find the cause: python3 udp_client.py --doctor")
         anna.type("n\n")
         anna.wait_for("No room was found on this network")
         assert anna.wait() == 1

@@ -123,6 +123,7 @@ _ENGLISH = {
     "looking": "Looking for a room …",
     "no_room": "No room was found on this network. Open one: {udp_client} --open, or {udp_server};"
     " or name a server: {udp_client} SERVER. To find the cause: {udp_client} --doctor",
+    "none_found": "If there should be a room here, find the cause: {udp_client} --doctor",
     "open_question": "No room here. Open one? [Y/n] ",
     "opened": "The room “{room}” is open on port {port}. Others join with the same command,"
     " {udp_client}. The room closes when you leave.",
@@ -250,6 +251,7 @@ _RUSSIAN = {
     "looking": "Ищу комнату …",
     "no_room": "В этой сети комнат не найдено. Откройте свою: {udp_client} --open или {udp_server};"
     " либо назовите сервер: {udp_client} СЕРВЕР. Узнать причину: {udp_client} --doctor",
+    "none_found": "Если комната должна быть, причину найдёт: {udp_client} --doctor",
     "open_question": "Комнат здесь нет. Открыть свою? [Д/н] ",
     "opened": "Комната «{room}» открыта, порт {port}. Другие входят той же командой,"
     " {udp_client}. Комната закроется, когда вы выйдете.",

@@ -4,6 +4,11 @@ The probes need no session and leave no trace: every server answers a STATUS or 
 that it does not know with BYE, which is smaller. Each probe has a random id of its own, so the BYE
 tells which probe it answers. A long probe is a SAY, exactly as long as the longest datagram.
 
+The checks ask the way others would, over the network's interfaces. A datagram between a computer's
+own addresses passes over its loopback, which firewalls let through. A multicast or broadcast does
+not: Linux hands its copy in on the interface over which it left, past the same firewall as a
+datagram of another computer.
+
 The checks say what they do not show: if a computer hears its own multicast, its firewall lets that
 pass, but the Wi-Fi may still not carry it to others; if long datagrams reach the server, the way
 back may still lose them.
@@ -13,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import secrets
 import select
 import socket
@@ -51,6 +57,9 @@ ROOMS_PROBED_MAX = 8
 
 LOSS_NOTABLE = 0.05
 """The chat repairs more, but a person should know that the link is bad."""
+
+DROPPED_NOTABLE = 0.5
+"""Of the probes: so many datagrams dropped here meanwhile are answers, not a network's chatter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,30 +189,107 @@ def neighbour_answers(table: str, host: str) -> bool | None:
     return found
 
 
-def nothing_found(
-    interfaces: Sequence[Interface], copies: Sequence[OwnCopy], unheard: OSError | None
-) -> str:
+def undelivered(ipv4_table: str, ipv6_table: str) -> int | None:
+    """How many datagrams came in to this computer and were then dropped, by a firewall above all.
+
+    From the text of /proc/net/snmp and snmp6; None if they do not tell. Linux counts a datagram as
+    received before its firewall sees it, and as delivered after.
+    """
+    counts: dict[str, int] = {}
+    lines = [line.split() for line in ipv4_table.splitlines() if line.startswith("Ip:")]
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        counts.update((f"Ip{n}", int(v)) for n, v in zip(names, values, strict=False) if _count(v))
+    pairs = [line.split() for line in ipv6_table.splitlines()]
+    counts.update((pair[0], int(pair[1])) for pair in pairs if len(pair) == 2 and _count(pair[1]))
+    if "IpInReceives" not in counts or "IpInDelivers" not in counts:
+        return None
+    received = sum(counts.get(f"{ip}InReceives", 0) for ip in ("Ip", "Ip6"))
+    explained = ("InDelivers", "InHdrErrors", "InAddrErrors", "InDiscards")
+    known = sum(counts.get(f"{ip}{name}", 0) for ip in ("Ip", "Ip6") for name in explained)
+    return received - known - counts.get("IpForwDatagrams", 0)
+
+
+def _count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 20
+
+
+def others_reach(interfaces: Sequence[Interface]) -> list[Interface]:
+    """The interfaces over which others reach this computer; its loopback if it has no other."""
+    return [i for i in interfaces if _on_network(i)] or [i for i in interfaces if i.loopback]
+
+
+def _on_network(interface: Interface) -> bool:
+    known = interface.addresses or os.name != "posix"  # Windows does not tell those of IPv6
+    return interface.up and interface.running and not interface.loopback and bool(known)
+
+
+def lan_address(interfaces: Sequence[Interface]) -> str | None:
+    """The first address under which others reach this computer; None if it is on no network."""
+    addresses = [a for i in interfaces if _on_network(i) for a in i.addresses]
+    return next((a for a in addresses if not a.startswith("fe80:")), None)
+
+
+def is_here(host: str, interfaces: Sequence[Interface]) -> bool:
+    """Whether an address, in numbers, is one of this computer's."""
+    number = host.partition("%")[0]
+    return is_loopback(number) or any(number in i.addresses for i in interfaces)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, in numbers, is this computer's own, whichever computer it is."""
+    return host == "::1" or host.startswith("127.")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What this computer heard of its own copies."""
+
+    copies: Sequence[OwnCopy]
+    """To the discovery port."""
+    unheard: OSError | None = None
+    """Why it could not listen there."""
+    answers: Sequence[OwnCopy] = ()
+    """To a port that no rule of a firewall names, as the answers to the search come."""
+
+
+def nothing_found(interfaces: Sequence[Interface], heard: Heard) -> str:
     """The key of the sentence that says why no room was found."""
     if not any(i.up and i.running and not i.loopback and i.addresses for i in interfaces):
         return "no_network"
-    sent_out = [copy for copy in copies if not copy.way.interface.loopback]
-    if unheard is None and not any(copy.returned for copy in sent_out):
+    left = [copy for copy in heard.copies if not copy.way.interface.loopback]
+    if left and all(isinstance(copy.error, PermissionError) for copy in left):
+        return "forbidden_here"
+    if heard.unheard is None and not any(copy.returned for copy in left):
         return "firewall_here"
+    answers = [copy for copy in heard.answers if not copy.way.interface.loopback]
+    if answers and not any(copy.returned for copy in answers):
+        return "answers_dropped"
     return "nothing_found"
 
 
-def likely_cause(outcome: Outcome, own: bool, neighbour: bool | None) -> str:
-    """The key of the sentence that says why a server does not answer.
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What is known of a server that did not answer."""
 
-    `own`: its address is one of this computer's. `neighbour`: see `neighbour_answers`.
-    """
+    own: bool = False
+    """Its address is one of this computer's."""
+    neighbour: bool | None = None
+    """See `neighbour_answers`."""
+    dropped: bool = False
+    """This computer's firewall dropped about as many datagrams as there would be answers."""
+
+
+def likely_cause(outcome: Outcome, silence: Silence) -> str:
+    """The key of the sentence that says why a server does not answer."""
     if outcome != "silent":
         return outcome
-    if own:
+    if silence.own:
         return "silent_here"
-    if neighbour is None:
+    if silence.dropped:
+        return "dropped_here"
+    if silence.neighbour is None:
         return outcome
-    return "filtered" if neighbour else "no_neighbour"
+    return "filtered" if silence.neighbour else "no_neighbour"
 
 
 # --- this computer's own copies --------------------------------------------------------------
@@ -269,6 +355,53 @@ def _listen(
                 packet = decode(listener.recv(RECEIVE_BYTES))
                 if isinstance(packet, Discover) and packet.nonce in copies:
                     copies[packet.nonce].returned = True
+
+
+def hear_own_answers(interfaces: Sequence[Interface], wait_seconds: float) -> list[OwnCopy]:
+    """The same on a port that the system chooses, where the answers to a search come in."""
+    try:
+        with listening_socket(socket.AF_INET, 0) as chosen:
+            port = chosen.getsockname()[1]
+            return hear_own_copies(interfaces, port, wait_seconds)[0]
+    except OSError:
+        return []
+
+
+def port_is_open(
+    interfaces: Sequence[Interface], host: str, port: int, wait_seconds: float
+) -> bool | None:
+    """Whether this computer's firewall lets others in on a UDP port of the own address `host`.
+
+    A probe goes to the broadcast address of its network and comes back in. The server answers it,
+    or, if that hears no broadcast because it is bound to one address, this function hears it
+    instead. None if there is no broadcast address, or it cannot be sent.
+    """
+    broadcasts = [b for i in interfaces for address, b in i.ipv4 if address == host and b]
+    if not broadcasts:
+        return None
+    target, session_id = (broadcasts[0], port), secrets.randbits(63) + 1
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener,
+    ):
+        try:
+            asker.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            asker.bind((host, 0))
+            with contextlib.suppress(OSError):  # the server has the port, and hears broadcasts
+                listener.bind(target)
+            asker.sendto(short_probe(session_id, 0), target)
+        except OSError:
+            return None
+        until = time.monotonic() + wait_seconds
+        while (left := until - time.monotonic()) > 0:
+            for sock in select.select([asker, listener], [], [], left)[0]:
+                with contextlib.suppress(OSError, MalformedDatagram):
+                    datagram, sender = sock.recvfrom(RECEIVE_BYTES)
+                    packet = decode(datagram)
+                    mine = isinstance(packet, Bye | Status) and packet.session_id == session_id
+                    if mine and sender[0] == host:  # other computers answer, too
+                        return True
+    return False
 
 
 # --- probing a server ------------------------------------------------------------------------

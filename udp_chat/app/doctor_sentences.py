@@ -1,4 +1,4 @@
-"""What the doctor says: a sentence for each finding, then the likely cause and what to do."""
+"""What the doctor says: the likely cause and what to do, and a sentence for each finding."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ENGLISH = {
     " cannot find a room here.",
     "holder": "{command} (process {pid})",
     "holder_hidden": "a process that the system does not show",
-    "probing": "Asking {server} …",
+    "checking": "Checking. This takes a few seconds …",
     "probes": "{server} answered {answered} of {sent} probes: {median} ms there and back"
     " (median), {p95} ms for 95 %. Lost: {loss} %.",
     "probes_none": "{server} answered none of {sent} probes.",
@@ -68,8 +68,30 @@ _ENGLISH = {
     "silent_here": "Likely cause: the program on port {port} of this computer is no server of this"
     " chat, or a firewall blocks this computer from itself. Start the server on another port:"
     " {udp_server} --port 0",
-    "firewall_here": "Likely cause: a firewall on this computer blocks multicast and broadcast."
-    " Allow Python to use UDP in its settings, or give the server's address: {udp_client} ADDRESS",
+    "port_open": "What comes in from the network reaches UDP port {port} of {host}.",
+    "port_closed": "What comes in from the network does not reach UDP port {port} of {host}.",
+    "dropped": "This computer dropped {dropped} datagrams that came in meanwhile.",
+    "unfound": "The search found no room, though {server} answers: the network carries neither"
+    " multicast nor broadcast to it, or the room is not open for the search. Others have to give"
+    " the address: {udp_client} {server}",
+    "dropped_here": "Likely cause: a firewall on this computer drops the answers of {server}."
+    " Allow Python to use UDP in its settings (Linux: it must let in what answers this computer,"
+    " ct state established).",
+    "closed_here": "A firewall on this computer lets nothing in on UDP port {port}: others cannot"
+    " join the room at {server}. Allow the port (Linux: sudo ufw allow {port}/udp; Windows and"
+    " macOS: allow Python in the firewall's settings).",
+    "only_here": "The room at {server} answers this computer alone: others cannot join it. Open it"
+    " for the network: {udp_server} --port {port}",
+    "forbidden_here": "Likely cause: a firewall on this computer lets nothing out to the network."
+    " Allow Python to use UDP in its settings.",
+    "firewall_here": "Likely cause: a firewall on this computer drops the multicast and broadcast"
+    " that come in, and so the answers to the search. To join a room, give its server's address:"
+    " {udp_client} ADDRESS. So that others find a room here, allow UDP ports {port} and"
+    " {discovery_port} (Linux: sudo ufw allow {port}:{discovery_port}/udp; Windows and macOS: allow"
+    " Python in the firewall's settings).",
+    "answers_dropped": "Likely cause: a firewall on this computer drops the answers to its search:"
+    " they come to a port that it does not know. Give the server's address: {udp_client} ADDRESS."
+    " Or allow Python to use UDP in its settings.",
     "nothing_found": "Likely cause, one of these: no server is running; a firewall on its computer"
     " lets nothing in on UDP ports {port} and {discovery_port}; the Wi-Fi isolates its devices from"
     " each other (client isolation, usual for guests). Start a room: {udp_server}. Then give its"
@@ -104,7 +126,7 @@ _RUSSIAN = {
     " другие не найдут.",
     "holder": "{command} (процесс {pid})",
     "holder_hidden": "система не показывает, кем",
-    "probing": "Спрашиваю {server} …",
+    "checking": "Проверяю. Это займёт несколько секунд …",
     "probes": "{server}: ответов {answered} на {sent} запросов; туда и обратно {median} мс"
     " (медиана), 95 % — до {p95} мс. Потеряно: {loss} %.",
     "probes_none": "{server}: на {sent} запросов нет ни одного ответа.",
@@ -141,9 +163,29 @@ _RUSSIAN = {
     "silent_here": "Вероятная причина: порт {port} этого компьютера занят не сервером этого чата,"
     " или брандмауэр не пускает компьютер к самому себе. Запустите сервер на другом порту:"
     " {udp_server} --port 0",
-    "firewall_here": "Вероятная причина: брандмауэр этого компьютера не пропускает рассылок."
-    " Разрешите Python пользоваться UDP в его настройках или укажите адрес сервера:"
-    " {udp_client} АДРЕС",
+    "port_open": "Приходящее из сети доходит до порта UDP {port} на {host}.",
+    "port_closed": "Приходящее из сети не доходит до порта UDP {port} на {host}.",
+    "dropped": "Этот компьютер тем временем отбросил пришедших датаграмм: {dropped}.",
+    "unfound": "Поиск не нашёл комнат, хотя {server} отвечает: сеть не доносит до него рассылок"
+    " или комната закрыта для поиска. Другим нужен адрес: {udp_client} {server}",
+    "dropped_here": "Вероятная причина: брандмауэр этого компьютера отбрасывает ответы {server}."
+    " Разрешите Python пользоваться UDP в его настройках (Linux: он должен пропускать ответы этому"
+    " компьютеру, ct state established).",
+    "closed_here": "Брандмауэр этого компьютера ничего не пропускает на порт UDP {port}: другие не"
+    " войдут в комнату по адресу {server}. Откройте порт (Linux: sudo ufw allow {port}/udp; Windows"
+    " и macOS: разрешите Python в настройках брандмауэра).",
+    "only_here": "Комната по адресу {server} отвечает только этому компьютеру: другие в неё не"
+    " войдут. Откройте её для сети: {udp_server} --port {port}",
+    "forbidden_here": "Вероятная причина: брандмауэр этого компьютера ничего не выпускает в сеть."
+    " Разрешите Python пользоваться UDP в его настройках.",
+    "firewall_here": "Вероятная причина: брандмауэр этого компьютера отбрасывает приходящие"
+    " рассылки, а значит, и ответы на поиск. Чтобы войти в комнату, укажите адрес её сервера:"
+    " {udp_client} АДРЕС. Чтобы другие нашли комнату здесь, откройте порты UDP {port} и"
+    " {discovery_port} (Linux: sudo ufw allow {port}:{discovery_port}/udp; Windows и macOS:"
+    " разрешите Python в настройках брандмауэра).",
+    "answers_dropped": "Вероятная причина: брандмауэр этого компьютера отбрасывает ответы на поиск:"
+    " они приходят на порт, которого он не знает. Укажите адрес сервера: {udp_client} АДРЕС. Или"
+    " разрешите Python пользоваться UDP в его настройках.",
     "nothing_found": "Вероятная причина, одна из этих: ни один сервер не запущен; брандмауэр на его"
     " компьютере ничего не пропускает на порты UDP {port} и {discovery_port}; Wi-Fi изолирует"
     " устройства друг от друга (обычно в гостевых сетях). Откройте комнату: {udp_server}. Затем"

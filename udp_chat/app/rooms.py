@@ -37,6 +37,7 @@ def find_room(language: str, ask: Callable[[str], str] | None) -> tuple[str, int
     if rooms:
         return choose_room(rooms, language, ask)
     if ask is not None:
+        complain(CHAT.sentence(language, "none_found"))
         answer = ask(CHAT.sentence(language, "open_question")).strip().casefold()
         if not answer or answer[0] in "yд":
             return None

@@ -103,6 +103,8 @@ def _interfaces_by_getifaddrs() -> list[Interface]:
                 broadcast = None
                 if entry.contents.flags & _IFF_BROADCAST:  # else it is the other end of a tunnel
                     broadcast = parse(entry.contents.broadcast)[1] or None
+                    if broadcast == address:  # so glibc fills it in where there is none
+                        broadcast = None
                 ipv4.setdefault(name, []).append((address, broadcast))
             elif family == socket.AF_INET6:
                 ipv6.setdefault(name, []).append(address)
