@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
-from udp_chat.app.lines import VERBS, Command, completions, event_parts, wrong_line
+from udp_chat.app.lines import VERBS, Command, completions, wrong_line
+from udp_chat.app.showing import COME_AND_GONE, SAID, event_spans, is_for_me, own_line
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
 from udp_chat.terminal.screen import Terminal
-from udp_chat.terminal.style import Part, paint
+from udp_chat.terminal.style import Span
 
 if TYPE_CHECKING:
     from udp_chat.client.udp_client import UdpClient
@@ -39,12 +40,6 @@ SEEN_FLUSH_SECONDS = 1.0
 
 END_AGAIN_SECONDS = 0.2
 """How soon the main thread is told again to leave, if it has not heard."""
-
-SAID = ("chat", "action", "private")
-NAMES = ("name", "new_name", "to")
-"""Fields of an event that are shown in a name's colour."""
-
-COME_AND_GONE = ("join", "leave")
 
 
 class Conversation:
@@ -100,14 +95,14 @@ class Conversation:
                 self._end()
 
     def _show_line(self, event: ChatEvent) -> None:
-        parts = event_parts(event, self.language)
-        if self._is_hidden(event) or not parts:
+        spans = event_spans(event, self.language, self._my_name)
+        if self._is_hidden(event) or not spans:
             return
         at = event.get("time")
         stamp = ""
         if self._timestamps:
             stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
-        self._show_parts([("", stamp), *parts])
+        self._show_spans([Span(stamp), *spans])
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
 
@@ -118,25 +113,23 @@ class Conversation:
         return kind in SAID and name_fold(event.get("name", "")) in self._ignored
 
     def _rings(self, event: ChatEvent) -> bool:
-        mine = self.client.name if self.client is not None else ""
-        if event["event"] not in SAID or event.get("name") == mine or self._bell == "off":
-            return False
-        if self._bell == "on" or event["event"] == "private":
-            return True
-        return bool(mine) and name_fold(mine) in name_fold(event.get("text", ""))
+        if self._bell == "on":
+            return event["event"] in SAID and event.get("name") != self._my_name
+        return self._bell == "mentions" and is_for_me(event, self._my_name)
 
-    def _show_parts(self, fields: Sequence[tuple[str, str]]) -> None:
-        text = "".join(text for _, text in fields)
+    @property
+    def _my_name(self) -> str:
+        return self.client.name if self.client is not None else ""
+
+    def _show_spans(self, spans: Sequence[Span]) -> None:
+        text = "".join(span.text for span in spans)
         self._lines.extend(text.split("\n"))
         if self.transcript is not None:
             self.transcript.write_line(text)
         if self.terminal is None:
             self._print(text)
             return
-        parts: list[Part] = [
-            paint(text, text) if field in NAMES else text for field, text in fields
-        ]
-        shown = [parts] if "\n" not in text else [[line] for line in text.split("\n")]
+        shown = [spans] if "\n" not in text else [[Span(line)] for line in text.split("\n")]
         try:
             for line in shown:
                 self.terminal.show(*line, pending=self._pending())
@@ -169,7 +162,7 @@ class Conversation:
 
     def _tell_text(self, text: str) -> None:
         if self.terminal is not None:
-            for line in text.split("\n"):
+            for line in own_line(text).split("\n"):
                 self.terminal.show(line)
         else:
             complain(text)

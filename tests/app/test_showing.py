@@ -1,0 +1,128 @@
+"""How events look: the chat's own mark, mentions, what stands out and what is dim."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.app.test_lines import EVENTS
+from udp_chat.app.catalogue import LANGUAGES
+from udp_chat.app.showing import ERROR, MARK, SAID, event_spans, mentions, own_line
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.terminal.style import BOLD, DIM
+
+
+def text(event: ChatEvent, language: str = "en") -> str:
+    return "".join(span.text for span in event_spans(event, language))
+
+
+# --- the mark --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", [event for event, _, _ in EVENTS])
+def test_the_mark_begins_each_line_of_the_chat_itself_and_no_message(
+    event: ChatEvent, language: str
+) -> None:
+    assert text(event, language).startswith(f"{MARK} ") == (event["event"] not in SAID)
+
+
+def test_what_people_say_and_call_themselves_never_has_the_mark() -> None:
+    said = f"{MARK} Anna left"
+    for kind in SAID:
+        assert MARK not in text({"event": kind, "name": said, "to": said, "text": said})
+    join = text({"event": "join", "name": said})
+    assert join.count(MARK) == 1
+
+
+def test_an_action_does_not_look_like_a_leave() -> None:
+    action = text({"event": "action", "name": "Anna", "text": "left"})
+    assert (action, text({"event": "leave", "name": "Anna"})) == ("* Anna left", "► Anna left")
+
+
+def test_history_of_the_chat_itself_begins_with_the_mark_too() -> None:
+    assert text({"event": "join", "name": "Anna", "history": True}) == "► (earlier) Anna joined"
+
+
+def test_an_own_text_has_the_mark_and_a_table_has_not() -> None:
+    assert own_line("Bell: never") == "► Bell: never"
+    assert own_line("/me TEXT\n/who") == "/me TEXT\n/who"
+
+
+# --- mentions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Eve, look", "Eve"),
+        ("thanks, EVE!", "eve"),
+        ("(@eve)", "Eve"),
+        ("Eve's", "Eve"),
+        ("eventually Eve.", "Eve"),
+        ("смотри, АННА!", "Анна"),
+        ("straße: STRASSE", "Strasse"),
+        ("田中さん、こんにちは", "田中"),
+        ("谢谢田中", "田中"),
+        ("Eveさん", "Eve"),
+        ("สวัสดีสมชายครับ", "สมชาย"),
+        ("शुक्रिया, नीलम", "नीलम"),
+        ("anna-2: hi", "anna-2"),
+        ("Anna - 2 apples", "Anna"),
+        ("I saw O’Brien", "O'Brien"),
+    ],
+)
+def test_a_name_is_mentioned_as_a_word_in_any_script(said: str, name: str) -> None:
+    assert mentions(said, name)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("eventually", "Eve"),
+        ("steve and eve2", "Eve"),
+        ("my_eve", "Eve"),
+        ("Аннам и Ханна", "Анна"),
+        ("anna-2: hi", "anna"),
+        ("anna.2: hi", "anna"),
+        ("नीलमा", "नीलम"),
+        ("Eve\u0301", "Eve"),
+        ("", "Eve"),
+        ("anything", ""),
+    ],
+)
+def test_a_part_of_another_word_or_name_mentions_nobody(said: str, name: str) -> None:
+    assert not mentions(said, name)
+
+
+# --- what stands out -------------------------------------------------------------------------
+
+
+def styles(event: ChatEvent) -> set[str]:
+    """How its own words look, without the colours of names."""
+    spans = event_spans(event, "en", "Eve")
+    return {span.style.partition("38;5")[0].rstrip(";") for span in spans}
+
+
+@pytest.mark.parametrize(
+    ("event", "style"),
+    [
+        ({"event": "chat", "name": "Anna", "text": "Eve?"}, BOLD),
+        ({"event": "action", "name": "Anna", "text": "waves to Eve"}, BOLD),
+        ({"event": "private", "name": "Anna", "to": "Eve", "text": "psst"}, BOLD),
+        ({"event": "chat", "name": "Anna", "text": "eventually"}, ""),
+        ({"event": "chat", "name": "Eve", "text": "Eve said so"}, ""),
+        ({"event": "private", "name": "Eve", "to": "Anna", "text": "psst"}, ""),
+        ({"event": "notice", "reason": "name_in_use", "name": "Zoe"}, ERROR),
+        ({"event": "reconnecting"}, ERROR),
+        ({"event": "chat", "name": "!", "text": "x"}, ""),
+        ({"event": "join", "name": "Anna"}, DIM),
+        ({"event": "leave", "name": "Anna"}, DIM),
+        ({"event": "rename", "name": "Anna", "new_name": "Anya"}, DIM),
+        ({"event": "chat", "name": "Anna", "text": "Eve?", "history": True}, DIM),
+        ({"event": "notice", "reason": "members", "members": ["Eve"], "count": 1}, ""),
+    ],
+)
+def test_what_is_for_me_and_errors_stand_out_and_joins_and_history_are_dim(
+    event: ChatEvent, style: str
+) -> None:
+    assert styles(event) == {style}

@@ -1,0 +1,105 @@
+"""How an event looks to a person: the chat's own mark, and what stands out or steps back.
+
+A line of the chat itself begins with `MARK`; what people say never has that sign in it. A mention,
+a private message and an error stand out; joins, leaves and history are dim. Pure.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from udp_chat.app.lines import event_parts
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.names import name_fold
+from udp_chat.terminal.style import BOLD, DIM, Span, colour
+
+MARK = "►"
+"""Begins each line of the chat itself. Old consoles have it too, and no terminal shows it wide."""
+
+LIKE_MARK = ">"
+"""What is shown where a name or a message has the mark in it."""
+
+SAID = ("chat", "action", "private")
+COME_AND_GONE = ("join", "leave")
+NAMES = ("name", "new_name", "to")
+"""Fields of an event that are shown in a name's colour."""
+
+ERROR = f"{BOLD};31"
+
+_WITHOUT_BLANKS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+"""Scripts that put no blanks between words: there a name ends where it ends."""
+
+
+def event_spans(event: ChatEvent, language: str, my_name: str = "") -> list[Span]:
+    """What a person sees of an event; empty if it is not shown. `my_name` tells mentions."""
+    fields = event_parts(event, language)
+    if not fields:
+        return []
+    style = _style(event, fields[0][1], my_name)
+    spans = [
+        Span(
+            text.replace(MARK, LIKE_MARK),
+            both_styles(style, colour(text) if field in NAMES else ""),
+        )
+        for field, text in fields
+    ]
+    is_table = any("\n" in text for _, text in fields)
+    return spans if event["event"] in SAID or is_table else [Span(f"{MARK} ", style), *spans]
+
+
+def own_line(text: str) -> str:
+    """A text of the chat itself with the mark; a table stays as it is."""
+    return text if "\n" in text else f"{MARK} {text}"
+
+
+def both_styles(first: str, second: str) -> str:
+    return ";".join(filter(None, (first, second)))
+
+
+def _style(event: ChatEvent, beginning: str, my_name: str) -> str:
+    if event.get("history") or event["event"] in (*COME_AND_GONE, "rename"):
+        return DIM
+    if event["event"] not in SAID and beginning.startswith("!"):
+        return ERROR
+    return BOLD if is_for_me(event, my_name) else ""
+
+
+def is_for_me(event: ChatEvent, my_name: str) -> bool:
+    """Whether another person mentions me, or writes to me alone."""
+    if event["event"] not in SAID or event.get("name") == my_name:
+        return False
+    return event["event"] == "private" or mentions(event.get("text", ""), my_name)
+
+
+# --- mentions --------------------------------------------------------------------------------
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether the text has the name as a whole word, in upper or lower case."""
+    folded, word = name_fold(text), name_fold(name)
+    start = folded.find(word) if word else -1
+    while start >= 0:
+        end = start + len(word)
+        before, after = folded[start - 1 : start], folded[end : end + 2]
+        if not _is_joined(before, word[0]) and not _is_longer_name(word[-1], after):
+            return True
+        start = folded.find(word, start + 1)
+    return False
+
+
+def _is_longer_name(last: str, after: str) -> bool:
+    """Whether what follows belongs to the word: "anna" in "annas", or in "anna-2"."""
+    if len(after) == 2 and after[0] in "-." and after[1].isdecimal():
+        return True
+    return _is_joined(last, after[:1])
+
+
+def _is_joined(one: str, other: str) -> bool:
+    """Whether two neighbours are inside one word."""
+    return _is_of_word(one) and _is_of_word(other)
+
+
+def _is_of_word(character: str) -> bool:
+    if not character or unicodedata.category(character)[0] not in "LMN":
+        return character == "_"
+    return not unicodedata.name(character, "").startswith(_WITHOUT_BLANKS)
