@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from datetime import date
+
 import pytest
 
 from tests.app.test_lines import EVENTS
 from udp_chat.app.catalogue import LANGUAGES
-from udp_chat.app.showing import ERROR, MARK, SAID, event_spans, mentions, own_line
+from udp_chat.app.conversation import Conversation
+from udp_chat.app.showing import (
+    ERROR,
+    MARK,
+    SAID,
+    Days,
+    day_sentence,
+    event_spans,
+    mentions,
+    own_line,
+)
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.terminal.style import BOLD, DIM
 
@@ -126,3 +139,81 @@ def test_what_is_for_me_and_errors_stand_out_and_joins_and_history_are_dim(
     event: ChatEvent, style: str
 ) -> None:
     assert styles(event) == {style}
+
+
+# --- days ------------------------------------------------------------------------------------
+
+
+def said_on(*day: int, history: bool = False) -> ChatEvent:
+    event: ChatEvent = {"event": "chat", "name": "Anna", "text": "hi"}
+    year, month, number, hour, minute = (*day, 0, 0)[:5]
+    event["time"] = time.mktime((year, month, number, hour, minute, 0, 0, 0, -1))
+    if history:
+        event["history"] = True
+    return event
+
+
+def dates(events: list[ChatEvent], today: date, language: str = "en") -> list[str]:
+    """The line before each event, "" where there is none."""
+    days = Days(today)
+    return ["".join(s.text for s in days.spans_before(e, language)) for e in events]
+
+
+def test_a_date_stands_where_the_day_changes_also_between_history_and_live() -> None:
+    events: list[ChatEvent] = [
+        {"event": "joined"},
+        said_on(2026, 11, 22, 23, history=True),
+        said_on(2026, 11, 22, 23, 59, history=True),
+        said_on(2026, 11, 23, 0, 0, history=True),
+        said_on(2026, 11, 24, 0, 5),
+        said_on(2026, 11, 24, 23, 59),
+        said_on(2026, 11, 25, 0, 0),
+        said_on(2026, 11, 24, 23, 59),
+        said_on(2026, 11, 25, 0, 1),
+    ]
+    assert dates(events, date(2026, 11, 24)) == [
+        "",
+        "► Sunday, 22 November 2026",
+        "",
+        "► Monday, 23 November 2026",
+        "► Tuesday, 24 November 2026",
+        "",
+        "► Wednesday, 25 November 2026",
+        "",
+        "",
+    ]
+
+
+def test_a_conversation_of_today_needs_no_date() -> None:
+    today = date(2026, 11, 24)
+    assert dates([said_on(2026, 11, 24, 9, history=True), said_on(2026, 11, 24, 10)], today) == [
+        "",
+        "",
+    ]
+
+
+def test_a_russian_date_has_its_month_in_the_genitive() -> None:
+    assert [day_sentence(date(2027, month, 1), "ru") for month in range(1, 13)] == [
+        "пятница, 1 января 2027 г.",
+        "понедельник, 1 февраля 2027 г.",
+        "понедельник, 1 марта 2027 г.",
+        "четверг, 1 апреля 2027 г.",
+        "суббота, 1 мая 2027 г.",
+        "вторник, 1 июня 2027 г.",
+        "четверг, 1 июля 2027 г.",
+        "воскресенье, 1 августа 2027 г.",
+        "среда, 1 сентября 2027 г.",
+        "пятница, 1 октября 2027 г.",
+        "понедельник, 1 ноября 2027 г.",
+        "среда, 1 декабря 2027 г.",
+    ]
+
+
+def test_a_conversation_shows_the_date_above_what_was_said_on_that_day(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Conversation("en").show(said_on(2020, 2, 29, history=True))
+    assert capsys.readouterr().out.splitlines() == [
+        "► Saturday, 29 February 2020",
+        "(earlier) Anna: hi",
+    ]

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import VERBS, Command, completions, wrong_line
-from udp_chat.app.showing import COME_AND_GONE, SAID, event_spans, is_for_me, own_line
+from udp_chat.app.showing import (
+    COME_AND_GONE,
+    SAID,
+    Days,
+    event_spans,
+    is_for_me,
+    local_day,
+    own_line,
+)
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
@@ -69,6 +77,7 @@ class Conversation:
         self._shows_joins = True
         self._ignored: set[str] = set()
         self._away = False
+        self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
 
     # --- showing -----------------------------------------------------------------------------
@@ -98,6 +107,8 @@ class Conversation:
         spans = event_spans(event, self.language, self._my_name)
         if self._is_hidden(event) or not spans:
             return
+        if new_day := self._days.spans_before(event, self.language):
+            self._show_spans(new_day)
         at = event.get("time")
         stamp = ""
         if self._timestamps:

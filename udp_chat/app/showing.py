@@ -1,4 +1,4 @@
-"""How an event looks to a person: the chat's own mark, and what stands out or steps back.
+"""How an event looks to a person: the chat's own mark, dates, what stands out or steps back.
 
 A line of the chat itself begins with `MARK`; what people say never has that sign in it. A mention,
 a private message and an error stand out; joins, leaves and history are dim. Pure.
@@ -6,8 +6,11 @@ a private message and an error stand out; joins, leaves and history are dim. Pur
 
 from __future__ import annotations
 
+import time
 import unicodedata
+from datetime import date
 
+from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import event_parts
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import name_fold
@@ -69,6 +72,48 @@ def is_for_me(event: ChatEvent, my_name: str) -> bool:
     if event["event"] not in SAID or event.get("name") == my_name:
         return False
     return event["event"] == "private" or mentions(event.get("text", ""), my_name)
+
+
+# --- days ------------------------------------------------------------------------------------
+
+
+class Days:
+    """Tells when the day changes between what is shown. A day begins where this computer is."""
+
+    def __init__(self, today: date) -> None:
+        self._day = today
+        self._in_history = True
+
+    def spans_before(self, event: ChatEvent, language: str) -> list[Span]:
+        """The line with the date that goes before this event; empty if the day is the same."""
+        if "time" not in event:
+            return []
+        day = local_day(event["time"])
+        is_history = event.get("history", False)
+        # A private message may come after a newer one of the room: that turns no day back.
+        may_be_older = is_history or self._in_history
+        self._in_history = is_history
+        if day == self._day or (day < self._day and not may_be_older):
+            return []
+        self._day = day
+        return [Span(f"{MARK} {day_sentence(day, language)}", DIM)]
+
+
+def local_day(at: float) -> date:
+    """The day of a Unix time where this computer is."""
+    return date(*time.localtime(at)[:3])
+
+
+def day_sentence(day: date, language: str) -> str:
+    """A date in words."""
+    return CHAT.sentence(
+        language,
+        "day",
+        weekday=CHAT.sentence(language, f"weekday_{day.isoweekday()}"),
+        day=day.day,
+        month=CHAT.sentence(language, f"month_{day.month}"),
+        year=day.year,
+    )
 
 
 # --- mentions --------------------------------------------------------------------------------
