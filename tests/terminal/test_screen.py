@@ -182,6 +182,22 @@ def test_a_line_outlives_a_resized_window() -> None:
     assert shown == list(range(200))
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(40, 10), (80, 24), (200, 50)])
+def test_the_words_of_a_message_stay_whole_and_only_its_beginning_is_at_the_edge(
+    columns: int, rows: int
+) -> None:
+    words = [f"слово{number}" if number % 2 else f"🎉word{number}" for number in range(60)]
+    with Demo(columns, rows) as demo:
+        demo.order(show="Anna: " + " ".join(words))
+        demo.order(show="Anna: the end")
+        demo.wait_for("Anna: the end")
+        shown = demo.transcript()
+    message = shown[: shown.index("Anna: the end")]
+    assert " ".join(" ".join(message).split()).removeprefix("Anna: ").split() == words
+    assert message[0].startswith("Anna: ")
+    assert all(row.startswith("  ") for row in message[1:])
+
+
 def test_a_resize_alone_draws_the_line_anew() -> None:
     with Demo(80) as demo:
         demo.order(show="somebody talks")

@@ -39,6 +39,7 @@ from udp_chat.terminal.device import (
 )
 from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
 from udp_chat.terminal.style import DIM, Part, Span, rendered
+from udp_chat.terminal.wrapping import wrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -265,14 +266,15 @@ class EditorTerminal(Terminal):
                 self._entered.append(line)
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
-        line = rendered(parts, self.colours)
         with self._lock:
             if pending is not None:
                 self._pending = pending
             if self._closed:
-                print(line, flush=True)
-            else:
-                self._draw(f"{line}\n")
+                print(rendered(parts, self.colours), flush=True)
+                return
+            columns, _ = self._console.size()
+            rows = wrapped(parts, max(1, columns - 1))
+            self._draw("".join(f"{rendered(row, self.colours)}\n" for row in rows))
 
     def set_pending(self, lines: Sequence[str]) -> None:
         with self._lock:
