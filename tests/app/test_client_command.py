@@ -62,7 +62,7 @@ class BellCounter(PlainTerminal):
 
     bells = 0
 
-    def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
+    def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         pass
 
     def bell(self) -> None:

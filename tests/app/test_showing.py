@@ -14,6 +14,7 @@ from udp_chat.app.showing import (
     ERROR,
     MARK,
     SAID,
+    Crowd,
     Days,
     day_sentence,
     event_spans,
@@ -217,3 +218,36 @@ def test_a_conversation_shows_the_date_above_what_was_said_on_that_day(
         "► Saturday, 29 February 2020",
         "(earlier) Anna: hi",
     ]
+
+
+# --- crowds ----------------------------------------------------------------------------------
+
+
+def crowd(events: list[ChatEvent], language: str = "en") -> list[str]:
+    shown = Crowd()
+    return ["".join(s.text for s in shown.add(event, language)) for event in events]
+
+
+def test_joins_after_one_another_become_one_line() -> None:
+    names = ["Anna", "Boris", "Vera"]
+    assert crowd([{"event": "join", "name": name} for name in names]) == [
+        "",
+        "► 2 joined: Anna, Boris",
+        "► 3 joined: Anna, Boris, Vera",
+    ]
+    many: list[ChatEvent] = [{"event": "join", "name": f"n{number}"} for number in range(25)]
+    assert crowd(many)[-1] == "► 25 joined: n0, n1, n2, n3, n4, n5, n6, n7, …"
+    assert crowd(many, "ru")[-1].startswith("► В чат входят (25): n0, n1, ")
+
+
+def test_a_message_and_another_kind_of_event_end_a_crowd() -> None:
+    join: ChatEvent = {"event": "join", "name": "Anna"}
+    left: ChatEvent = {"event": "leave", "name": "Anna", "reason": "left"}
+    lost: ChatEvent = {"event": "leave", "name": "Anna", "reason": "timeout"}
+    chat: ChatEvent = {"event": "chat", "name": "Anna", "text": "hi"}
+    earlier: ChatEvent = {"event": "join", "name": "Anna", "history": True}
+    assert crowd([earlier, join, chat, join, left, lost, lost]) == [
+        *[""] * 6,
+        "► 2 lost the connection: Anna, Anna",
+    ]
+    assert crowd([earlier, earlier])[1] == "► (earlier) 2 joined: Anna, Anna"

@@ -21,6 +21,7 @@ from udp_chat.app.lines import VERBS, Command, completions, wrong_line
 from udp_chat.app.showing import (
     COME_AND_GONE,
     SAID,
+    Crowd,
     Days,
     event_spans,
     is_for_me,
@@ -32,7 +33,7 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
 from udp_chat.terminal.screen import Terminal
-from udp_chat.terminal.style import Span
+from udp_chat.terminal.style import DIM, Span
 
 if TYPE_CHECKING:
     from udp_chat.client.udp_client import UdpClient
@@ -77,6 +78,7 @@ class Conversation:
         self._shows_joins = True
         self._ignored: set[str] = set()
         self._away = False
+        self._crowd = Crowd()
         self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
 
@@ -108,12 +110,15 @@ class Conversation:
         if self._is_hidden(event) or not spans:
             return
         if new_day := self._days.spans_before(event, self.language):
+            self._crowd.end()
             self._show_spans(new_day)
         at = event.get("time")
         stamp = ""
         if self._timestamps:
             stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
-        self._show_spans([Span(stamp), *spans])
+        crowd = self._crowd.add(event, self.language)
+        folded = [Span(stamp, DIM), *(crowd or spans)] if event["event"] in COME_AND_GONE else None
+        self._show_spans([Span(stamp), *spans], folded)
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
 
@@ -132,7 +137,8 @@ class Conversation:
     def _my_name(self) -> str:
         return self.client.name if self.client is not None else ""
 
-    def _show_spans(self, spans: Sequence[Span]) -> None:
+    def _show_spans(self, spans: Sequence[Span], folded: Sequence[Span] | None = None) -> None:
+        """Shows a line; `folded` is what a screen shows that can fold the line before into it."""
         text = "".join(span.text for span in spans)
         self._lines.extend(text.split("\n"))
         if self.transcript is not None:
@@ -140,10 +146,13 @@ class Conversation:
         if self.terminal is None:
             self._print(text)
             return
+        folds = folded is not None and self.terminal.can_fold
+        if folded is not None and folds:
+            spans = folded
         shown = [spans] if "\n" not in text else [[Span(line)] for line in text.split("\n")]
         try:
             for line in shown:
-                self.terminal.show(*line, pending=self._pending())
+                self.terminal.show(*line, pending=self._pending(), folds=folds)
         except OSError:
             self._end()
 
@@ -172,6 +181,7 @@ class Conversation:
         self._tell_text(CHAT.sentence(self.language, key, **values))
 
     def _tell_text(self, text: str) -> None:
+        self._crowd.end()
         if self.terminal is not None:
             for line in own_line(text).split("\n"):
                 self.terminal.show(line)

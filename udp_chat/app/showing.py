@@ -1,4 +1,4 @@
-"""How an event looks to a person: the chat's own mark, dates, what stands out or steps back.
+"""How an event looks to a person: the chat's own mark, dates, crowds, what stands out.
 
 A line of the chat itself begins with `MARK`; what people say never has that sign in it. A mention,
 a private message and an error stand out; joins, leaves and history are dim. Pure.
@@ -14,6 +14,7 @@ from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import event_parts
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import name_fold
+from udp_chat.protocol.printable import printable
 from udp_chat.terminal.style import BOLD, DIM, Span, colour
 
 MARK = "►"
@@ -28,6 +29,9 @@ NAMES = ("name", "new_name", "to")
 """Fields of an event that are shown in a name's colour."""
 
 ERROR = f"{BOLD};31"
+
+CROWD_NAMES_MAX = 8
+"""Names in the line of a crowd; the count has the rest."""
 
 _WITHOUT_BLANKS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts that put no blanks between words: there a name ends where it ends."""
@@ -72,6 +76,47 @@ def is_for_me(event: ChatEvent, my_name: str) -> bool:
     if event["event"] not in SAID or event.get("name") == my_name:
         return False
     return event["event"] == "private" or mentions(event.get("text", ""), my_name)
+
+
+# --- crowds ----------------------------------------------------------------------------------
+
+
+class Crowd:
+    """Members that come, or go, one after another: the screen shows them in one line."""
+
+    def __init__(self) -> None:
+        self._key = ("", False)
+        self._names: list[str] = []
+        self._count = 0
+
+    def add(self, event: ChatEvent, language: str) -> list[Span]:
+        """What the screen shows of this event in place of the line before; empty if it has none.
+
+        Any other event ends a crowd; so does `end`.
+        """
+        kind = event["event"]
+        if kind not in COME_AND_GONE:
+            self.end()
+            return []
+        timed_out = kind == "leave" and event.get("reason") == "timeout"
+        key = (f"crowd_{kind}{'_timeout' if timed_out else ''}", event.get("history", False))
+        if key != self._key:
+            self.end()
+            self._key = key
+        self._count += 1
+        if len(self._names) < CROWD_NAMES_MAX:
+            self._names.append(printable(event.get("name", "")).replace(MARK, LIKE_MARK))
+        if self._count == 1:
+            return []
+        names = ", ".join(self._names) + (", …" if self._count > CROWD_NAMES_MAX else "")
+        text = CHAT.sentence(language, key[0], count=self._count, members=names)
+        if key[1]:
+            text = CHAT.sentence(language, "history", line=text)
+        return [Span(f"{MARK} {text}", DIM)]
+
+    def end(self) -> None:
+        """Something else is shown."""
+        self._key, self._names, self._count = ("", False), [], 0
 
 
 # --- days ------------------------------------------------------------------------------------
