@@ -62,7 +62,7 @@ class BellCounter(PlainTerminal):
 
     bells = 0
 
-    def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
+    def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         pass
 
     def bell(self) -> None:
@@ -350,7 +350,7 @@ def test_names_like_the_login_name_are_tried_up_to_a_limit(
     with UdpClient(server.address, "anna"):
         code, out, _ = run([where(server), "--lang", "en"], b"")
         assert code == 0
-        assert out.startswith("You are anna-2 in the room")
+        assert out.startswith("► You are anna-2 in the room")
         with UdpClient(server.address, "anna-2"):
             code, out, err = run([where(server), "--lang", "en"], b"", login_names_max=2)
     assert (code, out) == (1, "")
@@ -457,7 +457,7 @@ def test_commands_are_read_from_a_pipe_that_asks_for_them(
     code, out, err = run(arguments, lines.encode())
     assert code == 0
     shown = out.splitlines()
-    assert shown[1:] == ["Anna: said", "Anna: /x", "* Anna waves", "You left."]
+    assert shown[1:] == ["Anna: said", "Anna: /x", "* Anna waves", "► You left."]
     assert err.endswith(f" saved in {here / 'notes'}\n")
 
 
@@ -506,13 +506,13 @@ def test_save_writes_a_new_file_and_over_an_old_one_only_when_told_so(
         "! old exists: /save! FILE overwrites it",
         "! gone exists: /save! FILE overwrites it",
     ]
-    assert (here / "new").read_text().startswith("You are Anna")
+    assert (here / "new").read_text().startswith("► You are Anna")
     assert (here / "old").read_text() == "kept"
     assert not (here / "nowhere").exists()
     _, _, err = run([*arguments, "--lang", "ru"], b"/save old\n/save! old\n")
     assert err.splitlines()[0] == "! Файл old уже есть: /save! ФАЙЛ запишет поверх него"
     assert err.endswith(f" в {here / 'old'}\n")
-    assert (here / "old").read_text().startswith("Вы — Anna")
+    assert (here / "old").read_text().startswith("► Вы — Anna")
 
 
 AWKWARD = ["~nobody-of-this-name/f", "a\0b", "~", ".", "/", "\x1b[2J", "9" * 5000, "٣", "n" * 5000]
@@ -628,4 +628,4 @@ def test_a_line_that_comes_after_the_client_has_failed_ends_the_command(
     arguments = [where(server), "--name", "Anna", "--lang", "en"]
     code, out, _ = run(arguments, b"one\ntwo\n", make_client=HasFailed)
     assert code == 1
-    assert out.endswith("You left.\n")
+    assert out.endswith("► You left.\n")

@@ -160,22 +160,22 @@ def test_what_is_not_an_event_is_on_stderr_alone(server: Server) -> None:
 
 def test_the_conversation_reads_well_in_english(server: Server) -> None:
     with plain(server, "Anna", "--lang", "en", "--commands") as anna:
-        anna.wait_line("^You are Anna in the room “Café”. Here now: Anna. /help lists")
+        anna.wait_line("^► You are Anna in the room “Café”. Here now: Anna. /help lists")
         with Client(server.address, "Boris") as boris:
-            anna.wait_line(r"^\* Boris joined$")
+            anna.wait_line(r"^► Boris joined$")
             boris.say("hello", "/me waves", "/msg Anna psst", "/nick Bo")
             anna.wait_line("^Boris: hello$")
             anna.wait_line(r"^\* Boris waves$")
             anna.wait_line(r"^\[private\] Boris → Anna: psst$")
-            anna.wait_line(r"^\* Boris is now called Bo$")
+            anna.wait_line(r"^► Boris is now called Bo$")
             anna.say("//me too", "/msg Nobody hm", "/nick a b", "/who", "/x", "/help")
             anna.wait_line("^Anna: /me too$")
-            anna.wait_line("^! Nobody here is called Nobody: nothing was sent$")
-            anna.wait_line("^! “a b” can't be a name: no spaces, at most 32 characters$")
-            anna.wait_line(r"^Here now: Anna, Bo \(2\)$")
+            anna.wait_line("^► ! Nobody here is called Nobody: nothing was sent$")
+            anna.wait_line("^► ! “a b” can't be a name: no spaces, at most 32 characters$")
+            anna.wait_line(r"^► Here now: Anna, Bo \(2\)$")
             finish(boris)
-        anna.wait_line(r"^\* Bo left$")
-        assert finish(anna)[-1] == "You left."
+        anna.wait_line(r"^► Bo left$")
+        assert finish(anna)[-1] == "► You left."
         complaint = anna.complaint()
         assert complaint.startswith("Unknown command /x. /help lists the commands. To send")
         assert "/quit                   leave" in complaint
@@ -183,23 +183,23 @@ def test_the_conversation_reads_well_in_english(server: Server) -> None:
 
 def test_the_conversation_reads_well_in_russian(server: Server) -> None:
     with plain(server, "Анна", "--lang", "ru", "--commands") as anna:
-        anna.wait_line("^Вы — Анна в комнате «Café». Сейчас здесь: Анна. Команды: /help.$")
+        anna.wait_line("^► Вы — Анна в комнате «Café». Сейчас здесь: Анна. Команды: /help.$")
         with Client(server.address, "Борис") as boris:
-            anna.wait_line(r"^\* Борис теперь в чате$")
+            anna.wait_line(r"^► Борис теперь в чате$")
             boris.say("привет", "/me машет", "/msg Анна тсс", "/nick Боря")
             anna.wait_line("^Борис: привет$")
             anna.wait_line(r"^\* Борис машет$")
             anna.wait_line(r"^\[лично\] Борис → Анна: тсс$")
-            anna.wait_line(r"^\* Борис теперь Боря$")
+            anna.wait_line(r"^► Борис теперь Боря$")
             anna.say("/msg Никто эй", "/who", "/x", "/help")
-            anna.wait_line("^! Никого по имени Никто здесь нет: ничего не отправлено$")
-            anna.wait_line(r"^Сейчас здесь: Анна, Боря \(2\)$")
+            anna.wait_line("^► ! Никого по имени Никто здесь нет: ничего не отправлено$")
+            anna.wait_line(r"^► Сейчас здесь: Анна, Боря \(2\)$")
             boris.kill()
             with Client(server.address, "боря"):  # wants the name of one who does not answer
-                anna.wait_line(r"^\* Боря: связь потеряна$")
+                anna.wait_line(r"^► Боря: связь потеряна$")
         anna.say("выйти")
         assert anna.wait() == 0
-        assert anna.output.until_end()[-1] == "Вы вышли."
+        assert anna.output.until_end()[-1] == "► Вы вышли."
         complaint = anna.complaint()
         assert complaint.startswith("Команды /x нет. Список команд: /help.")
         assert not re.search("[a-z]{3}", re.sub("/[a-z]+|Ctrl|Enter|mentions|off", "", complaint))
@@ -214,17 +214,17 @@ def test_history_reconnecting_and_coming_back_are_told_in_words() -> None:
             boris.wait_line(r"^\(earlier\) Anna: early$")
             first.process.terminate()
             first.wait()
-            boris.wait_line("^! The server has stopped. Reconnecting when it is back;")
+            boris.wait_line("^► ! The server has stopped. Reconnecting when it is back;")
             with Server(port=first.port):
-                boris.wait_line("^! Something may be missing here: the server was restarted$")
-                boris.wait_line("^! Back in the room “chat” as Boris$")
-                assert finish(boris)[-1] == "You left."
+                boris.wait_line("^► ! Something may be missing here: the server was restarted$")
+                boris.wait_line("^► ! Back in the room “chat” as Boris$")
+                assert finish(boris)[-1] == "► You left."
                 assert boris.complaint() == ""
 
 
 def test_a_hostile_text_reaches_no_terminal_as_it_is(server: Server) -> None:
     with plain(server, "Anna") as anna, Client(server.address, "Boris") as boris:
-        anna.wait_line("^You are Anna")
+        anna.wait_line("^► You are Anna")
         boris.say("\x1b[2J\x1b]0;title\x07red\x9b31m \u202eevil\u2066 \x00end 👩\u200d🚀 привет")
         assert anna.wait_line("end") == "Boris: [2J]0;titlered31m evil end 👩\u200d🚀 привет"
 
@@ -237,10 +237,10 @@ def test_who_chose_no_name_gets_the_login_name_or_one_like_it(server: Server) ->
         Program("udp_client.py", server.address) as first,
         Program("udp_client.py", server.address) as second,
     ):
-        found = re.search("^You are ([^ ]+) ", first.wait_line("^You are "))
+        found = re.search("^► You are ([^ ]+) ", first.wait_line("^► You are "))
         assert found
         names = {found[1]}
-        found = re.search("^You are ([^ ]+) ", second.wait_line("^You are "))
+        found = re.search("^► You are ([^ ]+) ", second.wait_line("^► You are "))
         assert found
         names.add(found[1])
         shorter, longer = sorted(names, key=len)

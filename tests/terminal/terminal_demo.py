@@ -4,7 +4,7 @@ Another thread does what it is told on one pipe, a JSON object a line:
 
     {"show": "text", "name": "Anna"}        {"flood": 200, "per_second": 1000, "text": "{} text"}
     {"pending": ["text"]}       {"status": "text"}       {"bell": true}
-    {"complain": "text"}        (on stderr)
+    {"complain": "text"}        (on stderr)         {"show": "text", "folds": true}
     {"do": "raise"}                         (in the main thread, at the next line)
 
 What was read goes to the other pipe: {"line": "text"}, at the end {"ended": "EOFError"}.
@@ -47,7 +47,8 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
             elif "show" in order:
                 name = order.get("name")
                 start: tuple[Part, ...] = (paint(name, name), ": ") if name else ()
-                terminal.show(*start, order["show"], pending=order.get("pending"))
+                folds = order.get("folds", False)
+                terminal.show(*start, order["show"], pending=order.get("pending"), folds=folds)
             elif "pending" in order:
                 terminal.set_pending(order["pending"])
             elif "status" in order:

@@ -182,6 +182,66 @@ def test_a_line_outlives_a_resized_window() -> None:
     assert shown == list(range(200))
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(40, 10), (80, 24), (200, 50)])
+def test_the_words_of_a_message_stay_whole_and_only_its_beginning_is_at_the_edge(
+    columns: int, rows: int
+) -> None:
+    words = [f"слово{number}" if number % 2 else f"🎉word{number}" for number in range(60)]
+    with Demo(columns, rows) as demo:
+        demo.order(show="Anna: " + " ".join(words))
+        demo.order(show="Anna: the end")
+        demo.wait_for("Anna: the end")
+        shown = demo.transcript()
+    message = shown[: shown.index("Anna: the end")]
+    assert " ".join(" ".join(message).split()).removeprefix("Anna: ").split() == words
+    assert message[0].startswith("Anna: ")
+    assert all(row.startswith("  ") for row in message[1:])
+
+
+def test_a_line_that_folds_takes_the_place_of_one_that_folds_and_of_no_other() -> None:
+    with Demo(40, 10) as demo:
+        demo.order(show="somebody talks")
+        demo.order(show="one, " * 10 + "1", folds=True)
+        demo.type("half a line")
+        demo.wait_typed("half a line")
+        demo.order(show="2 together", folds=True)
+        demo.wait_for("2 together")
+        shown = [row for row in demo.transcript() if row]
+        assert shown == ["somebody talks", "2 together", "> half a line"]
+        demo.order(show="a message")
+        demo.order(show="3 together", folds=True)
+        demo.wait_for("3 together")
+        shown = [row for row in demo.transcript() if row]
+        assert shown[1:] == ["2 together", "a message", "3 together", "> half a line"]
+
+
+def test_after_a_resize_a_line_that_folds_takes_no_place() -> None:
+    with Demo(80, 10) as demo:
+        demo.order(show="somebody talks")
+        demo.order(show="1 here", folds=True)
+        demo.wait_for("1 here")
+        demo.resize(60, 12)
+        demo.order(show="2 here", folds=True)
+        demo.wait_for("2 here")
+        shown = [row for row in demo.transcript() if row]
+        assert shown == ["somebody talks", "1 here", "2 here", ">"]
+
+
+def test_a_line_that_left_the_screen_is_not_folded() -> None:
+    first = ["1 here, and its words fill more than", "  one row"]
+    with Demo(40, 4) as demo:
+        demo.order(show=" ".join(row.strip() for row in first), folds=True)
+        demo.wait_for("one row")
+        demo.type("x" * 150)
+        demo.wait_until("a full screen", lambda d: not any("1 here" in r for r in d.rows()))
+        demo.type("\r")
+        demo.wait_typed("")
+        demo.order(show="2 here", folds=True)
+        demo.wait_for("2 here")
+        shown = [row for row in demo.transcript() if row]
+        assert shown == [*first, "2 here", ">"]
+
+
 def test_a_resize_alone_draws_the_line_anew() -> None:
     with Demo(80) as demo:
         demo.order(show="somebody talks")

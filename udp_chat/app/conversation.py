@@ -17,13 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
-from udp_chat.app.lines import VERBS, Command, completions, event_parts, wrong_line
+from udp_chat.app.lines import VERBS, Command, completions, wrong_line
+from udp_chat.app.showing import (
+    COME_AND_GONE,
+    SAID,
+    Crowd,
+    Days,
+    event_spans,
+    is_for_me,
+    local_day,
+    own_line,
+)
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
 from udp_chat.terminal.screen import Terminal
-from udp_chat.terminal.style import Part, paint
+from udp_chat.terminal.style import DIM, Span
 
 if TYPE_CHECKING:
     from udp_chat.client.udp_client import UdpClient
@@ -39,12 +49,6 @@ SEEN_FLUSH_SECONDS = 1.0
 
 END_AGAIN_SECONDS = 0.2
 """How soon the main thread is told again to leave, if it has not heard."""
-
-SAID = ("chat", "action", "private")
-NAMES = ("name", "new_name", "to")
-"""Fields of an event that are shown in a name's colour."""
-
-COME_AND_GONE = ("join", "leave")
 
 
 class Conversation:
@@ -74,6 +78,8 @@ class Conversation:
         self._shows_joins = True
         self._ignored: set[str] = set()
         self._away = False
+        self._crowd = Crowd()
+        self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
 
     # --- showing -----------------------------------------------------------------------------
@@ -100,14 +106,19 @@ class Conversation:
                 self._end()
 
     def _show_line(self, event: ChatEvent) -> None:
-        parts = event_parts(event, self.language)
-        if self._is_hidden(event) or not parts:
+        spans = event_spans(event, self.language, self._my_name)
+        if self._is_hidden(event) or not spans:
             return
+        if new_day := self._days.spans_before(event, self.language):
+            self._crowd.end()
+            self._show_spans(new_day)
         at = event.get("time")
         stamp = ""
         if self._timestamps:
             stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
-        self._show_parts([("", stamp), *parts])
+        crowd = self._crowd.add(event, self.language)
+        folded = [Span(stamp, DIM), *(crowd or spans)] if event["event"] in COME_AND_GONE else None
+        self._show_spans([Span(stamp), *spans], folded)
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
 
@@ -118,28 +129,30 @@ class Conversation:
         return kind in SAID and name_fold(event.get("name", "")) in self._ignored
 
     def _rings(self, event: ChatEvent) -> bool:
-        mine = self.client.name if self.client is not None else ""
-        if event["event"] not in SAID or event.get("name") == mine or self._bell == "off":
-            return False
-        if self._bell == "on" or event["event"] == "private":
-            return True
-        return bool(mine) and name_fold(mine) in name_fold(event.get("text", ""))
+        if self._bell == "on":
+            return event["event"] in SAID and event.get("name") != self._my_name
+        return self._bell == "mentions" and is_for_me(event, self._my_name)
 
-    def _show_parts(self, fields: Sequence[tuple[str, str]]) -> None:
-        text = "".join(text for _, text in fields)
+    @property
+    def _my_name(self) -> str:
+        return self.client.name if self.client is not None else ""
+
+    def _show_spans(self, spans: Sequence[Span], folded: Sequence[Span] | None = None) -> None:
+        """Shows a line; `folded` is what a screen shows that can fold the line before into it."""
+        text = "".join(span.text for span in spans)
         self._lines.extend(text.split("\n"))
         if self.transcript is not None:
             self.transcript.write_line(text)
         if self.terminal is None:
             self._print(text)
             return
-        parts: list[Part] = [
-            paint(text, text) if field in NAMES else text for field, text in fields
-        ]
-        shown = [parts] if "\n" not in text else [[line] for line in text.split("\n")]
+        folds = folded is not None and self.terminal.can_fold
+        if folded is not None and folds:
+            spans = folded
+        shown = [spans] if "\n" not in text else [[Span(line)] for line in text.split("\n")]
         try:
             for line in shown:
-                self.terminal.show(*line, pending=self._pending())
+                self.terminal.show(*line, pending=self._pending(), folds=folds)
         except OSError:
             self._end()
 
@@ -168,8 +181,9 @@ class Conversation:
         self._tell_text(CHAT.sentence(self.language, key, **values))
 
     def _tell_text(self, text: str) -> None:
+        self._crowd.end()
         if self.terminal is not None:
-            for line in text.split("\n"):
+            for line in own_line(text).split("\n"):
                 self.terminal.show(line)
         else:
             complain(text)

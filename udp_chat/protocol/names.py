@@ -1,7 +1,7 @@
 """Which names a room takes, when two are the same, and when two look the same.
 
 A name is what tells people apart: two that look the same must not both be in, none may look like
-the chat's own lines (``* Anna left``, ``! …``, ``(earlier) …``, ``[private] …``), and none may move
+the chat's own lines (``► Anna left``, ``! …``, ``(earlier) …``, ``[private] …``), and none may move
 the reader's cursor. So a name is a word of letters and digits of one script. What is not allowed
 here is refused: nobody has to find out about the next invisible character of Unicode.
 

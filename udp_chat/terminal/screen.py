@@ -39,6 +39,7 @@ from udp_chat.terminal.device import (
 )
 from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
 from udp_chat.terminal.style import DIM, Part, Span, rendered
+from udp_chat.terminal.wrapping import wrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -81,8 +82,17 @@ class Terminal(ABC):
         """
 
     @abstractmethod
-    def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
-        """Shows one line above the line being typed, and in the same drawing what is pending."""
+    def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
+        """Shows one line above the line being typed, and in the same drawing what is pending.
+
+        A line that `folds` takes the place of the one before, if that one folds too and the screen
+        can still be drawn on there.
+        """
+
+    @property
+    def can_fold(self) -> bool:
+        """Whether a line can take the place of another."""
+        return False
 
     @abstractmethod
     def set_pending(self, lines: Sequence[str]) -> None:
@@ -160,7 +170,7 @@ class PlainTerminal(Terminal):
             raise EOFError
         return line.rstrip("\r\n")
 
-    def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
+    def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         with self._lock:
             print(rendered(parts, self.colours), flush=True)
 
@@ -208,11 +218,19 @@ class EditorTerminal(Terminal):
         self._reading = False
         """Whether the block is on the screen."""
         self._rows_above_cursor = 0
+        self._folded_rows = 0
+        """Of the line just above the block, if the next one may take its place."""
+        self._folded_size = (0, 0)
+        """Of the screen when that line was drawn. Another one may have put its rows elsewhere."""
         self._closed = False
         sys.stdout.flush()
         self._console = open_console()
         atexit.register(self.close)
         self._console.write(PASTE_MARKS_ON)
+
+    @property
+    def can_fold(self) -> bool:
+        return True
 
     def read_line(self) -> str:
         try:
@@ -250,7 +268,7 @@ class EditorTerminal(Terminal):
                 self._reading = True
             clears = Key.CLEAR_SCREEN in keys
             if clears:
-                self._rows_above_cursor = 0
+                self._rows_above_cursor = self._folded_rows = 0
             self._draw(ERASE_ALL if clears else "")
 
     def _press(self, key: Key | str) -> None:
@@ -264,15 +282,19 @@ class EditorTerminal(Terminal):
             if line is not None:
                 self._entered.append(line)
 
-    def show(self, *parts: Part, pending: Sequence[str] | None = None) -> None:
-        line = rendered(parts, self.colours)
+    def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         with self._lock:
             if pending is not None:
                 self._pending = pending
             if self._closed:
-                print(line, flush=True)
-            else:
-                self._draw(f"{line}\n")
+                print(rendered(parts, self.colours), flush=True)
+                return
+            size = self._console.size()
+            rows = wrapped(parts, max(1, size[0] - 1))
+            lines = "".join(f"{rendered(row, self.colours)}\n" for row in rows)
+            replaced = self._folded_rows if folds and self._folded_size == size else 0
+            self._folded_rows, self._folded_size = (len(rows) if folds else 0), size
+            self._draw(f"\x1b[{replaced}A{ERASE_BELOW}{lines}" if replaced else lines)
 
     def set_pending(self, lines: Sequence[str]) -> None:
         with self._lock:
@@ -310,6 +332,7 @@ class EditorTerminal(Terminal):
     def _hide(self) -> None:
         if self._reading:
             self._reading = False
+            self._folded_rows = 0
             self._draw()
 
     def _draw(self, above: str = "") -> None:
@@ -333,6 +356,8 @@ class EditorTerminal(Terminal):
             *block.typed,
             *(rendered([Span(row, DIM)], self.colours) for row in block.status),
         ]
+        if self._folded_rows + len(drawn) > rows:
+            self._folded_rows = 0  # the block pushes it off the screen
         above = len(block.pending) + block.cursor_row
         below = len(drawn) - 1 - above
         to_cursor = f"\x1b[{below}A\r" if below else "\r"

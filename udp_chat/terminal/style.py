@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from udp_chat.terminal.editor import clean
 
-DIM = "2"
+BOLD, DIM = "1", "2"
 
 NAME_COLOURS = (160, 166, 100, 64, 28, 30, 31, 27, 63, 134, 164, 162)
 """Of xterm's 256: hues all around the circle. Each has a contrast of at least 3.8 to 1 to black and
