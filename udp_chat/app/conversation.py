@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
-from udp_chat.app.lines import VERBS, Command, completions, event_parts, wrong_line
+from udp_chat.app.lines import VERBS, Command, completions, event_parts, help_text, wrong_line
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
@@ -265,7 +265,7 @@ class Conversation:
             ignored = key in self._ignored
             self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))
         elif verb == "help":
-            self.tell("help")
+            self._tell_text(help_text(text, self.language))
         else:
             self._tell_text(wrong_line(command, self.language))
 
