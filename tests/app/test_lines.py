@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from udp_chat.app.catalogue import LANGUAGES
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import (
+    ALONE,
     NOTICES,
     VERBS,
     Command,
     event_line,
+    help_text,
     parse_line,
     said_line,
     wrong_line,
@@ -33,11 +35,11 @@ HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"
         ("hello", Command("say", "hello")),
         ("  two leading spaces", Command("say", "  two leading spaces")),
         ("trailing  ", Command("say", "trailing  ")),
-        (
-            " /quit with a space before it is said",
-            Command("say", " /quit with a space before it is said"),
-        ),
-        (" /quit", Command("say", " /quit")),
+        (" /quit", Command("quit")),
+        ("\t /msg Anna hello", Command("msg", "hello", "Anna")),
+        ("  /say  /quit", Command("say", " /quit")),
+        ("  // a comment in code", Command("say", "  // a comment in code")),
+        ("  /* another */", Command("say", "  /* another */")),
         ("1/2", Command("say", "1/2")),
         ("//", Command("say", "/")),
         ("//quit", Command("say", "/quit")),
@@ -94,7 +96,20 @@ HARMLESS = "a[2Jb31mcdef  ghi{text}j%s"
         ("/", Command("unknown", "")),
         ("/ quit", Command("unknown", "")),
         ("/quitting", Command("unknown", "quitting")),
-        ("/QUIT", Command("unknown", "QUIT")),
+        ("/QUIT", Command("quit")),
+        ("/Msg Anna Hello", Command("msg", "Hello", "Anna")),
+        ("/SAY  /quit", Command("say", " /quit")),
+        ("/bell OFF", Command("bell", "off")),
+        ("/q", Command("quit")),
+        ("/hel", Command("help")),
+        ("/hist 7", Command("history", "7")),
+        ("/sav notes.txt", Command("save", "notes.txt")),
+        ("/h", Command("ambiguous", "h")),
+        ("/M Anna hello", Command("ambiguous", "M")),
+        ("/help msg", Command("help", "msg")),
+        ("/help /MSG", Command("help", "msg")),
+        ("/help h", Command("ambiguous", "h")),
+        ("/help xyzzy", Command("unknown", "xyzzy")),
         ("/выйти", Command("unknown", "выйти")),
     ],
 )
@@ -105,10 +120,26 @@ def test_a_line_is_the_command_it_looks_like(line: str, command: Command) -> Non
 @pytest.mark.parametrize(
     ("line", "english", "russian"),
     [
-        ("/me", "Usage: /me TEXT", "Нужно так: /me ТЕКСТ"),
-        ("/msg Anna", "Usage: /msg NAME TEXT", "Нужно так: /msg ИМЯ ТЕКСТ"),
-        ("/bell loud", "Usage: /bell on|mentions|off", "Нужно так: /bell on|mentions|off"),
-        ("/save!", "Usage: /save! FILE", "Нужно так: /save! ФАЙЛ"),
+        (
+            "/msg Anna",
+            "Usage: /msg NAME TEXT, for example: /msg Anna see you at six",
+            "Нужно так: /msg ИМЯ ТЕКСТ, например: /msg Анна увидимся в шесть",
+        ),
+        (
+            "/bell loud",
+            "Usage: /bell on|mentions|off, for example: /bell off",
+            "Нужно так: /bell on|mentions|off, например: /bell off",
+        ),
+        (
+            "/save!",
+            "Usage: /save! FILE, for example: /save! chat.txt",
+            "Нужно так: /save! ФАЙЛ, например: /save! беседа.txt",
+        ),
+        (
+            "/h",
+            "/h can mean several commands: /help, /history. Type more of the word",
+            "/h — начало нескольких команд: /help, /history. Наберите слово дальше",
+        ),
         (
             "/hlep",
             "Unknown command /hlep. Did you mean /help? To send text that starts with /,"
@@ -136,8 +167,40 @@ def test_a_wrong_command_is_answered_with_what_to_type(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_command_has_a_row_in_the_help(language: str) -> None:
-    for verb in set(VERBS) - {"help"}:
-        assert f" /{verb}" in wrong_line(Command("usage", verb), language)
+    for verb in VERBS:
+        assert help_text(verb, language).startswith(f"/{verb}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_command_that_can_lack_something_has_an_example_that_lacks_nothing(
+    language: str,
+) -> None:
+    for verb in set(VERBS) - {*ALONE}:
+        example = wrong_line(Command("usage", verb), language).partition(": ")[2].partition(": ")[2]
+        command = parse_line(example)
+        assert command is not None
+        assert command.verb == verb
+
+
+def test_help_explains_one_command() -> None:
+    assert help_text("msg", "en") == (
+        "/msg NAME TEXT: send a message to one person alone. For example: /msg Anna see you at six"
+    )
+    assert help_text("who", "en") == "/who: show who is here"
+    assert help_text("", "en").startswith("/msg NAME TEXT  ")
+
+
+@pytest.mark.parametrize("word", ["exit", "quit", " Exit ", "QUIT"])
+def test_a_word_that_means_to_leave_is_asked_about_at_a_terminal_and_said_in_a_pipe(
+    word: str,
+) -> None:
+    asked = parse_line(word, asks_before_leaving=True)
+    assert asked == Command("leaving", word.strip())
+    assert wrong_line(asked, "en") == (
+        f"Do you want to leave? Type /quit. To send the word, type /say {word.strip()}"
+    )
+    assert parse_line(word) == Command("say", word)
+    assert parse_line("exit the room", asks_before_leaving=True) == Command("say", "exit the room")
 
 
 @pytest.mark.parametrize("line", ["", " ", "\t", "\r", "\u2003", "/say ", "/say   "])

@@ -113,11 +113,14 @@ def test_seen_stats_and_the_commands_of_the_screen(server: UdpServer, tmp_path: 
         shown = "\n".join(anna.transcript())
         assert "you cannot see this" not in shown
         assert "Vera joined" not in shown
-        anna.type("/quit\r")
+        anna.type("exit\r")
+        anna.wait_for("Do you want to leave? Type /quit.")
+        anna.type("  /QUIT\r")
         assert anna.wait() == 0
     lines = saved.read_text("utf-8").splitlines()
     assert "Anna: hello" in lines
     assert "Boris: after Vera" in lines
+    assert "Anna: exit" not in lines
 
 
 def test_a_pasted_block_of_200_lines_arrives_whole_and_in_order(server: UdpServer) -> None:

@@ -90,7 +90,21 @@ _ENGLISH = {
     " type //{text}",
     "unknown_like": "Unknown command /{text}. Did you mean /{command}? To send text that starts"
     " with /, type //{text}",
-    "usage": "Usage: {text}",
+    "ambiguous": "/{text} can mean several commands: {commands}. Type more of the word",
+    "leaving": "Do you want to leave? Type /quit. To send the word, type /say {text}",
+    "usage": "Usage: {text}, for example: {example}",
+    "help_one": "{text}: {purpose}. For example: {example}",
+    "examples": """\
+/msg Anna see you at six
+/me waves
+/nick Anna
+/history 50
+/save chat.txt
+/save! chat.txt
+/bell off
+/joins off
+/ignore Boris
+/say /quit leaves the chat""",
     "help": """\
 /msg NAME TEXT          send a message to one person alone
 /me TEXT                say what you do: * Anna waves
@@ -104,6 +118,7 @@ _ENGLISH = {
 /bell on|mentions|off   ring at every message, when you are mentioned, or never
 /joins on|off           show or hide joins and leaves
 /ignore NAME            hide what somebody says; again: show it
+/help [COMMAND]         list the commands, or explain one
 /quit                   leave (or type выйти, Ctrl-D or Ctrl-C)
 //TEXT                  send a message that starts with /
 /say TEXT               send a text as it is, even /quit or выйти""",
@@ -241,7 +256,21 @@ _RUSSIAN = {
     " наберите //{text}",
     "unknown_like": "Команды /{text} нет. Может быть, /{command}? Чтобы отправить текст с / в"
     " начале, наберите //{text}",
-    "usage": "Нужно так: {text}",
+    "ambiguous": "/{text} — начало нескольких команд: {commands}. Наберите слово дальше",
+    "leaving": "Хотите выйти? Наберите /quit. Чтобы отправить это слово, наберите /say {text}",
+    "usage": "Нужно так: {text}, например: {example}",
+    "help_one": "{text}: {purpose}. Например: {example}",
+    "examples": """\
+/msg Анна увидимся в шесть
+/me машет рукой
+/nick Анна
+/history 50
+/save беседа.txt
+/save! беседа.txt
+/bell off
+/joins off
+/ignore Борис
+/say /quit — это выход из чата""",
     "help": """\
 /msg ИМЯ ТЕКСТ          отправить сообщение одному человеку
 /me ТЕКСТ               сказать, что вы делаете: * Анна машет
@@ -255,6 +284,7 @@ _RUSSIAN = {
 /bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда
 /joins on|off           показывать или скрывать приход и уход участников
 /ignore ИМЯ             скрыть сообщения участника; ещё раз — показать
+/help [КОМАНДА]         показать команды или объяснить одну
 /quit                   выйти (или наберите выйти, Ctrl-D либо Ctrl-C)
 //ТЕКСТ                 отправить сообщение, которое начинается с /
 /say ТЕКСТ              отправить текст как есть, даже /quit или выйти""",

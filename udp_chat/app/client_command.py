@@ -185,7 +185,10 @@ def _converse(
                 conversation.tell("pending_full")
                 complete = at_terminal
                 continue
-            command = parse_line(line) if commands else said_line(line)
+            if commands:
+                command = parse_line(line, asks_before_leaving=at_terminal)
+            else:
+                command = said_line(line)
             if command is None:
                 continue
             if command.verb == "quit":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
-from udp_chat.app.lines import VERBS, Command, completions, wrong_line
+from udp_chat.app.lines import VERBS, Command, completions, help_text, wrong_line
 from udp_chat.app.showing import (
     COME_AND_GONE,
     SAID,
@@ -279,7 +279,7 @@ class Conversation:
             ignored = key in self._ignored
             self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))
         elif verb == "help":
-            self.tell("help")
+            self._tell_text(help_text(text, self.language))
         else:
             self._tell_text(wrong_line(command, self.language))
 

@@ -42,48 +42,78 @@ code, even the key of another sentence: the code is then shown as it is."""
 VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save", "save!", "say")
 
 
+LEAVING_WORDS = ("exit", "quit")
+"""Alone on a line, a person who types one of them probably wants to leave."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a typed line asks for. `verb` is one of VERBS, or an error (unknown, usage) whose `text`
-    is the word that was not understood."""
+    """What a typed line asks for. `verb` is one of VERBS, or what to answer instead: unknown,
+    ambiguous, usage or leaving, whose `text` is the word in question."""
 
     verb: str
     text: str = ""
     to: str = ""
 
 
-def parse_line(line: str) -> Command | None:
+def parse_line(line: str, *, asks_before_leaving: bool = False) -> Command | None:
     """The command in a typed line; None for an empty one.
 
-    "/say " before any text of one line says that text, even if it looks like a command.
+    "/say " before any text of one line says that text, even if it looks like a command. Spaces may
+    stand before a command, but indented text such as "  // why" is no command. A person, unlike a
+    pipe, is asked about a word that probably means to leave.
     """
     stripped = line.strip()
     if not stripped:
         return None
     if stripped.casefold() == EXIT_WORD:
         return Command("quit")
+    if asks_before_leaving and stripped.casefold() in LEAVING_WORDS:
+        return Command("leaving", stripped)
     if line.startswith("//"):
         return Command("say", line[1:])
-    if not line.startswith("/"):
+    if not stripped.startswith("/") or (line[0] != "/" and not stripped[1:2].isalpha()):
         return Command("say", line)
-    if line.startswith("/say "):
-        return said_line(line[len("/say ") :])
-    word, _, rest = stripped[1:].partition(" ")
-    rest = rest.strip()
+    typed, space, rest = line.lstrip()[1:].partition(" ")
+    typed = typed.strip()
+    words = meant_verbs(typed)
+    if len(words) != 1:
+        return Command("ambiguous" if words else "unknown", typed)
+    if words[0] == "say" and space:
+        return said_line(rest)
+    return _with_arguments(words[0], rest.strip())
+
+
+def meant_verbs(typed: str) -> list[str]:
+    """The commands that a word can mean: itself, or all that it abbreviates.
+
+    `save!` destroys a file, so it has no abbreviation.
+    """
+    folded = typed.casefold()
+    if folded in VERBS:
+        return [folded]
+    return [verb for verb in VERBS if folded and verb.startswith(folded) and verb != "save!"]
+
+
+def _with_arguments(word: str, rest: str) -> Command:
+    if word == "help":
+        words = meant_verbs(asked := rest.removeprefix("/"))
+        if not asked or len(words) == 1:
+            return Command(word, words[0] if asked else "")
+        return Command("ambiguous" if words else "unknown", asked)
     if word in ALONE:
         return Command(word)
     if word in CHOICES:
-        return Command(word, rest) if rest in CHOICES[word] else Command("usage", word)
+        choice = rest.casefold()
+        return Command(word, choice) if choice in CHOICES[word] else Command("usage", word)
     if word == "history":
         number = rest.isdecimal() and len(rest) <= HISTORY_DIGITS_MAX
         return Command(word, rest) if number or not rest else Command("usage", word)
-    if word in ("me", "nick", "save", "save!", "ignore", "say"):
-        return Command(word, rest) if rest else Command("usage", word)
     if word == "msg":
         to, _, text = rest.partition(" ")
         text = text.strip()
         return Command("msg", text, to) if text else Command("usage", word)
-    return Command("unknown", word)
+    return Command(word, rest) if rest else Command("usage", word)
 
 
 def said_line(line: str) -> Command | None:
@@ -93,14 +123,38 @@ def said_line(line: str) -> Command | None:
 
 def wrong_line(command: Command, language: str) -> str:
     """What is wrong with a command that is unknown, or lacks something, and what to type."""
-    if command.verb == "unknown":
-        values = {"text": printable(command.text)}
-        if near := difflib.get_close_matches(command.text.casefold(), VERBS, 1):
-            return CHAT.sentence(language, "unknown_like", command=near[0], **values)
-        return CHAT.sentence(language, "unknown", **values)
+    if command.verb == "usage":
+        form, _, example = _help_row(command.text, language)
+        return CHAT.sentence(language, "usage", text=form, example=example)
+    values = {"text": printable(command.text)}
+    if command.verb == "leaving":
+        return CHAT.sentence(language, "leaving", **values)
+    if command.verb == "ambiguous":
+        commands = ", ".join(f"/{verb}" for verb in meant_verbs(command.text))
+        return CHAT.sentence(language, "ambiguous", commands=commands, **values)
+    if near := difflib.get_close_matches(command.text.casefold(), VERBS, 1):
+        return CHAT.sentence(language, "unknown_like", command=near[0], **values)
+    return CHAT.sentence(language, "unknown", **values)
+
+
+def help_text(verb: str, language: str) -> str:
+    """The answer to /help: all commands, or one with an example."""
+    if not verb:
+        return CHAT.sentence(language, "help")
+    form, purpose, example = _help_row(verb, language)
+    if not example:
+        return f"{form}: {purpose}"
+    return CHAT.sentence(language, "help_one", text=form, purpose=purpose, example=example)
+
+
+def _help_row(verb: str, language: str) -> tuple[str, str, str]:
+    """How a command is typed, what it does, and an example, empty if it stands alone."""
     rows = CHAT.sentence(language, "help").splitlines()
-    forms = {row.split()[0]: row.partition("  ")[0] for row in rows}
-    return CHAT.sentence(language, "usage", text=forms[f"/{command.text}"])
+    row = next(row for row in rows if row.split()[0] == f"/{verb}")
+    form, _, purpose = row.partition("  ")
+    examples = CHAT.sentence(language, "examples").splitlines()
+    example = next((example for example in examples if example.split()[0] == f"/{verb}"), "")
+    return form, purpose.strip(), example
 
 
 def completions(left: str, names: Iterable[str], commands: Iterable[str]) -> list[str]:
