@@ -461,6 +461,15 @@ def test_commands_are_read_from_a_pipe_that_asks_for_them(
     assert err.endswith(f" saved in {here / 'notes'}\n")
 
 
+@pytest.mark.parametrize(("name", "code"), [("Nobody", 1), ("<>", 1), ("Anna", 0)])
+def test_a_pipe_whose_private_message_found_nobody_ends_with_1(
+    server: UdpServer, run: Run, name: str, code: int
+) -> None:
+    arguments = [where(server), "--name", "Anna", "--lang", "en", "--commands"]
+    assert run(arguments, f"/msg {name} hello\n".encode())[0] == code
+    assert run([*arguments, "--json"], f"/msg {name} hello\n".encode())[0] == 0
+
+
 def test_the_program_that_drives_the_client_may_command_but_touches_no_file(
     server: UdpServer, run: Run, here: Path
 ) -> None:
@@ -528,7 +537,7 @@ def test_whatever_a_command_is_given_it_is_answered_and_the_next_line_is_said(
     arguments = [where(server), "--name", "Anna", "--lang", "en", "--commands"]
     stdin = "\n".join([*lines, "/nick Zoe", "the end"]).encode("utf-8", "surrogateescape")
     code, out, err = run(arguments, stdin)
-    assert code == 0
+    assert code == 1, "nobody has the names that /msg was given"
     assert "Zoe: the end" in out.splitlines()
     assert "! Cannot write ~nobody-of-this-name/f: there is no such user" in err
     assert "! Cannot write ab: this cannot be the name of a file" in err

@@ -70,7 +70,7 @@ def decoded(*pieces: bytes) -> list[Key | str]:
         (b"\r\r\n\n", [Key.ENTER, Key.ENTER, Key.ENTER]),
         (b"caf\xe9\n", ["caf\ufffd", Key.ENTER]),
         (b"\x1b[99;99Xa\x1b[?1;2cb\x00\x1cc", ["abc"]),
-        (b"\x1bxy", ["xy"]),
+        (b"\x1bxy", ["y"]),
         (b"\x1b\x1b[A", [Key.UP]),
         (b"\x1b[200~a\tb\x01\r\nc\x1b[201~d", [f"a{PASTED_TAB}b\x01", Key.ENTER, "cd"]),
         (b"\x1b[200~\x1b[2\x1b[201~\x1b[A", ["\x1b[2", Key.UP]),
@@ -394,3 +394,8 @@ def test_no_screen_is_too_small(size: tuple[int, int]) -> None:
         block = block_rows(typed(text), "> ", ["waits"] * 9, "a status", *size)
         assert len(block.typed) >= 1
         assert block.typed[block.cursor_row].startswith(block.left_of_cursor)
+
+
+def test_an_unknown_alt_key_types_nothing() -> None:
+    decoder = KeyDecoder()
+    assert decoder.feed("a\x1bx\x1bжb\x1b\r".encode()) == ["a", "b", Key.ENTER]

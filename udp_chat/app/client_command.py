@@ -208,6 +208,8 @@ def _converse(
     except KeyboardInterrupt:
         pass
     _leave(conversation)
+    if conversation.found_nobody and not at_terminal and not conversation.as_json:
+        complete = False
     count = client.pending_count
     if count and not conversation.failure:
         conversation.tell("not_accepted", count=count)

@@ -69,6 +69,8 @@ class Conversation:
         self.leaving = False
         self.interrupted = False
         """A signal has come: somebody waits for the end."""
+        self.found_nobody = False
+        """A private message named a person that is not here."""
         self.failure = ""
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
@@ -87,6 +89,7 @@ class Conversation:
     def show(self, event: ChatEvent) -> None:
         """Shows an event; the client's `on_event`."""
         kind = event["event"]
+        self.found_nobody |= kind == "notice" and event.get("reason") == "no_such_member"
         try:
             said_by_main = kind == "refused" and not self.joined.is_set()
             if kind == "left" and "reason" in event:

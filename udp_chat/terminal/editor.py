@@ -266,9 +266,8 @@ class KeyDecoder:
             self._pasting = True
         elif sequence in _SEQUENCES:
             keys.append(_SEQUENCES[sequence])
-        elif len(sequence) == 1:
-            # Alt and a key that means nothing here, or ESC and, soon after it, that key.
-            self._waiting = sequence + self._waiting
+        elif len(sequence) == 1 and not sequence.isprintable():
+            self._waiting = sequence + self._waiting  # Alt-Enter is Enter; Alt-x is nothing
 
     def _paste(self, keys: list[Key | str]) -> bool:
         pasted, ending, rest = self._waiting.partition(_PASTE_ENDS)
