@@ -22,10 +22,10 @@ def plain(server: Server, name: str, *arguments: str) -> Program:
     return Program("udp_client.py", server.address, "--name", name, *arguments)
 
 
-def finish(client: Program) -> list[str]:
-    """Ends the input; returns all that was printed."""
+def finish(client: Program, code: int = 0) -> list[str]:
+    """Ends the input; returns all that was printed. `code`: the exit code to expect."""
     client.end_input()
-    assert client.wait() == 0
+    assert client.wait() == code
     return client.output.until_end()
 
 
@@ -175,7 +175,7 @@ def test_the_conversation_reads_well_in_english(server: Server) -> None:
             anna.wait_line(r"^► Here now: Anna, Bo \(2\)$")
             finish(boris)
         anna.wait_line(r"^► Bo left$")
-        assert finish(anna)[-1] == "► You left."
+        assert finish(anna, code=1)[-1] == "► You left.", "a private message found nobody"
         complaint = anna.complaint()
         assert complaint.startswith("Unknown command /x. /help lists the commands. To send")
         assert "/quit                   leave" in complaint
@@ -198,7 +198,7 @@ def test_the_conversation_reads_well_in_russian(server: Server) -> None:
             with Client(server.address, "боря"):  # wants the name of one who does not answer
                 anna.wait_line(r"^► Боря: связь потеряна$")
         anna.say("выйти")
-        assert anna.wait() == 0
+        assert anna.wait() == 1, "a private message found nobody"
         assert anna.output.until_end()[-1] == "► Вы вышли."
         complaint = anna.complaint()
         assert complaint.startswith("Команды /x нет. Список команд: /help.")

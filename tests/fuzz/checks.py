@@ -14,6 +14,7 @@ from functools import lru_cache
 from udp_chat.app.catalogue import LANGUAGES
 from udp_chat.app.conversation import Conversation
 from udp_chat.app.lines import event_line
+from udp_chat.app.showing import MARK, day_sentence, local_day
 from udp_chat.client.chat_events import ChatEvent
 
 _JOINERS = "\u200c\u200d"
@@ -51,6 +52,9 @@ class Shown:
         if event["event"] == "refused" and not shown:  # at the start, the command says it
             shown += event_line(event, conversation.language) or ""
         lines = shown.removesuffix("\n").split("\n")
+        if len(lines) == 2 and "time" in event:
+            day = day_sentence(local_day(event["time"]), conversation.language)
+            assert lines.pop(0) == f"{MARK} {day}", f"{event} is several lines"
         assert len(lines) == 1 or event.get("reason") == "stats", f"{event} is several lines"
         for line in lines:
             check_line(line)
