@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,16 @@ hypothesis.settings.register_profile(
 """For ``make test``: the same examples each time, a quarter of them. Plain `pytest` tries all."""
 
 PROC = Path("/proc")
+
+
+def pytest_configure() -> None:
+    """Hears interrupts even where a shell started the tests in the background, with `&`.
+
+    Otherwise the programs under test inherit that SIGINT is ignored, and never hear Ctrl-C.
+    """
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if is_ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def child_processes() -> set[str]:

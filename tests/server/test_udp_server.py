@@ -16,7 +16,7 @@ import pytest
 
 from tests.processes import WAIT_SECONDS, eventually
 from udp_chat.client.udp_client import UdpClient
-from udp_chat.protocol.packets import Address, PacketType
+from udp_chat.protocol.packets import Address, Events, PacketType, decode
 from udp_chat.server import udp_server
 from udp_chat.server.datagrams import SendError
 from udp_chat.server.server_socket import open_datagrams, receive_buffer
@@ -219,7 +219,8 @@ def test_more_datagrams_than_are_taken_in_at_once_are_all_taken_in(
 
 class OneByOne:
     """A server's datagrams. SAYs wait until five members have sent one; then they come one at a
-    time, as if each had arrived while the server worked on the one before. Repeated ones are lost.
+    time, as if each had arrived while the server worked on the one before. Repeated ones are lost,
+    and what the server sends again is not noted.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -227,7 +228,8 @@ class OneByOne:
         self._says: list[tuple[bytes, Address]] = []
         self._have_said: set[Address] = set()
         self.calls: list[str] = []
-        """What came and what went to all, in order."""
+        """What came and what new went to all, in order."""
+        self._newest = 0
 
     def receive(self) -> list[tuple[bytes, Address]]:
         others = []
@@ -247,8 +249,12 @@ class OneByOne:
         return len(self._have_said) == 5
 
     def send(self, datagrams: Sequence[bytes], addresses: tuple[Address, ...]) -> list[SendError]:
-        if self._is_open and len(addresses) > 1:
-            self.calls.append("EVENTS")
+        for packet in map(decode, datagrams):
+            if isinstance(packet, Events) and not packet.inbox and packet.events:
+                newest = packet.first + len(packet.events) - 1
+                if self._is_open and newest > self._newest:
+                    self.calls.append("EVENTS")
+                self._newest = max(self._newest, newest)
         return self._datagrams.send(datagrams, addresses)
 
 
