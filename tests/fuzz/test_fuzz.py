@@ -150,6 +150,7 @@ def _digest(seed: int, round_number: int) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["decode", "room", "session", "discovery", "doctor"])
 def test_the_same_seed_and_number_give_the_same_input(target: str) -> None:
     number = first_round(target)
@@ -158,6 +159,7 @@ def test_the_same_seed_and_number_give_the_same_input(target: str) -> None:
     assert _digest(3, number) != _digest(3, number + len(SCHEDULE))
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_inputs() -> None:
     """Whatever order its sets of strings have."""
     numbers = [first_round("room"), first_round("session")]
@@ -301,6 +303,7 @@ def test_an_attacked_client_that_is_not_heard_any_more_is_found(
     assert "nobody hears Victor" in _found("session", 2)
 
 
+@pytest.mark.slow
 def test_a_client_that_keeps_all_it_hears_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz_targets, "FLOOD_RATIO", 1.0)
     monkeypatch.setattr(fuzz_targets, "FLOOD_COPIES", 5)

@@ -128,6 +128,7 @@ def test_many_sessions_of_an_address_share_its_rate() -> None:
     assert max(counts) <= 1.2 * min(counts) + 64, "and share it evenly"
 
 
+@pytest.mark.slow
 def test_all_addresses_together_have_twice_the_rate_of_one() -> None:
     rate = 500.0
     bench = RoomBench(RoomSettings(message_rate=rate))
@@ -169,6 +170,7 @@ def test_with_any_number_of_members_of_an_address_it_has_no_rate_of_its_own() ->
 # --- whose turn it is ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("honest_address", [("192.0.2.9", 9), (ATTACKER, 999)])
 @pytest.mark.parametrize("addresses", [1, 30])
 def test_a_quiet_member_is_never_behind_loud_ones(
@@ -333,6 +335,7 @@ def test_an_address_joins_only_so_often() -> None:
     assert bench.room.log.oldest == 1
 
 
+@pytest.mark.slow
 def test_all_addresses_together_join_only_so_often() -> None:
     bench = RoomBench()
     assert _churn(bench, 4.0, hosts=40) <= ROOM_JOIN_BURST + 100.0 * 4.1

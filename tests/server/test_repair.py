@@ -434,6 +434,7 @@ def test_the_delay_of_acknowledgements_grows_with_the_room_within_bounds() -> No
     assert packet.ack_delay_ms == 1000 * ACK_DELAY_MAX_SECONDS
 
 
+@pytest.mark.slow
 def test_the_room_waits_longer_with_the_delay_it_told() -> None:
     bench = RoomBench()
     for number in range(500):

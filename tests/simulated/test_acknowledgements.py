@@ -23,6 +23,7 @@ class CountingNetwork(SimulatedNetwork):
         super().arrive(datagram, source, target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("members", "messages_per_second", "wake_ups_per_second_max"),
     [(8, 10, 11), (100, 50, 11)],

@@ -19,17 +19,11 @@ def _pooled(link: Link, seeds: range) -> tuple[Period, Period]:
     return pooled(young), pooled(grown)
 
 
-@pytest.mark.parametrize(
-    ("link", "seed_count"),
-    [
-        (Link(0.05), 2),
-        *(pytest.param(link, 4, marks=pytest.mark.slow) for link in WANTED),
-    ],
-    ids=str,
-)
-def test_a_room_on_lossy_links_stays_within_its_bounds(link: Link, seed_count: int) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("link", WANTED, ids=str)
+def test_a_room_on_lossy_links_stays_within_its_bounds(link: Link) -> None:
     """The command pools twenty seeds. Bursts differ so much that only the whole run is judged."""
-    young, grown = _pooled(link, range(1, 1 + seed_count))
+    young, grown = _pooled(link, range(1, 5))
     assert missed(link, pooled([young, grown])) == [], f"{young}; then {grown}"
     if not link.burst_count:
         assert missed(link, young) == missed(link, grown) == [], f"{young}; then {grown}"
@@ -78,6 +72,7 @@ def test_the_network_loses_in_bursts_on_each_link_by_itself() -> None:
         assert _burst_count(of_host) == pytest.approx(10.0, rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_member_with_a_slow_link_holds_up_nobody() -> None:
     figures = slow_member.measure()
     assert slow_member.missed(figures) == [], figures
@@ -94,7 +89,7 @@ def _rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     ("arguments", "row_count"),
     [
         (["lossy", "--loss", "0"], 2),
-        (["slow", "full", "--rates", "800"], 2),
+        pytest.param(["slow", "full", "--rates", "800"], 2, marks=pytest.mark.slow),
         pytest.param(["bursts", "--loss", "1", "20"], 4, marks=pytest.mark.slow),
         pytest.param(["download", "--rates", "400", "800"], 2, marks=pytest.mark.slow),
     ],
@@ -107,6 +102,7 @@ def test_the_latency_command_prints_the_tables_it_is_asked_for(
     assert len(_rows(capsys)) == row_count
 
 
+@pytest.mark.slow
 def test_the_latency_command_fails_where_a_bound_is_missed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
