@@ -25,6 +25,7 @@ _ENGLISH = {
     "reconnecting_contradiction": "! The server contradicts what it said before. Reconnecting …",
     "reconnecting_shutting_down": "! The server has stopped. Reconnecting when it is back;"
     " what you type will be sent then",
+    "reconnecting_never": "! The server has stopped",
     "resumed": "! Back in the room “{room}” as {name}",
     "refused": "! The server refused: {text}",
     "refused_version": "the server has another version of this chat",
@@ -194,6 +195,7 @@ _RUSSIAN = {
     " Переподключаюсь …",
     "reconnecting_shutting_down": "! Сервер остановлен. Переподключусь, когда он вернётся;"
     " набранное отправится позже",
+    "reconnecting_never": "! Сервер остановлен",
     "resumed": "! Снова в комнате «{room}» под именем {name}",
     "refused": "! Сервер отказал: {text}",
     "refused_version": "на сервере другая версия чата",

@@ -59,13 +59,20 @@ class Conversation:
         language: str,
         as_json: bool = False,
         timestamps: bool = False,
+        *,
+        shows_history: bool = True,
+        listens: bool = False,
     ) -> None:
+        """`listens`: nobody types, and the conversation ends with the server."""
         self.language = language
         self.as_json = as_json
+        self.listens = listens
         self.client: UdpClient | None = None
         self.terminal: Terminal | None = None
         """None: events and lines are printed as they are."""
         self.joined = threading.Event()
+        self.server_stopped = threading.Event()
+        """The server has said goodbye; told to one that only listens."""
         self.leaving = False
         self.interrupted = False
         """A signal has come: somebody waits for the end."""
@@ -75,6 +82,7 @@ class Conversation:
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
         self._timestamps = timestamps
+        self._shows_history = shows_history
         self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
         self._bell = "mentions"
         self._shows_joins = True
@@ -88,6 +96,8 @@ class Conversation:
 
     def show(self, event: ChatEvent) -> None:
         """Shows an event; the client's `on_event`."""
+        if event.get("history") and not self._shows_history:
+            return
         kind = event["event"]
         self.found_nobody |= kind == "notice" and event.get("reason") == "no_such_member"
         try:
@@ -105,10 +115,18 @@ class Conversation:
             if kind in ("reconnecting", "resumed"):
                 self._away = kind == "reconnecting"
             self.refresh()
+            if self._is_end_of_listening(event):
+                self.server_stopped.set()
             if self.failure and self.joined.is_set():  # before that, `start` raises it
                 self._end()
 
+    def _is_end_of_listening(self, event: ChatEvent) -> bool:
+        said_goodbye = event["event"] == "reconnecting" and event.get("reason") == "shutting_down"
+        return self.listens and said_goodbye
+
     def _show_line(self, event: ChatEvent) -> None:
+        if self._is_end_of_listening(event):
+            event = {"event": "reconnecting", "reason": "never"}
         spans = event_spans(event, self.language, self._my_name)
         if self._is_hidden(event) or not spans:
             return
