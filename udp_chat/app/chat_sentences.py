@@ -25,6 +25,7 @@ _ENGLISH = {
     "reconnecting_contradiction": "! The server contradicts what it said before. Reconnecting …",
     "reconnecting_shutting_down": "! The server has stopped. Reconnecting when it is back;"
     " what you type will be sent then",
+    "reconnecting_never": "! The server has stopped",
     "resumed": "! Back in the room “{room}” as {name}",
     "refused": "! The server refused: {text}",
     "refused_version": "the server has another version of this chat",
@@ -93,12 +94,24 @@ _ENGLISH = {
     "ambiguous": "/{text} can mean several commands: {commands}. Type more of the word",
     "leaving": "Do you want to leave? Type /quit. To send the word, type /say {text}",
     "usage": "Usage: {text}, for example: {example}",
+    "nobody_to_answer": "! Nobody has written to you in private yet: nothing was sent."
+    " Usage: {text}, for example: {example}",
+    "found_one": "{count} message with “{text}”:",
+    "found_few": "{count} messages with “{text}”:",
+    "found_many": "{count} messages with “{text}”:",
+    "found_more_one": "{count} message with “{text}”; the last {shown}:",
+    "found_more_few": "{count} messages with “{text}”; the last {shown}:",
+    "found_more_many": "{count} messages with “{text}”; the last {shown}:",
+    "found_nothing": "No message here has “{text}” in it",
+    "nothing_remembered": "With --json the client remembers no messages: look in its output",
     "help_one": "{text}: {purpose}. For example: {example}",
     "examples": """\
 /msg Anna see you at six
+/r at six, then
 /me waves
 /nick Anna
 /history 50
+/search lunch tomorrow
 /save chat.txt
 /save! chat.txt
 /bell off
@@ -107,12 +120,14 @@ _ENGLISH = {
 /say /quit leaves the chat""",
     "help": """\
 /msg NAME TEXT          send a message to one person alone
+/r TEXT                 answer the last private message you received
 /me TEXT                say what you do: * Anna waves
 /who                    show who is here
 /nick NAME              change your name
 /seen                   show who has received my last messages
 /stats                  show the connection quality: round trips, losses, repairs
 /history [N]            show the last N messages again
+/search WORD            show what was said with this word in it, or with all of several
 /save FILE              save this conversation to a new file
 /save! FILE             the same, even if the file exists
 /bell on|mentions|off   ring at every message, when you are mentioned, or never
@@ -194,6 +209,7 @@ _RUSSIAN = {
     " Переподключаюсь …",
     "reconnecting_shutting_down": "! Сервер остановлен. Переподключусь, когда он вернётся;"
     " набранное отправится позже",
+    "reconnecting_never": "! Сервер остановлен",
     "resumed": "! Снова в комнате «{room}» под именем {name}",
     "refused": "! Сервер отказал: {text}",
     "refused_version": "на сервере другая версия чата",
@@ -259,12 +275,24 @@ _RUSSIAN = {
     "ambiguous": "/{text} — начало нескольких команд: {commands}. Наберите слово дальше",
     "leaving": "Хотите выйти? Наберите /quit. Чтобы отправить это слово, наберите /say {text}",
     "usage": "Нужно так: {text}, например: {example}",
+    "nobody_to_answer": "! Лично вам ещё никто не писал: ничего не отправлено."
+    " Нужно так: {text}, например: {example}",
+    "found_one": "{count} сообщение, в котором есть «{text}»:",
+    "found_few": "{count} сообщения, в которых есть «{text}»:",
+    "found_many": "{count} сообщений, в которых есть «{text}»:",
+    "found_more_one": "{count} сообщение, в котором есть «{text}»; последние {shown}:",
+    "found_more_few": "{count} сообщения, в которых есть «{text}»; последние {shown}:",
+    "found_more_many": "{count} сообщений, в которых есть «{text}»; последние {shown}:",
+    "found_nothing": "Сообщений, в которых есть «{text}», нет",
+    "nothing_remembered": "С --json клиент сообщений не запоминает: ищите в его выводе",
     "help_one": "{text}: {purpose}. Например: {example}",
     "examples": """\
 /msg Анна увидимся в шесть
+/r хорошо, в шесть
 /me машет рукой
 /nick Анна
 /history 50
+/search завтра обед
 /save беседа.txt
 /save! беседа.txt
 /bell off
@@ -273,12 +301,14 @@ _RUSSIAN = {
 /say /quit — это выход из чата""",
     "help": """\
 /msg ИМЯ ТЕКСТ          отправить сообщение одному человеку
+/r ТЕКСТ                ответить на последнее личное сообщение
 /me ТЕКСТ               сказать, что вы делаете: * Анна машет
 /who                    показать, кто здесь
 /nick ИМЯ               сменить имя
 /seen                   показать, до кого дошли мои последние сообщения
 /stats                  показать состояние соединений: задержки, потери, повторы
 /history [N]            показать последние N сообщений ещё раз
+/search СЛОВО           найти сообщения с этим словом или со всеми из нескольких
 /save ФАЙЛ              сохранить эту беседу в новый файл
 /save! ФАЙЛ             то же, даже если файл уже есть
 /bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда

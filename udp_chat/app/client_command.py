@@ -38,7 +38,10 @@ from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
-from udp_chat.terminal.screen import Terminal, open_terminal
+from udp_chat.terminal.screen import PlainTerminal, Terminal, open_terminal, wants_colours
+
+LOOK_SECONDS = 1.0
+"""How often a client that only listens looks whether a signal has come, where none wakes it."""
 
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
@@ -80,6 +83,8 @@ def make_parser(language: str) -> Parser:
     parser.option("--open", nargs="?", const="chat", metavar="ROOM", type=parser.typed(room_name))
     parser.option("--json", action="store_true")
     parser.option("--commands", action="store_true", words={"exit_word": EXIT_WORD})
+    parser.option("--listen", action="store_true")
+    parser.option("--quiet", action="store_true")
     parser.option("--timestamps", action="store_true")
     parser.option("--no-color", action="store_true")
     parser.option("--transcript", metavar="FILE")
@@ -157,6 +162,14 @@ def _piped_lines(bytes_max: int) -> Iterator[str | None]:
         yield line.decode("utf-8", "replace").rstrip("\r\n") if is_whole else None
 
 
+def _no_lines(conversation: Conversation) -> Iterator[str]:
+    """No lines, whatever the input is; it ends with the server."""
+    # Windows tells of Ctrl-C only between two waits.
+    while not conversation.server_stopped.wait(LOOK_SECONDS):
+        pass
+    yield from ()
+
+
 def _typed_lines(terminal: Terminal) -> Iterator[str]:
     """Lines of a person at a terminal."""
     while True:
@@ -174,7 +187,9 @@ def _converse(
     client = conversation.client
     assert client is not None
     lines: Iterator[str | None]
-    if conversation.terminal is not None:
+    if conversation.listens:
+        lines = _no_lines(conversation)
+    elif conversation.terminal is not None:
         lines = _typed_lines(conversation.terminal)
     else:  # also with --json at a terminal, where nothing else may be on the screen
         lines = _piped_lines(limits.pipe_line_bytes_max)
@@ -268,8 +283,14 @@ def main(argv: Sequence[str] | None = None, limits: Limits | None = None) -> int
 
 def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> int:
     language, server = arguments.lang, arguments.server
-    at_terminal = sys.stdin is not None and sys.stdin.isatty()
-    conversation = Conversation(language, arguments.json, arguments.timestamps)
+    at_terminal = sys.stdin is not None and sys.stdin.isatty() and not arguments.listen
+    conversation = Conversation(
+        language,
+        arguments.json,
+        arguments.timestamps,
+        shows_history=not arguments.quiet,
+        listens=arguments.listen,
+    )
     on_datagram = None
     try:
         if arguments.transcript is not None:
@@ -295,7 +316,10 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
         if server is None:
             server = open_room(arguments.open or "chat", language, closing)
             closing.callback(_leave, conversation)  # before the room is closed
-        if at_terminal and not arguments.json:
+        if arguments.listen and not arguments.json and wants_colours():
+            plain = PlainTerminal(colours=not arguments.no_color)
+            conversation.terminal = closing.enter_context(plain)
+        elif at_terminal and not arguments.json:
             colours = False if arguments.no_color else None
             terminal = open_terminal(conversation.complete, colours=colours)
             conversation.terminal = closing.enter_context(terminal)

@@ -25,6 +25,9 @@ _ENGLISH = {
     " touch no files",
     "client_commands": "read commands also where the input is not a terminal: lines that start"
     " with /, and {exit_word}",
+    "client_listen": "read no input; show what happens until Ctrl-C, SIGTERM, or until the server"
+    " stops",
+    "client_quiet": "leave out what happened before you joined",
     "client_timestamps": "show when each message was sent",
     "client_no_color": "no colours (also: NO_COLOR)",
     "client_transcript": "append what is shown to FILE",
@@ -125,6 +128,9 @@ _RUSSIAN = {
     " команды не трогают файлов",
     "client_commands": "читать команды и тогда, когда ввод не с терминала: строки, которые"
     " начинаются с /, и {exit_word}",
+    "client_listen": "ничего не читать с ввода; показывать, что происходит, до Ctrl-C, SIGTERM или"
+    " остановки сервера",
+    "client_quiet": "не показывать того, что было до вашего прихода",
     "client_timestamps": "показывать, когда отправлено каждое сообщение",
     "client_no_color": "без цветов (или: NO_COLOR)",
     "client_transcript": "дописывать всё показанное в FILE",

@@ -11,13 +11,20 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
-from udp_chat.app.lines import VERBS, Command, completions, help_text, wrong_line
+from udp_chat.app.lines import (
+    VERBS,
+    Command,
+    completions,
+    help_text,
+    nobody_to_answer,
+    wrong_line,
+)
+from udp_chat.app.remembered import Remembered, Said
 from udp_chat.app.showing import (
     COME_AND_GONE,
     SAID,
@@ -38,11 +45,11 @@ from udp_chat.terminal.style import DIM, Span
 if TYPE_CHECKING:
     from udp_chat.client.udp_client import UdpClient
 
-REMEMBERED_LINES = 5000
-"""Lines of a conversation that /history and /save can show: an evening of them, some 500 kB."""
-
 HISTORY_LINES = 20
 """What /history shows when no number is given."""
+
+FOUND_LINES_MAX = 20
+"""What /search shows at most: the newest; it says how many there are."""
 
 SEEN_FLUSH_SECONDS = 1.0
 """How long /seen waits until the server has accepted the newest message."""
@@ -59,13 +66,20 @@ class Conversation:
         language: str,
         as_json: bool = False,
         timestamps: bool = False,
+        *,
+        shows_history: bool = True,
+        listens: bool = False,
     ) -> None:
+        """`listens`: nobody types, and the conversation ends with the server."""
         self.language = language
         self.as_json = as_json
+        self.listens = listens
         self.client: UdpClient | None = None
         self.terminal: Terminal | None = None
         """None: events and lines are printed as they are."""
         self.joined = threading.Event()
+        self.server_stopped = threading.Event()
+        """The server has said goodbye; told to one that only listens."""
         self.leaving = False
         self.interrupted = False
         """A signal has come: somebody waits for the end."""
@@ -75,7 +89,10 @@ class Conversation:
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
         self._timestamps = timestamps
-        self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
+        self._shows_history = shows_history
+        self._lines = Remembered()
+        self._answer_to = ""
+        """Whom /r answers."""
         self._bell = "mentions"
         self._shows_joins = True
         self._ignored: set[str] = set()
@@ -88,7 +105,10 @@ class Conversation:
 
     def show(self, event: ChatEvent) -> None:
         """Shows an event; the client's `on_event`."""
+        if event.get("history") and not self._shows_history:
+            return
         kind = event["event"]
+        self._note_sender(event)
         self.found_nobody |= kind == "notice" and event.get("reason") == "no_such_member"
         try:
             said_by_main = kind == "refused" and not self.joined.is_set()
@@ -105,10 +125,26 @@ class Conversation:
             if kind in ("reconnecting", "resumed"):
                 self._away = kind == "reconnecting"
             self.refresh()
+            if self._is_end_of_listening(event):
+                self.server_stopped.set()
             if self.failure and self.joined.is_set():  # before that, `start` raises it
                 self._end()
 
+    def _note_sender(self, event: ChatEvent) -> None:
+        """Remembers whom /r answers, also under a new name."""
+        name = event.get("name", "")
+        if event["event"] == "rename" and name == self._answer_to:
+            self._answer_to = event.get("new_name", "")
+        elif event["event"] == "private" and name != self._my_name and not self._is_hidden(event):
+            self._answer_to = name
+
+    def _is_end_of_listening(self, event: ChatEvent) -> bool:
+        said_goodbye = event["event"] == "reconnecting" and event.get("reason") == "shutting_down"
+        return self.listens and said_goodbye
+
     def _show_line(self, event: ChatEvent) -> None:
+        if self._is_end_of_listening(event):
+            event = {"event": "reconnecting", "reason": "never"}
         spans = event_spans(event, self.language, self._my_name)
         if self._is_hidden(event) or not spans:
             return
@@ -121,9 +157,17 @@ class Conversation:
             stamp = time.strftime("%H:%M ", time.localtime(at if at is not None else time.time()))
         crowd = self._crowd.add(event, self.language)
         folded = [Span(stamp, DIM), *(crowd or spans)] if event["event"] in COME_AND_GONE else None
-        self._show_spans([Span(stamp), *spans], folded)
+        self._show_spans([Span(stamp), *spans], folded, self._said(event, spans))
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
+
+    def _said(self, event: ChatEvent, spans: Sequence[Span]) -> Said | None:
+        """What /search can find of an event that is shown so."""
+        if event["event"] not in SAID:
+            return None
+        if event.get("history"):
+            spans = event_spans({**event, "history": False}, self.language)
+        return Said("".join(span.text for span in spans), event.get("time", time.time()))
 
     def _is_hidden(self, event: ChatEvent) -> bool:
         kind = event["event"]
@@ -140,10 +184,16 @@ class Conversation:
     def _my_name(self) -> str:
         return self.client.name if self.client is not None else ""
 
-    def _show_spans(self, spans: Sequence[Span], folded: Sequence[Span] | None = None) -> None:
+    def _show_spans(
+        self,
+        spans: Sequence[Span],
+        folded: Sequence[Span] | None = None,
+        said: Said | None = None,
+    ) -> None:
         """Shows a line; `folded` is what a screen shows that can fold the line before into it."""
         text = "".join(span.text for span in spans)
-        self._lines.extend(text.split("\n"))
+        for row in text.split("\n"):
+            self._lines.add(row, said)
         if self.transcript is not None:
             self.transcript.write_line(text)
         if self.terminal is None:
@@ -183,11 +233,11 @@ class Conversation:
         """Says something about the program itself, not among the events."""
         self._tell_text(CHAT.sentence(self.language, key, **values))
 
-    def _tell_text(self, text: str) -> None:
+    def _tell_text(self, text: str, style: str = "") -> None:
         self._crowd.end()
         if self.terminal is not None:
             for line in own_line(text).split("\n"):
-                self.terminal.show(line)
+                self.terminal.show(Span(line, style))
         else:
             complain(text)
 
@@ -238,6 +288,12 @@ class Conversation:
                 client.whisper(command.to, text)
             except UnusableName:
                 self.show({"event": "notice", "reason": "no_such_member", "name": command.to})
+        elif verb == "r":
+            if self._answer_to:
+                self.do(Command("msg", text, self._answer_to))
+            else:
+                self.found_nobody = True
+                self._tell_text(nobody_to_answer(self.language))
         elif verb == "nick":
             try:
                 client.rename(text)
@@ -261,13 +317,16 @@ class Conversation:
     def _do_here(self, command: Command) -> None:
         """Carries out a command that concerns this screen alone."""
         verb, text = command.verb, command.text
-        if verb == "history":
-            count = int(text) if text else HISTORY_LINES
-            for line in list(self._lines)[-count:] if count else []:
+        if verb in ("history", "search") and self.as_json:
+            self.tell("nothing_remembered")
+        elif verb == "history":
+            for old in self._lines.newest(int(text) if text else HISTORY_LINES):
                 if self.terminal is not None:
-                    self.terminal.show(line)
+                    self.terminal.show(Span(old, DIM))
                 else:
-                    self.tell("history", line=line)
+                    self.tell("history", line=old)
+        elif verb == "search":
+            self._search(text)
         elif verb in ("save", "save!"):
             self._save(text, overwrite=verb == "save!")
         elif verb == "bell":
@@ -286,13 +345,25 @@ class Conversation:
         else:
             self._tell_text(wrong_line(command, self.language))
 
+    def _search(self, words: str) -> None:
+        found, count = self._lines.search(words, FOUND_LINES_MAX)
+        key = "found_more" if count > len(found) else "found" if found else "found_nothing"
+        values = {"text": printable(words), "count": count, "shown": len(found)}
+        self.tell(key, **values)
+        today = local_day(time.time())
+        for said in found:
+            form = "%H:%M" if local_day(said.at) == today else "%Y-%m-%d %H:%M"
+            stamp = time.strftime(form, time.localtime(said.at))
+            line = f"{stamp} {said.text}"
+            self._tell_text(line if self.terminal is not None else own_line(line), DIM)
+
     def _save(self, path: str, *, overwrite: bool) -> None:
         if self.as_json:
             # A program behind --json passes on what others wrote: they must not choose files.
             text = CHAT.sentence(self.language, "files_refused", text="/save")
             self.show({"event": "notice", "reason": "files_refused", "text": text})
             return
-        lines = list(self._lines)
+        lines = self._lines.newest()
         try:
             file = Path(path).expanduser()
             with file.open("w" if overwrite else "x", encoding="utf-8") as stream:

@@ -39,7 +39,10 @@ NOTICES: dict[str, tuple[str, ...]] = {
 """Notices with a sentence of their own, and the fields that it needs. A server may send any other
 code, even the key of another sentence: the code is then shown as it is."""
 
-VERBS = (*ALONE, *CHOICES, "history", "ignore", "me", "msg", "nick", "save", "save!", "say")
+WITH_TEXT = ("history", "ignore", "me", "msg", "nick", "r", "save", "save!", "say", "search")
+"""Commands whose argument is for them to judge."""
+
+VERBS = (*ALONE, *CHOICES, *WITH_TEXT)
 
 
 LEAVING_WORDS = ("exit", "quit")
@@ -135,6 +138,12 @@ def wrong_line(command: Command, language: str) -> str:
     if near := difflib.get_close_matches(command.text.casefold(), VERBS, 1):
         return CHAT.sentence(language, "unknown_like", command=near[0], **values)
     return CHAT.sentence(language, "unknown", **values)
+
+
+def nobody_to_answer(language: str) -> str:
+    """What /r says where nobody has written in private, and what to type."""
+    form, _, example = _help_row("msg", language)
+    return CHAT.sentence(language, "nobody_to_answer", text=form, example=example)
 
 
 def help_text(verb: str, language: str) -> str:
