@@ -14,21 +14,10 @@ from hypothesis import strategies as st
 
 from tests.terminal.emulator import BACKSPACE, DELETE, END, HOME, LEFT, RIGHT, Emulator, seen
 from udp_chat.app.lines import completions
-from udp_chat.terminal.editor import (
-    COMBINING_MAX,
-    HISTORY_LINES_MAX,
-    LINE_CHARACTERS_MAX,
-    PASTED_TAB,
-    SEQUENCE_CHARACTERS_MAX,
-    Key,
-    KeyDecoder,
-    LineEditor,
-    block_rows,
-    clean,
-    pending_rows,
-    shortened,
-    width,
-)
+from udp_chat.terminal.block import block_rows, pending_rows
+from udp_chat.terminal.cells import COMBINING_MAX, clean, shortened, width
+from udp_chat.terminal.editor import HISTORY_LINES_MAX, LINE_CHARACTERS_MAX, LineEditor
+from udp_chat.terminal.keys import PASTED_TAB, SEQUENCE_CHARACTERS_MAX, Key, KeyDecoder
 from udp_chat.terminal.screen import EditorTerminal
 from udp_chat.terminal.style import NAME_COLOURS, Span, colour, paint, rendered
 

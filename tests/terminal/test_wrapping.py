@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udp_chat.terminal.editor import clean, width
+from udp_chat.terminal.cells import clean, width
 from udp_chat.terminal.style import Part, Span
 from udp_chat.terminal.wrapping import wrapped
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from udp_chat.protocol.printable import printable
-from udp_chat.terminal.editor import shortened
+from udp_chat.terminal.cells import shortened
 
 COMMAND_CHARACTERS_MAX = 60
 """How much of a command line is shown."""

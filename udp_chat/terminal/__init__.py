@@ -3,8 +3,11 @@
 Read in this order:
 
 - ``screen.py``: messages come in above, the line being typed stays whole below
-- ``editor.py``: bytes become keys, keys change a line, the line becomes rows; pure
+- ``keys.py``: bytes become keys; pure
+- ``editor.py``: keys change the line being typed; pure
+- ``block.py``: that line, what is pending and the status become rows; pure
 - ``wrapping.py``: a message becomes rows, its words stay whole; pure
+- ``cells.py``: characters and the cells they take; pure
 - ``style.py``: text with its colours
 - ``device.py``: the keyboard, key by key, and the size of the screen; POSIX and Windows
 """

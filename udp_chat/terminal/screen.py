@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from udp_chat.terminal.block import block_rows
 from udp_chat.terminal.device import (
     AUTOWRAP_OFF,
     AUTOWRAP_ON,
@@ -37,7 +38,8 @@ from udp_chat.terminal.device import (
     Console,
     Device,
 )
-from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
+from udp_chat.terminal.editor import Completer, LineEditor
+from udp_chat.terminal.keys import Key, KeyDecoder
 from udp_chat.terminal.style import DIM, Part, Span, rendered
 from udp_chat.terminal.wrapping import wrapped
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from udp_chat.terminal.editor import clean
+from udp_chat.terminal.cells import clean
 
 BOLD, DIM = "1", "2"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from udp_chat.terminal.editor import ZERO_WIDTH_JOINER, clean, extends, width
+from udp_chat.terminal.cells import ZERO_WIDTH_JOINER, clean, extends, width
 from udp_chat.terminal.style import Part, Span
 
 INDENT = "  "
