@@ -1,7 +1,7 @@
 """A keyboard that gives each key as it is pressed, and the screen it belongs to.
 
 Platforms differ: POSIX has termios and signals, Windows has console modes. Both give bytes in UTF-8
-with the sequences that editor.py knows, and take the same.
+with the sequences that keys.py knows, and take the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ else:
 READ_BYTES_MAX = 65536
 
 # ECMA-48 and xterm's private modes.
-ERASE_BELOW = "\x1b[J"
+ERASE_BELOW = "\x1b[C\x1b[J\r\x1b[K"
+"""From the first column on. What is erased from the first cell of the screen on, tmux takes for a
+screen to be kept, and puts it where one scrolls back; so that cell is erased last."""
 ERASE_ALL = "\x1b[H\x1b[2J"
 AUTOWRAP_ON, AUTOWRAP_OFF = "\x1b[?7h", "\x1b[?7l"
 PASTE_MARKS_ON, PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"

@@ -270,7 +270,8 @@ class EditorTerminal(Terminal):
                 self._reading = True
             clears = Key.CLEAR_SCREEN in keys
             if clears:
-                self._rows_above_cursor = self._folded_rows = 0
+                self._folded_rows = 0
+            # The block is erased first: tmux and screen keep what ERASE_ALL finds.
             self._draw(ERASE_ALL if clears else "")
 
     def _press(self, key: Key | str) -> None:

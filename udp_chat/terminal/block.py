@@ -1,0 +1,88 @@
+"""What stands at the bottom of the screen becomes rows: pending messages, the input, the status.
+
+Pure. No row is fuller than the most generous terminal makes it, and the cursor is moved by writing
+what stands left of it: then it stands right on every terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from udp_chat.terminal.cells import boundary_right, clean, shortened, width
+from udp_chat.terminal.editor import LineEditor
+
+PENDING_ROWS_MAX = 4
+"""Rows for messages that wait to be accepted; the first row counts those that do not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The rows at the bottom of the screen; none is wider than the screen less one cell."""
+
+    pending: list[str]
+    typed: list[str]
+    status: list[str]
+    cursor_row: int
+    """The row of `typed` with the cursor, and the text left of the cursor in it."""
+    left_of_cursor: str
+
+
+def block_rows(
+    editor: LineEditor,
+    prompt: str,
+    pending: Sequence[str],
+    status: str,
+    columns: int,
+    rows: int,
+) -> Block:
+    """Lays out the line being typed, what is pending above it, the status below it.
+
+    It leaves a row for the conversation. On a low screen it leaves out the status first, then what
+    is pending; of a line that is still too long, only the rows around the cursor stay.
+    """
+    cells_max = max(1, columns - 1)
+    typed, cursor_row, left_of_cursor = _typed_rows(
+        prompt + editor.text, len(prompt) + editor.cursor, cells_max
+    )
+    room = max(1, rows - 1)
+    status_rows = [shortened(clean(status), cells_max)] if status and room >= 2 else []
+    room -= len(status_rows)
+    waiting = pending_rows(pending, min(PENDING_ROWS_MAX, room // 2), cells_max)
+    room -= len(waiting)
+    start = min(max(0, cursor_row - room // 2), max(0, len(typed) - room))
+    return Block(
+        waiting,
+        typed[start : start + room],
+        status_rows,
+        cursor_row - start,
+        left_of_cursor,
+    )
+
+
+@lru_cache(maxsize=1)  # while others talk, the same line is drawn again and again
+def _typed_rows(text: str, cursor: int, cells_max: int) -> tuple[list[str], int, str]:
+    """The rows, the cursor's row, and what stands left of the cursor in it."""
+    starts, room, index = [0], cells_max, 0
+    while index < len(text):
+        end = boundary_right(text, index)
+        taken = width(text[index:end])
+        if taken > room and index > starts[-1]:
+            starts.append(index)
+            room = cells_max
+        room -= taken
+        index = end
+    cursor_row = max(number for number, start in enumerate(starts) if start <= cursor)
+    typed = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+    return typed, cursor_row, text[starts[cursor_row] : cursor]
+
+
+def pending_rows(pending: Sequence[str], rows_max: int, cells_max: int) -> list[str]:
+    """What is pending, a row each; the newest, if there is more than fits."""
+    if not pending or not rows_max:
+        return []
+    hidden_count = 0 if len(pending) <= rows_max else len(pending) - rows_max + 1
+    rows = [f"… +{hidden_count}"] if hidden_count else []
+    rows += [f"{shortened(clean(line), cells_max - 2)} …" for line in pending[hidden_count:]]
+    return [shortened(row, cells_max) for row in rows]
