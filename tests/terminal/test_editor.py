@@ -225,6 +225,28 @@ def test_rows_fit_and_hold_the_line_and_its_cursor(
     assert before == f"> {text[: editor.cursor]}"
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("one two three four", ["> one two ", "three four"]),
+        ("a wonderful one", ["> a ", "wonderful ", "one"]),
+        ("fits here x", ["> fits ", "here x"]),
+        ("exactly10 y", ["> exactly1", "0 y"]),
+        ("eight888 y", ["> eight888", " y"]),
+        ("incomprehensibilities", ["> incompre", "hensibilit", "ies"]),
+        ("съешь ещё булок", ["> съешь ", "ещё булок"]),
+        ("我能吞下玻璃", ["> 我能吞下", "玻璃"]),
+        (f"да {FAMILY}{FAMILY}", ["> да ", FAMILY, FAMILY]),
+    ],
+)
+def test_words_of_the_input_stay_whole(text: str, rows: list[str]) -> None:
+    editor = typed(text)
+    block = block_rows(editor, "> ", [], "", 11, 24)
+    assert block.typed == rows
+    assert block.cursor_row == len(rows) - 1
+    assert block.left_of_cursor == rows[-1]
+
+
 def test_of_what_is_pending_the_newest_is_seen() -> None:
     assert pending_rows([], 4, 20) == []
     assert pending_rows(["one", "a\x1b[2Jb"], 4, 20) == ["one …", "a[2Jb …"]

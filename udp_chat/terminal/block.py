@@ -43,9 +43,7 @@ def block_rows(
     is pending; of a line that is still too long, only the rows around the cursor stay.
     """
     cells_max = max(1, columns - 1)
-    typed, cursor_row, left_of_cursor = _typed_rows(
-        prompt + editor.text, len(prompt) + editor.cursor, cells_max
-    )
+    typed, cursor_row, left_of_cursor = _typed_rows(prompt, editor.text, editor.cursor, cells_max)
     room = max(1, rows - 1)
     status_rows = [shortened(clean(status), cells_max)] if status and room >= 2 else []
     room -= len(status_rows)
@@ -62,17 +60,25 @@ def block_rows(
 
 
 @lru_cache(maxsize=1)  # while others talk, the same line is drawn again and again
-def _typed_rows(text: str, cursor: int, cells_max: int) -> tuple[list[str], int, str]:
-    """The rows, the cursor's row, and what stands left of the cursor in it."""
+def _typed_rows(prompt: str, text: str, cursor: int, cells_max: int) -> tuple[list[str], int, str]:
+    """The rows, the cursor's row, and what stands left of the cursor in it.
+
+    A row ends behind a blank, or between two wide characters; only a word longer than a row is cut.
+    """
+    text, cursor = prompt + text, len(prompt) + cursor
     starts, room, index = [0], cells_max, 0
+    break_at, left_cells = 0, 0
     while index < len(text):
         end = boundary_right(text, index)
         taken = width(text[index:end])
+        if index > len(prompt) and (text[index - 1] == " " or left_cells == taken == 2):
+            break_at = index
         if taken > room and index > starts[-1]:
-            starts.append(index)
-            room = cells_max
+            whole = break_at > starts[-1] and text[index] != " "
+            starts.append(break_at if whole else index)
+            room = cells_max - width(text[starts[-1] : index])
         room -= taken
-        index = end
+        index, left_cells = end, taken
     cursor_row = max(number for number, start in enumerate(starts) if start <= cursor)
     typed = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return typed, cursor_row, text[starts[cursor_row] : cursor]
