@@ -38,7 +38,7 @@ def person(server: UdpServer, size: tuple[int, int], *arguments: str) -> Screen:
 
 
 def what_is_wrong(screen: Screen) -> str:
-    """What no drawing may show: two inputs, a message twice or out of order, a torn input."""
+    """What no drawing may show: two inputs, a message twice, out of order or torn, a torn input."""
     rows = screen.rows()
     numbers = [int(number) for number in re.findall(r"#(\d+)#", "\n".join(rows))]
     wrong = []
@@ -48,6 +48,8 @@ def what_is_wrong(screen: Screen) -> str:
         wrong.append("two status rows")
     if numbers != list(range(numbers[0], numbers[0] + len(numbers)) if numbers else []):
         wrong.append(f"messages {numbers}")
+    if not all(re.fullmatch(r"Boris: #\d+# ok", row) for row in rows if "# ok" in row):
+        wrong.append("what stood there before")
     if screen.typed() != seen(TYPED):
         wrong.append(f"the input {screen.typed()!r}")
     return ", ".join(wrong)
