@@ -162,10 +162,13 @@ def test_a_server_that_goes_and_comes_back_is_told_and_the_line_survives() -> No
             anna.wait_for("/help")
             first.close()
             anna.wait_for("The server has stopped")
+            anna.wait_for("chat · reconnecting 0 s · ")
             anna.type("typed meanwhile\r")
+            anna.wait_for("chat · reconnecting 1 s · 1 waiting · 1 member · Anna · 127.0.0.1:")
             with UdpServer("127.0.0.1", first.address[1]):
                 anna.wait_for("Back in the room")
                 anna.wait_for("Anna: typed meanwhile")
+                anna.wait_for("chat · 1 member · Anna · 127.0.0.1:")
                 anna.type("\x04")
                 assert anna.wait() == 0
 

@@ -52,7 +52,7 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
             elif "pending" in order:
                 terminal.set_pending(order["pending"])
             elif "status" in order:
-                terminal.set_status(order["status"])
+                terminal.set_status(order["status"].split("|"))
             elif "complain" in order:
                 print(order["complain"], file=sys.stderr)
             elif "bell" in order:

@@ -9,6 +9,7 @@ Read in this order:
 - ``conversation.py``: what a person types is done, what happens is shown
 - ``lines.py``: a typed line becomes a command, an event becomes a line
 - ``showing.py``: how an event looks: the chat's own mark, what stands out, what is dim
+- ``reconnection.py``: the seconds of a reconnection, while it lasts
 - ``catalogue.py``: how a sentence is found in a language, with its plurals
 - ``chat_sentences.py``, ``command_sentences.py``, ``doctor_sentences.py``:
   the sentences, in English and in Russian

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import VERBS, Command, completions, help_text, wrong_line
+from udp_chat.app.reconnection import Reconnection
 from udp_chat.app.showing import (
     COME_AND_GONE,
     SAID,
@@ -30,6 +31,7 @@ from udp_chat.app.showing import (
 )
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.addresses import typed_address
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
 from udp_chat.terminal.screen import Terminal
@@ -79,7 +81,7 @@ class Conversation:
         self._bell = "mentions"
         self._shows_joins = True
         self._ignored: set[str] = set()
-        self._away = False
+        self._reconnection = Reconnection(self.refresh)
         self._crowd = Crowd()
         self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
@@ -102,8 +104,10 @@ class Conversation:
         finally:
             if kind == "joined":
                 self.joined.set()
-            if kind in ("reconnecting", "resumed"):
-                self._away = kind == "reconnecting"
+            if kind == "reconnecting" and self.terminal is not None:
+                self._reconnection.begin()
+            elif kind in ("resumed", "left"):
+                self._reconnection.end()
             self.refresh()
             if self.failure and self.joined.is_set():  # before that, `start` raises it
                 self._end()
@@ -200,18 +204,17 @@ class Conversation:
         terminal, client = self.terminal, self.client
         if terminal is None or client is None or not self.joined.is_set():
             return
-        members = CHAT.sentence(self.language, "status_members", count=len(client.members))
-        parts = [
-            CHAT.sentence(self.language, "status", room=printable(client.room), members=members)
-        ]
-        if self._away:
-            parts.append(CHAT.sentence(self.language, "status_away"))
+        parts = [printable(client.room)]
+        if (away_seconds := self._reconnection.seconds) is not None:
+            parts.append(CHAT.sentence(self.language, "status_away", count=away_seconds))
         waiting = self._pending()
         if waiting:
             parts.append(CHAT.sentence(self.language, "status_waiting", count=len(waiting)))
+        parts.append(CHAT.sentence(self.language, "status_members", count=len(client.members)))
+        parts += [printable(client.name), printable(typed_address(client.server))]
         try:
             terminal.set_pending(waiting)
-            terminal.set_status(" · ".join(parts))
+            terminal.set_status(parts)
         except OSError:
             self._end()
 

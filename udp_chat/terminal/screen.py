@@ -39,7 +39,7 @@ from udp_chat.terminal.device import (
 )
 from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
 from udp_chat.terminal.style import DIM, Part, Span, rendered
-from udp_chat.terminal.wrapping import wrapped
+from udp_chat.terminal.wrapping import joined_parts, wrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -99,8 +99,8 @@ class Terminal(ABC):
         """Shows my messages that the server has not accepted yet, oldest first."""
 
     @abstractmethod
-    def set_status(self, text: str) -> None:
-        """Shows a line below: the room, its members, "reconnecting"."""
+    def set_status(self, parts: Sequence[str]) -> None:
+        """Shows a row below, the most important part first: the last ones may not fit."""
 
     @abstractmethod
     def bell(self) -> None:
@@ -177,7 +177,7 @@ class PlainTerminal(Terminal):
     def set_pending(self, lines: Sequence[str]) -> None:
         pass
 
-    def set_status(self, text: str) -> None:
+    def set_status(self, parts: Sequence[str]) -> None:
         pass
 
     def bell(self) -> None:
@@ -212,7 +212,7 @@ class EditorTerminal(Terminal):
         self._entered: deque[str] = deque()
         self._ended = False
         self._pending: Sequence[str] = ()
-        self._status = ""
+        self._status: Sequence[str] = ()
         # Guards the screen and all that is drawn on it.
         self._lock = threading.RLock()
         self._reading = False
@@ -303,10 +303,10 @@ class EditorTerminal(Terminal):
             if changed and self._reading:
                 self._draw()
 
-    def set_status(self, text: str) -> None:
+    def set_status(self, parts: Sequence[str]) -> None:
         with self._lock:
-            changed = text != self._status
-            self._status = text
+            changed = parts != self._status
+            self._status = parts
             if changed and self._reading:
                 self._draw()
 
@@ -350,7 +350,8 @@ class EditorTerminal(Terminal):
         """The rows at the bottom as text, and how many of them are above the cursor."""
         # Asked each time: a window changes its size before the signal comes.
         columns, rows = self._console.size()
-        block = block_rows(self._editor, self._prompt, self._pending, self._status, columns, rows)
+        status = joined_parts(self._status, columns - 1)
+        block = block_rows(self._editor, self._prompt, self._pending, status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
             *block.typed,
