@@ -16,6 +16,7 @@ from udp_chat.app.showing import (
     SAID,
     Crowd,
     Days,
+    Unread,
     day_sentence,
     event_spans,
     mentions,
@@ -251,3 +252,19 @@ def test_a_message_and_another_kind_of_event_end_a_crowd() -> None:
         "► 2 lost the connection: Anna, Anna",
     ]
     assert crowd([earlier, earlier])[1] == "► (earlier) 2 joined: Anna, Anna"
+
+
+# --- unread ----------------------------------------------------------------------------------
+
+
+def test_the_first_message_that_nobody_sees_come_has_a_mark_and_all_are_counted() -> None:
+    unread = Unread()
+    assert not unread.add()
+    for _ in range(2):
+        unread.look(looks=False)
+        assert [unread.add() for _ in range(3)] == [True, False, False]
+        unread.look(looks=False)
+        assert not unread.add()
+        assert unread.count == 4
+        unread.look(looks=True)
+        assert (unread.count, unread.add()) == (0, False)

@@ -338,6 +338,7 @@ def test_ctrl_c_and_ctrl_d_end_it_and_leave_the_terminal_as_it_was(key: str, err
         assert demo.wait() == 0
         assert demo.mode() == demo.mode_before
         assert not demo.marks_pastes
+        assert not demo.reports_focus
         assert [row for row in demo.rows() if row] == ["somebody talks", "The end."]
 
 
@@ -376,6 +377,7 @@ def test_a_crash_leaves_the_terminal_as_it_was() -> None:
         assert demo.wait() == 1
         assert demo.mode() == demo.mode_before
         assert not demo.marks_pastes
+        assert not demo.reports_focus
         demo.wait_for("Broken")
 
 
@@ -409,10 +411,12 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on() -> None:
         demo.wait_typed("half a li")
         demo.type(CTRL_Z)
         demo.wait_for("stopped as it was")
+        assert not demo.reports_focus
         demo.order(show="somebody talks")
         demo.type("\n")
         demo.wait_typed("half a li")
         demo.wait_for("somebody talks")
+        assert demo.reports_focus
         demo.type("ne\r")
         assert demo.line(0) == "half a line"
         demo.type(CTRL_D)

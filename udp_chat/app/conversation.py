@@ -6,6 +6,7 @@ was shown, for /history, /save and a transcript, and decides when to ring the be
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,10 +25,12 @@ from udp_chat.app.showing import (
     SAID,
     Crowd,
     Days,
+    Unread,
     event_spans,
     is_for_me,
     local_day,
     own_line,
+    unread_spans,
 )
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
@@ -83,6 +86,7 @@ class Conversation:
         self._ignored: set[str] = set()
         self._reconnection = Reconnection(self.refresh)
         self._crowd = Crowd()
+        self._unread = Unread()
         self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
 
@@ -119,6 +123,8 @@ class Conversation:
         if new_day := self._days.spans_before(event, self.language):
             self._crowd.end()
             self._show_spans(new_day)
+        if self._is_said_to_me(event) and self._unread.add():
+            self._mark_unread()
         at = event.get("time")
         stamp = ""
         if self._timestamps:
@@ -128,6 +134,21 @@ class Conversation:
         self._show_spans([Span(stamp), *spans], folded)
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
+
+    def _is_said_to_me(self, event: ChatEvent) -> bool:
+        """Whether somebody else says it now."""
+        is_new = event["event"] in SAID and not event.get("history")
+        return is_new and event.get("name") != self._my_name
+
+    def _mark_unread(self) -> None:
+        """Draws the mark on the screen; it is no part of the conversation."""
+        if self.terminal is not None:
+            with contextlib.suppress(OSError):  # the message itself meets it, too
+                self.terminal.show(*unread_spans(self.language))
+
+    def look(self, looks: bool) -> None:
+        """The person looks at the window, or away; a terminal's `on_look`."""
+        self._unread.look(looks)
 
     def _is_hidden(self, event: ChatEvent) -> bool:
         kind = event["event"]

@@ -6,6 +6,7 @@ a private message and an error stand out; joins, leaves and history are dim. Pur
 
 from __future__ import annotations
 
+import threading
 import time
 import unicodedata
 from datetime import date
@@ -117,6 +118,37 @@ class Crowd:
     def end(self) -> None:
         """Something else is shown."""
         self._key, self._names, self._count = ("", False), [], 0
+
+
+# --- unread ----------------------------------------------------------------------------------
+
+
+class Unread:
+    """Counts the messages that come while nobody looks. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.looks = True
+        """Whether the person looks; true until the terminal says otherwise."""
+        self._lock = threading.Lock()
+
+    def look(self, looks: bool) -> None:
+        """The person looks at the window, or away."""
+        with self._lock:
+            self.looks = looks
+            if looks:
+                self.count = 0
+
+    def add(self) -> bool:
+        """A message has come. True if it is the first that nobody sees come."""
+        with self._lock:
+            self.count += not self.looks
+            return self.count == 1
+
+
+def unread_spans(language: str) -> list[Span]:
+    """The line before the first message that nobody saw come."""
+    return [Span(f"{MARK} ── {CHAT.sentence(language, 'unread')} ──", BOLD)]
 
 
 # --- days ------------------------------------------------------------------------------------

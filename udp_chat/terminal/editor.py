@@ -66,6 +66,8 @@ class Key(Enum):
     YANK = auto()
     COMPLETE = auto()
     CLEAR_SCREEN = auto()
+    FOCUS_IN = auto()
+    FOCUS_OUT = auto()
 
 
 # --- characters and cells --------------------------------------------------------------------
@@ -172,6 +174,8 @@ _SEQUENCES = {
     "[D": Key.LEFT,
     "[F": Key.END,
     "[H": Key.HOME,
+    "[I": Key.FOCUS_IN,
+    "[O": Key.FOCUS_OUT,
     "OA": Key.UP,
     "OB": Key.DOWN,
     "OC": Key.RIGHT,

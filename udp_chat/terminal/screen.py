@@ -32,8 +32,8 @@ from udp_chat.terminal.device import (
     FRAME_BEGINS,
     FRAME_ENDS,
     GONE,
-    PASTE_MARKS_OFF,
-    PASTE_MARKS_ON,
+    REPORTS_OFF,
+    REPORTS_ON,
     Console,
     Device,
 )
@@ -67,6 +67,9 @@ class Terminal(ABC):
 
     def __init__(self, *, colours: bool) -> None:
         self.colours = colours
+        self.on_look: Callable[[bool], None] = lambda looks: None
+        """Told by the main thread whether the person looks at the window, where the terminal says
+        so."""
 
     def __enter__(self) -> Self:
         return self
@@ -226,7 +229,7 @@ class EditorTerminal(Terminal):
         sys.stdout.flush()
         self._console = open_console()
         atexit.register(self.close)
-        self._console.write(PASTE_MARKS_ON)
+        self._console.write(REPORTS_ON)
 
     @property
     def can_fold(self) -> bool:
@@ -256,6 +259,9 @@ class EditorTerminal(Terminal):
         if unfinished and not data:
             self._decoder.give_up()
         keys = self._decoder.feed(data)
+        if keys:
+            self.on_look(keys[-1] is not Key.FOCUS_OUT)  # whoever types looks
+        keys = [key for key in keys if key not in (Key.FOCUS_IN, Key.FOCUS_OUT)]
         try:
             for key in keys:
                 self._press(key)
@@ -321,7 +327,7 @@ class EditorTerminal(Terminal):
                 return
             try:
                 self._hide()
-                self._console.write(PASTE_MARKS_OFF + AUTOWRAP_ON)
+                self._console.write(REPORTS_OFF + AUTOWRAP_ON)
             finally:
                 self._closed = True
                 self._console.close()
