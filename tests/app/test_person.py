@@ -226,8 +226,10 @@ def test_a_mark_stands_where_one_stopped_looking(server: UdpServer) -> None:
             boris.say(f"first {number}")
             boris.say(f"second {number}")
             anna.wait_for(f"Boris: second {number}")
+            anna.wait_until("the count", lambda screen: screen.title == "(2) chat")
             anna.type(f"{FOCUS_IN}\r")
             anna.wait_for(f"Anna: mine {number}")
+            anna.wait_until("the title", lambda screen: screen.title == "chat")
             boris.say(f"seen {number}")
             anna.wait_for(f"Boris: seen {number}")
         rows = [row for row in anna.transcript() if "Boris" in row or mark in row]
@@ -238,3 +240,7 @@ def test_a_mark_stands_where_one_stopped_looking(server: UdpServer) -> None:
         assert anna.wait() == 0
         assert anna.transcript().count(mark) == 2
         assert not anna.reports_focus
+        received = anna.received()
+        kept, returned = b"\x1b[22;0t", b"\x1b[23;0t"
+        assert received.index(kept) < received.index(b"\x1b]2;chat\x07") < received.index(returned)
+        assert (received.count(kept), received.count(returned)) == (1, 1)

@@ -21,6 +21,7 @@ from udp_chat.app.showing import (
     event_spans,
     mentions,
     own_line,
+    title,
 )
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.terminal.style import BOLD, DIM
@@ -268,3 +269,8 @@ def test_the_first_message_that_nobody_sees_come_has_a_mark_and_all_are_counted(
         assert unread.count == 4
         unread.look(looks=True)
         assert (unread.count, unread.add()) == (0, False)
+
+
+def test_the_title_has_the_number_of_unread_messages_up_to_99() -> None:
+    titles = [title("чат", count) for count in (0, 1, 99, 100)]
+    assert titles == ["чат", "(1) чат", "(99) чат", "(99+) чат"]

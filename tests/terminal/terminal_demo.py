@@ -3,7 +3,7 @@
 Another thread does what it is told on one pipe, a JSON object a line:
 
     {"show": "text", "name": "Anna"}        {"flood": 200, "per_second": 1000, "text": "{} text"}
-    {"pending": ["text"]}       {"status": "text"}       {"bell": true}
+    {"pending": ["text"]}       {"status": "text"}       {"bell": true}      {"title": "text"}
     {"complain": "text"}        (on stderr)         {"show": "text", "folds": true}
     {"do": "raise"}                         (in the main thread, at the next line)
 
@@ -53,6 +53,8 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
                 terminal.set_pending(order["pending"])
             elif "status" in order:
                 terminal.set_status(order["status"].split("|"))
+            elif "title" in order:
+                terminal.set_title(order["title"])
             elif "complain" in order:
                 print(order["complain"], file=sys.stderr)
             elif "bell" in order:

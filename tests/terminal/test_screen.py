@@ -409,14 +409,18 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on() -> None:
     with Demo(program=("-c", SHELL)) as demo:
         demo.type("half a li")
         demo.wait_typed("half a li")
+        demo.order(title="chat")
+        demo.wait_until("the title", lambda screen: screen.title == "chat")
         demo.type(CTRL_Z)
         demo.wait_for("stopped as it was")
+        assert demo.title == ""
         assert not demo.reports_focus
         demo.order(show="somebody talks")
         demo.type("\n")
         demo.wait_typed("half a li")
         demo.wait_for("somebody talks")
         assert demo.reports_focus
+        assert demo.title == "chat"
         demo.type("ne\r")
         assert demo.line(0) == "half a line"
         demo.type(CTRL_D)

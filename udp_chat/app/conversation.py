@@ -30,6 +30,7 @@ from udp_chat.app.showing import (
     is_for_me,
     local_day,
     own_line,
+    title,
     unread_spans,
 )
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
@@ -148,7 +149,9 @@ class Conversation:
 
     def look(self, looks: bool) -> None:
         """The person looks at the window, or away; a terminal's `on_look`."""
-        self._unread.look(looks)
+        if looks != self._unread.looks:
+            self._unread.look(looks)
+            self.refresh()
 
     def _is_hidden(self, event: ChatEvent) -> bool:
         kind = event["event"]
@@ -236,6 +239,7 @@ class Conversation:
         try:
             terminal.set_pending(waiting)
             terminal.set_status(parts)
+            terminal.set_title(title(printable(client.room), self._unread.count))
         except OSError:
             self._end()
 

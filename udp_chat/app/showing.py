@@ -31,6 +31,9 @@ NAMES = ("name", "new_name", "to")
 
 ERROR = f"{BOLD};31"
 
+UNREAD_SHOWN_MAX = 99
+"""Of more unread messages the title does not tell the number."""
+
 CROWD_NAMES_MAX = 8
 """Names in the line of a crowd; the count has the rest."""
 
@@ -149,6 +152,14 @@ class Unread:
 def unread_spans(language: str) -> list[Span]:
     """The line before the first message that nobody saw come."""
     return [Span(f"{MARK} ── {CHAT.sentence(language, 'unread')} ──", BOLD)]
+
+
+def title(room: str, unread_count: int) -> str:
+    """The title of the window."""
+    if not unread_count:
+        return room
+    shown = unread_count if unread_count <= UNREAD_SHOWN_MAX else f"{UNREAD_SHOWN_MAX}+"
+    return f"({shown}) {room}"
 
 
 # --- days ------------------------------------------------------------------------------------

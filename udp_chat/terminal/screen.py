@@ -39,6 +39,7 @@ from udp_chat.terminal.device import (
 )
 from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
 from udp_chat.terminal.style import DIM, Part, Span, rendered
+from udp_chat.terminal.window import KEEP_TITLE, RETURN_TITLE, has_title, title_sequence
 from udp_chat.terminal.wrapping import joined_parts, wrapped
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ class Terminal(ABC):
     @abstractmethod
     def set_status(self, parts: Sequence[str]) -> None:
         """Shows a row below, the most important part first: the last ones may not fit."""
+
+    def set_title(self, text: str) -> None:  # noqa: B027 - most terminals have none
+        """Names the window, where it can be named."""
 
     @abstractmethod
     def bell(self) -> None:
@@ -216,6 +220,8 @@ class EditorTerminal(Terminal):
         self._ended = False
         self._pending: Sequence[str] = ()
         self._status: Sequence[str] = ()
+        self._has_title = has_title(os.environ, sys.platform)
+        self._title = ""
         # Guards the screen and all that is drawn on it.
         self._lock = threading.RLock()
         self._reading = False
@@ -270,7 +276,9 @@ class EditorTerminal(Terminal):
         with self._lock:
             if self._console.stop_wanted:
                 self._hide()
+                self._console.write(RETURN_TITLE if self._title else "")
                 self._console.stop()
+                self._console.write(self._title_begins() if self._title else "")
                 self._reading = True
             clears = Key.CLEAR_SCREEN in keys
             if clears:
@@ -316,6 +324,16 @@ class EditorTerminal(Terminal):
             if changed and self._reading:
                 self._draw()
 
+    def set_title(self, text: str) -> None:
+        with self._lock:
+            if self._closed or not self._has_title or text == self._title:
+                return
+            is_first, self._title = not self._title, text
+            self._console.write(self._title_begins() if is_first else title_sequence(text))
+
+    def _title_begins(self) -> str:
+        return KEEP_TITLE + title_sequence(self._title)
+
     def bell(self) -> None:
         with self._lock:
             if not self._closed:
@@ -327,6 +345,7 @@ class EditorTerminal(Terminal):
                 return
             try:
                 self._hide()
+                self._console.write(RETURN_TITLE if self._title else "")
                 self._console.write(REPORTS_OFF + AUTOWRAP_ON)
             finally:
                 self._closed = True
