@@ -483,10 +483,15 @@ def test_names_have_their_colours() -> None:
 def test_no_color_is_respected() -> None:
     with Demo(NO_COLOR="1") as demo:
         demo.order(show="hello", name="Anna", pending=["waits"])
+        demo.order(show="an error", style="1;31")
+        demo.order(show="history", style="2;38;5;160")
         demo.order(status="[status")
         demo.wait_for("[status")
         assert demo.colours() == {"default"}
         assert b"\x1b[38" not in demo.received()
+        bold = [row[0][2] for row in demo.cells()]
+        assert bold[:3] == [False, True, False], "what stands out does so without colour, too"
+        assert b"\x1b[2mhistory" in demo.received()
 
 
 def test_pending_lines_and_the_status_stand_around_the_line() -> None:

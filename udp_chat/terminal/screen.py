@@ -38,7 +38,7 @@ from udp_chat.terminal.device import (
     Device,
 )
 from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
-from udp_chat.terminal.style import DIM, Part, Span, rendered
+from udp_chat.terminal.style import DIM, Part, Span, plain, rendered
 from udp_chat.terminal.window import KEEP_TITLE, RETURN_TITLE, has_title, title_sequence
 from udp_chat.terminal.wrapping import joined_parts, wrapped
 
@@ -179,7 +179,7 @@ class PlainTerminal(Terminal):
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         with self._lock:
-            print(rendered(parts, self.colours), flush=True)
+            print(rendered(parts, True) if self.colours else plain(parts), flush=True)
 
     def set_pending(self, lines: Sequence[str]) -> None:
         pass
