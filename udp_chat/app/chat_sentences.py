@@ -103,6 +103,7 @@ _ENGLISH = {
 /save! chat.txt
 /bell off
 /joins off
+/notify off
 /ignore Boris
 /say /quit leaves the chat""",
     "help": """\
@@ -117,6 +118,7 @@ _ENGLISH = {
 /save! FILE             the same, even if the file exists
 /bell on|mentions|off   ring at every message, when you are mentioned, or never
 /joins on|off           show or hide joins and leaves
+/notify on|off          notify you on the desktop of what is for you, or never
 /ignore NAME            hide what somebody says; again: show it
 /help [COMMAND]         list the commands, or explain one
 /quit                   leave (or type выйти, Ctrl-D or Ctrl-C)
@@ -140,6 +142,11 @@ _ENGLISH = {
     "bell_on": "Bell: at every message",
     "bell_mentions": "Bell: when you are mentioned or messaged in private",
     "bell_off": "Bell: never",
+    "notify_on": "Notifications on the desktop: of mentions and private messages, while you look"
+    " elsewhere",
+    "notify_off": "Notifications on the desktop: never",
+    "notify_cannot": "! The chat knows no notifications on the desktop for this terminal. /bell"
+    " works everywhere",
     "joins_on": "Joins and leaves are shown",
     "joins_off": "Joins and leaves are hidden",
     "ignoring": "Ignoring {name}. /ignore {name} undoes it",
@@ -269,6 +276,7 @@ _RUSSIAN = {
 /save! беседа.txt
 /bell off
 /joins off
+/notify off
 /ignore Борис
 /say /quit — это выход из чата""",
     "help": """\
@@ -283,6 +291,7 @@ _RUSSIAN = {
 /save! ФАЙЛ             то же, даже если файл уже есть
 /bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда
 /joins on|off           показывать или скрывать приход и уход участников
+/notify on|off          уведомлять на рабочем столе о том, что для вас, или никогда
 /ignore ИМЯ             скрыть сообщения участника; ещё раз — показать
 /help [КОМАНДА]         показать команды или объяснить одну
 /quit                   выйти (или наберите выйти, Ctrl-D либо Ctrl-C)
@@ -306,6 +315,11 @@ _RUSSIAN = {
     "bell_on": "Сигнал: на каждое сообщение",
     "bell_mentions": "Сигнал: когда вас упоминают или пишут вам лично",
     "bell_off": "Сигнал: никогда",
+    "notify_on": "Уведомления на рабочем столе: когда вас упоминают или пишут вам лично, а вы"
+    " смотрите в другое окно",
+    "notify_off": "Уведомления на рабочем столе: никогда",
+    "notify_cannot": "! Чат не знает, как этот терминал показывает уведомления на рабочем столе."
+    " /bell работает везде",
     "joins_on": "Приход и уход участников: показывать",
     "joins_off": "Приход и уход участников: не показывать",
     "ignoring": "Сообщения от {name} скрыты. Показать снова: /ignore {name}",

@@ -84,6 +84,7 @@ class Conversation:
         self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
         self._bell = "mentions"
         self._shows_joins = True
+        self._notifies = True
         self._ignored: set[str] = set()
         self._reconnection = Reconnection(self.refresh)
         self._crowd = Crowd()
@@ -135,6 +136,15 @@ class Conversation:
         self._show_spans([Span(stamp), *spans], folded)
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
+        if is_for_me(event, self._my_name) and not event.get("history"):
+            self._notify(spans)
+
+    def _notify(self, spans: Sequence[Span]) -> None:
+        """Shows a message on the desktop if the person looks elsewhere."""
+        if self._notifies and not self._unread.looks and self.terminal and self.client:
+            text = "".join(span.text for span in spans)
+            with contextlib.suppress(OSError):  # the next drawing meets it, too
+                self.terminal.notify(printable(self.client.room), text)
 
     def _is_said_to_me(self, event: ChatEvent) -> bool:
         """Whether somebody else says it now."""
@@ -304,6 +314,10 @@ class Conversation:
         elif verb == "joins":
             self._shows_joins = text == "on"
             self.tell(f"joins_{text}")
+        elif verb == "notify":
+            self._notifies = text == "on"
+            can = self.terminal is not None and self.terminal.can_notify
+            self.tell(f"notify_{text}" if can or text == "off" else "notify_cannot")
         elif verb == "ignore":
             key = name_fold(text)
             self._ignored ^= {key}

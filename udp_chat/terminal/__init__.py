@@ -5,7 +5,7 @@ Read in this order:
 - ``screen.py``: messages come in above, the line being typed stays whole below
 - ``editor.py``: bytes become keys, keys change a line, the line becomes rows; pure
 - ``wrapping.py``: a message becomes rows, its words stay whole; pure
-- ``window.py``: the window's title; pure
+- ``window.py``: the window's title, notifications on the desktop; pure
 - ``style.py``: text with its colours
 - ``device.py``: the keyboard, key by key, and the size of the screen; POSIX and Windows
 """

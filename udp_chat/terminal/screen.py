@@ -39,7 +39,14 @@ from udp_chat.terminal.device import (
 )
 from udp_chat.terminal.editor import Completer, Key, KeyDecoder, LineEditor, block_rows
 from udp_chat.terminal.style import DIM, Part, Span, plain, rendered
-from udp_chat.terminal.window import KEEP_TITLE, RETURN_TITLE, has_title, title_sequence
+from udp_chat.terminal.window import (
+    KEEP_TITLE,
+    RETURN_TITLE,
+    has_title,
+    notification_form,
+    notification_sequence,
+    title_sequence,
+)
 from udp_chat.terminal.wrapping import joined_parts, wrapped
 
 if TYPE_CHECKING:
@@ -108,6 +115,14 @@ class Terminal(ABC):
 
     def set_title(self, text: str) -> None:  # noqa: B027 - most terminals have none
         """Names the window, where it can be named."""
+
+    @property
+    def can_notify(self) -> bool:
+        """Whether the terminal is known to show notifications on the desktop."""
+        return False
+
+    def notify(self, title: str, text: str) -> None:  # noqa: B027 - most terminals cannot
+        """Shows a notification on the desktop, if the terminal can."""
 
     @abstractmethod
     def bell(self) -> None:
@@ -330,6 +345,15 @@ class EditorTerminal(Terminal):
                 return
             is_first, self._title = not self._title, text
             self._console.write(self._title_begins() if is_first else title_sequence(text))
+
+    @property
+    def can_notify(self) -> bool:
+        return bool(notification_form(os.environ))
+
+    def notify(self, title: str, text: str) -> None:
+        with self._lock:
+            if not self._closed:
+                self._console.write(notification_sequence(title, text, os.environ))
 
     def _title_begins(self) -> str:
         return KEEP_TITLE + title_sequence(self._title)
