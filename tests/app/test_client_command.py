@@ -58,15 +58,26 @@ def test_the_default_name_is_the_login_name_made_usable(
 
 
 class BellCounter(PlainTerminal):
-    """A terminal that shows nothing and counts how often it rings."""
+    """A terminal that shows nothing, counts how often it rings, and keeps notifications."""
 
     bells = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notified: list[str] = []
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         pass
 
     def bell(self) -> None:
         self.bells += 1
+
+    @property
+    def can_notify(self) -> bool:
+        return True
+
+    def notify(self, title: str, text: str) -> None:
+        self.notified.append(text)
 
 
 def conversation_of(name: str) -> Conversation:
@@ -94,6 +105,34 @@ def test_the_bell_rings_for_ones_name_and_for_no_word_that_looks_alike(
     conversation.terminal = terminal = BellCounter()
     conversation.show({"event": "chat", "name": "Boris", "text": text, "seq": 1})
     assert terminal.bells == rings
+
+
+def test_what_is_for_me_is_notified_while_i_look_elsewhere_unless_switched_off() -> None:
+    conversation = conversation_of("Ian")
+    conversation.terminal = terminal = BellCounter()
+    mention: ChatEvent = {"event": "chat", "name": "Boris", "text": "Ian!"}
+
+    def notified(*events: ChatEvent) -> list[str]:
+        terminal.notified.clear()
+        for event in events:
+            conversation.show(event)
+        return [*terminal.notified]
+
+    assert notified(mention) == [], "who looks needs none"
+    conversation.look(looks=False)
+    private: ChatEvent = {"event": "private", "name": "Boris", "to": "Ian", "text": "psst"}
+    others: list[ChatEvent] = [
+        {"event": "chat", "name": "Boris", "text": "hello"},
+        {"event": "chat", "name": "Ian", "text": "Ian!"},
+        {**mention, "history": True},
+    ]
+    assert notified(*others, mention, private) == ["Boris: Ian!", "[private] Boris → Ian: psst"]
+    conversation.do(Command("notify", "off"))
+    assert notified(mention) == []
+    conversation.do(Command("notify", "on"))
+    assert notified(mention) == ["Boris: Ian!"]
+    conversation.look(looks=True)
+    assert notified(mention) == []
 
 
 def test_the_bell_rings_as_it_was_told_to(capsys: pytest.CaptureFixture[str]) -> None:

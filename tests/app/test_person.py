@@ -12,7 +12,7 @@ import pytest
 
 from tests.compare.test_tcp import Ear
 from tests.processes import PROJECT, eventually
-from tests.terminal.emulator import seen
+from tests.terminal.emulator import FOCUS_IN, FOCUS_OUT, seen
 from tests.terminal.screen import Screen
 from udp_chat.client.udp_client import UdpClient
 from udp_chat.server.udp_server import UdpServer
@@ -162,10 +162,13 @@ def test_a_server_that_goes_and_comes_back_is_told_and_the_line_survives() -> No
             anna.wait_for("/help")
             first.close()
             anna.wait_for("The server has stopped")
+            anna.wait_for("chat · reconnecting 0 s · ")
             anna.type("typed meanwhile\r")
+            anna.wait_for("chat · reconnecting 1 s · 1 waiting · 1 member · Anna · 127.0.0.1:")
             with UdpServer("127.0.0.1", first.address[1]):
                 anna.wait_for("Back in the room")
                 anna.wait_for("Anna: typed meanwhile")
+                anna.wait_for("chat · 1 member · Anna · 127.0.0.1:")
                 anna.type("\x04")
                 assert anna.wait() == 0
 
@@ -202,3 +205,42 @@ def test_events_as_json_hold_who_has_my_lines(server: UdpServer) -> None:
     assert isinstance(links, list)
     assert links[0]["name"] == "Anna"
     assert links[0]["received"] >= 1
+
+
+def test_a_mark_stands_where_one_stopped_looking(server: UdpServer) -> None:
+    mark = "► ── unread ──"
+    with (
+        UdpClient(server.address, "Boris") as boris,
+        person(server, "--name", "Anna") as anna,
+    ):
+        anna.wait_for("/help")
+        assert anna.reports_focus
+        boris.say("seen")
+        anna.wait_for("Boris: seen")
+        for number in range(2):
+            anna.type(f"mine {number}{FOCUS_OUT}")
+            anna.wait_typed(f"mine {number}")
+            with UdpClient(server.address, f"Vera{number}"):
+                pass
+            anna.wait_for(f"Vera{number} left")
+            boris.say(f"first {number}")
+            boris.say(f"second {number}")
+            anna.wait_for(f"Boris: second {number}")
+            anna.wait_until("the count", lambda screen: screen.title == "(2) chat")
+            anna.type(f"{FOCUS_IN}\r")
+            anna.wait_for(f"Anna: mine {number}")
+            anna.wait_until("the title", lambda screen: screen.title == "chat")
+            boris.say(f"seen {number}")
+            anna.wait_for(f"Boris: seen {number}")
+        rows = [row for row in anna.transcript() if "Boris" in row or mark in row]
+        assert rows.count(mark) == 2
+        assert [rows[rows.index(f"Boris: first {number}") - 1] for number in range(2)] == [mark] * 2
+        anna.type("/history 9\r")
+        anna.type("\x04")
+        assert anna.wait() == 0
+        assert anna.transcript().count(mark) == 2
+        assert not anna.reports_focus
+        received = anna.received()
+        kept, returned = b"\x1b[22;0t", b"\x1b[23;0t"
+        assert received.index(kept) < received.index(b"\x1b]2;chat\x07") < received.index(returned)
+        assert (received.count(kept), received.count(returned)) == (1, 1)

@@ -16,10 +16,12 @@ from udp_chat.app.showing import (
     SAID,
     Crowd,
     Days,
+    Unread,
     day_sentence,
     event_spans,
     mentions,
     own_line,
+    title,
 )
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.terminal.style import BOLD, DIM
@@ -251,3 +253,24 @@ def test_a_message_and_another_kind_of_event_end_a_crowd() -> None:
         "► 2 lost the connection: Anna, Anna",
     ]
     assert crowd([earlier, earlier])[1] == "► (earlier) 2 joined: Anna, Anna"
+
+
+# --- unread ----------------------------------------------------------------------------------
+
+
+def test_the_first_message_that_nobody_sees_come_has_a_mark_and_all_are_counted() -> None:
+    unread = Unread()
+    assert not unread.add()
+    for _ in range(2):
+        unread.look(looks=False)
+        assert [unread.add() for _ in range(3)] == [True, False, False]
+        unread.look(looks=False)
+        assert not unread.add()
+        assert unread.count == 4
+        unread.look(looks=True)
+        assert (unread.count, unread.add()) == (0, False)
+
+
+def test_the_title_has_the_number_of_unread_messages_up_to_99() -> None:
+    titles = [title("чат", count) for count in (0, 1, 99, 100)]
+    assert titles == ["чат", "(1) чат", "(99) чат", "(99+) чат"]

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from udp_chat.protocol.addresses import Resolved, format_address, parse_address, resolve
+from udp_chat.protocol.addresses import (
+    Resolved,
+    format_address,
+    parse_address,
+    resolve,
+    typed_address,
+)
 from udp_chat.protocol.packets import DEFAULT_PORT, Address
 
 
@@ -22,6 +28,9 @@ from udp_chat.protocol.packets import DEFAULT_PORT, Address
 def test_an_address_is_shown_as_it_can_be_typed(address: Address, shown: str) -> None:
     assert format_address(address) == shown
     assert parse_address(shown) == address[:2]
+    assert typed_address((address[0], 9000)) == shown.replace("9091", "9000")
+    assert typed_address(address) == address[0]
+    assert parse_address(typed_address(address)) == address[:2]
 
 
 @pytest.mark.parametrize(

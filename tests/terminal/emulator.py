@@ -14,6 +14,7 @@ HISTORY_ROWS = 20_000
 
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 HOME, END, DELETE, BACKSPACE = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
+FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
 PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 CTRL_A, CTRL_C, CTRL_D, CTRL_Z = "\x01", "\x03", "\x04", "\x1a"
 

@@ -173,6 +173,18 @@ class Screen:
             return 2004 << 5 in self._emulator.mode
 
     @property
+    def title(self) -> str:
+        """The window's title."""
+        with self.changed:
+            return str(self._emulator.title)
+
+    @property
+    def reports_focus(self) -> bool:
+        """Whether the program asked to be told when the window has the focus."""
+        with self.changed:
+            return 1004 << 5 in self._emulator.mode
+
+    @property
     def bell_count(self) -> int:
         with self.changed:
             return self._emulator.bell_count

@@ -3,8 +3,9 @@
 Another thread does what it is told on one pipe, a JSON object a line:
 
     {"show": "text", "name": "Anna"}        {"flood": 200, "per_second": 1000, "text": "{} text"}
-    {"pending": ["text"]}       {"status": "text"}       {"bell": true}
+    {"pending": ["text"]}       {"status": "text"}       {"bell": true}      {"title": "text"}
     {"complain": "text"}        (on stderr)         {"show": "text", "folds": true}
+    {"show": "text", "style": "1;31"}
     {"do": "raise"}                         (in the main thread, at the next line)
 
 What was read goes to the other pipe: {"line": "text"}, at the end {"ended": "EOFError"}.
@@ -22,7 +23,7 @@ import time
 
 from udp_chat.app.lines import completions
 from udp_chat.terminal.screen import Terminal, open_terminal
-from udp_chat.terminal.style import Part, paint
+from udp_chat.terminal.style import Part, Span, paint
 
 NAMES = ("Anna", "Анна", "Boris", "花子")
 COMMANDS = ("/help", "/msg ", "/who")
@@ -48,11 +49,14 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
                 name = order.get("name")
                 start: tuple[Part, ...] = (paint(name, name), ": ") if name else ()
                 folds = order.get("folds", False)
-                terminal.show(*start, order["show"], pending=order.get("pending"), folds=folds)
+                said = Span(order["show"], order.get("style", ""))
+                terminal.show(*start, said, pending=order.get("pending"), folds=folds)
             elif "pending" in order:
                 terminal.set_pending(order["pending"])
             elif "status" in order:
-                terminal.set_status(order["status"])
+                terminal.set_status(order["status"].split("|"))
+            elif "title" in order:
+                terminal.set_title(order["title"])
             elif "complain" in order:
                 print(order["complain"], file=sys.stderr)
             elif "bell" in order:

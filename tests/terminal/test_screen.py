@@ -338,6 +338,7 @@ def test_ctrl_c_and_ctrl_d_end_it_and_leave_the_terminal_as_it_was(key: str, err
         assert demo.wait() == 0
         assert demo.mode() == demo.mode_before
         assert not demo.marks_pastes
+        assert not demo.reports_focus
         assert [row for row in demo.rows() if row] == ["somebody talks", "The end."]
 
 
@@ -376,6 +377,7 @@ def test_a_crash_leaves_the_terminal_as_it_was() -> None:
         assert demo.wait() == 1
         assert demo.mode() == demo.mode_before
         assert not demo.marks_pastes
+        assert not demo.reports_focus
         demo.wait_for("Broken")
 
 
@@ -407,12 +409,18 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on() -> None:
     with Demo(program=("-c", SHELL)) as demo:
         demo.type("half a li")
         demo.wait_typed("half a li")
+        demo.order(title="chat")
+        demo.wait_until("the title", lambda screen: screen.title == "chat")
         demo.type(CTRL_Z)
         demo.wait_for("stopped as it was")
+        assert demo.title == ""
+        assert not demo.reports_focus
         demo.order(show="somebody talks")
         demo.type("\n")
         demo.wait_typed("half a li")
         demo.wait_for("somebody talks")
+        assert demo.reports_focus
+        assert demo.title == "chat"
         demo.type("ne\r")
         assert demo.line(0) == "half a line"
         demo.type(CTRL_D)
@@ -475,10 +483,15 @@ def test_names_have_their_colours() -> None:
 def test_no_color_is_respected() -> None:
     with Demo(NO_COLOR="1") as demo:
         demo.order(show="hello", name="Anna", pending=["waits"])
+        demo.order(show="an error", style="1;31")
+        demo.order(show="history", style="2;38;5;160")
         demo.order(status="[status")
         demo.wait_for("[status")
         assert demo.colours() == {"default"}
         assert b"\x1b[38" not in demo.received()
+        bold = [row[0][2] for row in demo.cells()]
+        assert bold[:3] == [False, True, False], "what stands out does so without colour, too"
+        assert b"\x1b[2mhistory" in demo.received()
 
 
 def test_pending_lines_and_the_status_stand_around_the_line() -> None:

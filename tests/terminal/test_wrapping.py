@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from udp_chat.terminal.cells import clean, width
 from udp_chat.terminal.style import Part, Span
-from udp_chat.terminal.wrapping import wrapped
+from udp_chat.terminal.wrapping import joined_parts, wrapped
 
 FAMILY = "👩\u200d👩\u200d👧"
 
@@ -63,3 +63,18 @@ def test_a_style_outlives_the_end_of_a_row() -> None:
         [Span("Anna", "31"), Span(": one", "")],
         [Span("  "), Span("two three", "1")],
     ]
+
+
+@pytest.mark.parametrize(
+    ("cells_max", "wanted"),
+    [
+        (80, "чат · 5 members · 花子 · 10.0.0.7"),
+        (33, "чат · 5 members · 花子 · 10.0.0.7"),
+        (32, "чат · 5 members · 花子"),
+        (21, "чат · 5 members"),
+        (14, "чат"),
+        (2, "чат"),
+    ],
+)
+def test_what_matters_least_is_left_out_of_a_narrow_status(cells_max: int, wanted: str) -> None:
+    assert joined_parts(["чат", "5 members", "花子", "10.0.0.7"], cells_max) == wanted

@@ -116,6 +116,7 @@ _ENGLISH = {
 /save! chat.txt
 /bell off
 /joins off
+/notify off
 /ignore Boris
 /say /quit leaves the chat""",
     "help": """\
@@ -132,6 +133,7 @@ _ENGLISH = {
 /save! FILE             the same, even if the file exists
 /bell on|mentions|off   ring at every message, when you are mentioned, or never
 /joins on|off           show or hide joins and leaves
+/notify on|off          notify you on the desktop of what is for you, or never
 /ignore NAME            hide what somebody says; again: show it
 /help [COMMAND]         list the commands, or explain one
 /quit                   leave (or type выйти, Ctrl-D or Ctrl-C)
@@ -155,6 +157,11 @@ _ENGLISH = {
     "bell_on": "Bell: at every message",
     "bell_mentions": "Bell: when you are mentioned or messaged in private",
     "bell_off": "Bell: never",
+    "notify_on": "Notifications on the desktop: of mentions and private messages, while you look"
+    " elsewhere",
+    "notify_off": "Notifications on the desktop: never",
+    "notify_cannot": "! The chat knows no notifications on the desktop for this terminal. /bell"
+    " works everywhere",
     "joins_on": "Joins and leaves are shown",
     "joins_off": "Joins and leaves are hidden",
     "ignoring": "Ignoring {name}. /ignore {name} undoes it",
@@ -167,11 +174,11 @@ _ENGLISH = {
     "no_such_home": "there is no such user, so there is no home directory",
     "no_such_path": "this cannot be the name of a file",
     "files_refused": "! With --json, commands touch no files: {text} did nothing",
-    "status": "{room} · {members}",
+    "unread": "unread",
     "status_members_one": "{count} member",
     "status_members_few": "{count} members",
     "status_members_many": "{count} members",
-    "status_away": "reconnecting …",
+    "status_away": "reconnecting {count} s",
     "status_waiting": "{count} waiting",
     "looking": "Looking for a room …",
     "no_room": "No room was found on this network. Open one: {udp_client} --open, or {udp_server};"
@@ -297,6 +304,7 @@ _RUSSIAN = {
 /save! беседа.txt
 /bell off
 /joins off
+/notify off
 /ignore Борис
 /say /quit — это выход из чата""",
     "help": """\
@@ -313,6 +321,7 @@ _RUSSIAN = {
 /save! ФАЙЛ             то же, даже если файл уже есть
 /bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда
 /joins on|off           показывать или скрывать приход и уход участников
+/notify on|off          уведомлять на рабочем столе о том, что для вас, или никогда
 /ignore ИМЯ             скрыть сообщения участника; ещё раз — показать
 /help [КОМАНДА]         показать команды или объяснить одну
 /quit                   выйти (или наберите выйти, Ctrl-D либо Ctrl-C)
@@ -336,6 +345,11 @@ _RUSSIAN = {
     "bell_on": "Сигнал: на каждое сообщение",
     "bell_mentions": "Сигнал: когда вас упоминают или пишут вам лично",
     "bell_off": "Сигнал: никогда",
+    "notify_on": "Уведомления на рабочем столе: когда вас упоминают или пишут вам лично, а вы"
+    " смотрите в другое окно",
+    "notify_off": "Уведомления на рабочем столе: никогда",
+    "notify_cannot": "! Чат не знает, как этот терминал показывает уведомления на рабочем столе."
+    " /bell работает везде",
     "joins_on": "Приход и уход участников: показывать",
     "joins_off": "Приход и уход участников: не показывать",
     "ignoring": "Сообщения от {name} скрыты. Показать снова: /ignore {name}",
@@ -348,11 +362,11 @@ _RUSSIAN = {
     "no_such_home": "такого пользователя нет, поэтому нет и домашнего каталога",
     "no_such_path": "так файл называться не может",
     "files_refused": "! С --json команды не трогают файлов: {text} не выполнена",
-    "status": "{room} · {members}",
+    "unread": "непрочитанное",
     "status_members_one": "{count} участник",
     "status_members_few": "{count} участника",
     "status_members_many": "{count} участников",
-    "status_away": "переподключаюсь …",
+    "status_away": "переподключаюсь {count} с",
     "status_waiting": "ждёт: {count}",
     "looking": "Ищу комнату …",
     "no_room": "В этой сети комнат не найдено. Откройте свою: {udp_client} --open или {udp_server};"

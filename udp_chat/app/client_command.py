@@ -322,6 +322,7 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
         elif at_terminal and not arguments.json:
             colours = False if arguments.no_color else None
             terminal = open_terminal(conversation.complete, colours=colours)
+            terminal.on_look = conversation.look
             conversation.terminal = closing.enter_context(terminal)
             if sys.stderr is not None and sys.stderr.isatty():
                 # Complaints and logs go above the line being typed, too.

@@ -6,6 +6,7 @@ was shown, for /history, /save and a transcript, and decides when to ring the be
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,19 +25,24 @@ from udp_chat.app.lines import (
     nobody_to_answer,
     wrong_line,
 )
+from udp_chat.app.reconnection import Reconnection
 from udp_chat.app.remembered import Remembered, Said
 from udp_chat.app.showing import (
     COME_AND_GONE,
     SAID,
     Crowd,
     Days,
+    Unread,
     event_spans,
     is_for_me,
     local_day,
     own_line,
+    title,
+    unread_spans,
 )
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.addresses import typed_address
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
 from udp_chat.terminal.screen import Terminal
@@ -95,9 +101,11 @@ class Conversation:
         """Whom /r answers."""
         self._bell = "mentions"
         self._shows_joins = True
+        self._notifies = True
         self._ignored: set[str] = set()
-        self._away = False
+        self._reconnection = Reconnection(self.refresh)
         self._crowd = Crowd()
+        self._unread = Unread()
         self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
 
@@ -122,8 +130,10 @@ class Conversation:
         finally:
             if kind == "joined":
                 self.joined.set()
-            if kind in ("reconnecting", "resumed"):
-                self._away = kind == "reconnecting"
+            if kind == "reconnecting" and self.terminal is not None:
+                self._reconnection.begin()
+            elif kind in ("resumed", "left"):
+                self._reconnection.end()
             self.refresh()
             if self._is_end_of_listening(event):
                 self.server_stopped.set()
@@ -151,6 +161,8 @@ class Conversation:
         if new_day := self._days.spans_before(event, self.language):
             self._crowd.end()
             self._show_spans(new_day)
+        if self._is_said_to_me(event) and self._unread.add():
+            self._mark_unread()
         at = event.get("time")
         stamp = ""
         if self._timestamps:
@@ -160,6 +172,32 @@ class Conversation:
         self._show_spans([Span(stamp), *spans], folded, self._said(event, spans))
         if self.terminal is not None and not event.get("history") and self._rings(event):
             self.terminal.bell()
+        if is_for_me(event, self._my_name) and not event.get("history"):
+            self._notify(spans)
+
+    def _notify(self, spans: Sequence[Span]) -> None:
+        """Shows a message on the desktop if the person looks elsewhere."""
+        if self._notifies and not self._unread.looks and self.terminal and self.client:
+            text = "".join(span.text for span in spans)
+            with contextlib.suppress(OSError):  # the next drawing meets it, too
+                self.terminal.notify(printable(self.client.room), text)
+
+    def _is_said_to_me(self, event: ChatEvent) -> bool:
+        """Whether somebody else says it now."""
+        is_new = event["event"] in SAID and not event.get("history")
+        return is_new and event.get("name") != self._my_name
+
+    def _mark_unread(self) -> None:
+        """Draws the mark on the screen; it is no part of the conversation."""
+        if self.terminal is not None:
+            with contextlib.suppress(OSError):  # the message itself meets it, too
+                self.terminal.show(*unread_spans(self.language))
+
+    def look(self, looks: bool) -> None:
+        """The person looks at the window, or away; a terminal's `on_look`."""
+        if looks != self._unread.looks:
+            self._unread.look(looks)
+            self.refresh()
 
     def _said(self, event: ChatEvent, spans: Sequence[Span]) -> Said | None:
         """What /search can find of an event that is shown so."""
@@ -250,18 +288,18 @@ class Conversation:
         terminal, client = self.terminal, self.client
         if terminal is None or client is None or not self.joined.is_set():
             return
-        members = CHAT.sentence(self.language, "status_members", count=len(client.members))
-        parts = [
-            CHAT.sentence(self.language, "status", room=printable(client.room), members=members)
-        ]
-        if self._away:
-            parts.append(CHAT.sentence(self.language, "status_away"))
+        parts = [printable(client.room)]
+        if (away_seconds := self._reconnection.seconds) is not None:
+            parts.append(CHAT.sentence(self.language, "status_away", count=away_seconds))
         waiting = self._pending()
         if waiting:
             parts.append(CHAT.sentence(self.language, "status_waiting", count=len(waiting)))
+        parts.append(CHAT.sentence(self.language, "status_members", count=len(client.members)))
+        parts += [printable(client.name), printable(typed_address(client.server))]
         try:
             terminal.set_pending(waiting)
-            terminal.set_status(" · ".join(parts))
+            terminal.set_status(parts)
+            terminal.set_title(title(printable(client.room), self._unread.count))
         except OSError:
             self._end()
 
@@ -335,6 +373,10 @@ class Conversation:
         elif verb == "joins":
             self._shows_joins = text == "on"
             self.tell(f"joins_{text}")
+        elif verb == "notify":
+            self._notifies = text == "on"
+            can = self.terminal is not None and self.terminal.can_notify
+            self.tell(f"notify_{text}" if can or text == "off" else "notify_cannot")
         elif verb == "ignore":
             key = name_fold(text)
             self._ignored ^= {key}

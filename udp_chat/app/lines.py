@@ -22,7 +22,7 @@ EXIT_WORD = "выйти"
 ALONE = ("quit", "who", "help", "seen", "stats")
 """Commands that stand alone."""
 
-CHOICES = {"bell": ("on", "mentions", "off"), "joins": ("on", "off")}
+CHOICES = {"bell": ("on", "mentions", "off"), "joins": ("on", "off"), "notify": ("on", "off")}
 """Commands that take one of a few words."""
 
 HISTORY_DIGITS_MAX = 9

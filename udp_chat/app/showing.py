@@ -6,6 +6,7 @@ a private message and an error stand out; joins, leaves and history are dim. Pur
 
 from __future__ import annotations
 
+import threading
 import time
 import unicodedata
 from datetime import date
@@ -29,6 +30,9 @@ NAMES = ("name", "new_name", "to")
 """Fields of an event that are shown in a name's colour."""
 
 ERROR = f"{BOLD};31"
+
+UNREAD_SHOWN_MAX = 99
+"""Of more unread messages the title does not tell the number."""
 
 CROWD_NAMES_MAX = 8
 """Names in the line of a crowd; the count has the rest."""
@@ -117,6 +121,45 @@ class Crowd:
     def end(self) -> None:
         """Something else is shown."""
         self._key, self._names, self._count = ("", False), [], 0
+
+
+# --- unread ----------------------------------------------------------------------------------
+
+
+class Unread:
+    """Counts the messages that come while nobody looks. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.looks = True
+        """Whether the person looks; true until the terminal says otherwise."""
+        self._lock = threading.Lock()
+
+    def look(self, looks: bool) -> None:
+        """The person looks at the window, or away."""
+        with self._lock:
+            self.looks = looks
+            if looks:
+                self.count = 0
+
+    def add(self) -> bool:
+        """A message has come. True if it is the first that nobody sees come."""
+        with self._lock:
+            self.count += not self.looks
+            return self.count == 1
+
+
+def unread_spans(language: str) -> list[Span]:
+    """The line before the first message that nobody saw come."""
+    return [Span(f"{MARK} ── {CHAT.sentence(language, 'unread')} ──", BOLD)]
+
+
+def title(room: str, unread_count: int) -> str:
+    """The title of the window."""
+    if not unread_count:
+        return room
+    shown = unread_count if unread_count <= UNREAD_SHOWN_MAX else f"{UNREAD_SHOWN_MAX}+"
+    return f"({shown}) {room}"
 
 
 # --- days ------------------------------------------------------------------------------------

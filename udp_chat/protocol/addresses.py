@@ -25,6 +25,12 @@ def format_address(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
+def typed_address(address: Address) -> str:
+    """The shortest text that `parse_address` reads as this address."""
+    host, port = address[:2]
+    return str(host) if port == DEFAULT_PORT else format_address(address)
+
+
 def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
     """(host, port) of HOST, HOST:PORT, [IPV6]:PORT or a bare IPV6; raises ValueError.
 

@@ -8,6 +8,7 @@ Read in this order:
 - ``block.py``: that line, what is pending and the status become rows; pure
 - ``wrapping.py``: a message becomes rows, its words stay whole; pure
 - ``cells.py``: characters and the cells they take; pure
+- ``window.py``: the window's title, notifications on the desktop; pure
 - ``style.py``: text with its colours
 - ``device.py``: the keyboard, key by key, and the size of the screen; POSIX and Windows
 """

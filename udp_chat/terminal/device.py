@@ -29,7 +29,8 @@ ERASE_BELOW = "\x1b[C\x1b[J\r\x1b[K"
 screen to be kept, and puts it where one scrolls back; so that cell is erased last."""
 ERASE_ALL = "\x1b[H\x1b[2J"
 AUTOWRAP_ON, AUTOWRAP_OFF = "\x1b[?7h", "\x1b[?7l"
-PASTE_MARKS_ON, PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
+REPORTS_ON, REPORTS_OFF = "\x1b[?2004h\x1b[?1004h", "\x1b[?2004l\x1b[?1004l"
+"""What a terminal reports besides keys: where a paste begins and ends, whether it has the focus."""
 FRAME_BEGINS, FRAME_ENDS = "\x1b[?2026h", "\x1b[?2026l"
 """A terminal that knows them never shows half a drawing; the others ignore them."""
 
@@ -140,13 +141,13 @@ if sys.platform != "win32":
         def stop(self) -> None:
             """Gives the terminal back and stops the process; returns when it is continued."""
             self.stop_wanted = False
-            self.write(PASTE_MARKS_OFF)
+            self.write(REPORTS_OFF)
             self._mode.leave()
             wake = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, wake)
             self._mode.enter()
-            self.write(PASTE_MARKS_ON)
+            self.write(REPORTS_ON)
 
         def close(self) -> None:
             signal.set_wakeup_fd(self._waker_before)

@@ -33,6 +33,8 @@ class Key(Enum):
     YANK = auto()
     COMPLETE = auto()
     CLEAR_SCREEN = auto()
+    FOCUS_IN = auto()
+    FOCUS_OUT = auto()
 
 
 _CONTROLS = {
@@ -62,6 +64,8 @@ _SEQUENCES = {
     "[D": Key.LEFT,
     "[F": Key.END,
     "[H": Key.HOME,
+    "[I": Key.FOCUS_IN,
+    "[O": Key.FOCUS_OUT,
     "OA": Key.UP,
     "OB": Key.DOWN,
     "OC": Key.RIGHT,

@@ -33,15 +33,23 @@ from udp_chat.terminal.device import (
     FRAME_BEGINS,
     FRAME_ENDS,
     GONE,
-    PASTE_MARKS_OFF,
-    PASTE_MARKS_ON,
+    REPORTS_OFF,
+    REPORTS_ON,
     Console,
     Device,
 )
 from udp_chat.terminal.editor import Completer, LineEditor
 from udp_chat.terminal.keys import Key, KeyDecoder
-from udp_chat.terminal.style import DIM, Part, Span, rendered
-from udp_chat.terminal.wrapping import wrapped
+from udp_chat.terminal.style import DIM, Part, Span, plain, rendered
+from udp_chat.terminal.window import (
+    KEEP_TITLE,
+    RETURN_TITLE,
+    has_title,
+    notification_form,
+    notification_sequence,
+    title_sequence,
+)
+from udp_chat.terminal.wrapping import joined_parts, wrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,6 +77,9 @@ class Terminal(ABC):
 
     def __init__(self, *, colours: bool) -> None:
         self.colours = colours
+        self.on_look: Callable[[bool], None] = lambda looks: None
+        """Told by the main thread whether the person looks at the window, where the terminal says
+        so."""
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +112,19 @@ class Terminal(ABC):
         """Shows my messages that the server has not accepted yet, oldest first."""
 
     @abstractmethod
-    def set_status(self, text: str) -> None:
-        """Shows a line below: the room, its members, "reconnecting"."""
+    def set_status(self, parts: Sequence[str]) -> None:
+        """Shows a row below, the most important part first: the last ones may not fit."""
+
+    def set_title(self, text: str) -> None:  # noqa: B027 - most terminals have none
+        """Names the window, where it can be named."""
+
+    @property
+    def can_notify(self) -> bool:
+        """Whether the terminal is known to show notifications on the desktop."""
+        return False
+
+    def notify(self, title: str, text: str) -> None:  # noqa: B027 - most terminals cannot
+        """Shows a notification on the desktop, if the terminal can."""
 
     @abstractmethod
     def bell(self) -> None:
@@ -174,12 +196,12 @@ class PlainTerminal(Terminal):
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         with self._lock:
-            print(rendered(parts, self.colours), flush=True)
+            print(rendered(parts, True) if self.colours else plain(parts), flush=True)
 
     def set_pending(self, lines: Sequence[str]) -> None:
         pass
 
-    def set_status(self, text: str) -> None:
+    def set_status(self, parts: Sequence[str]) -> None:
         pass
 
     def bell(self) -> None:
@@ -214,7 +236,9 @@ class EditorTerminal(Terminal):
         self._entered: deque[str] = deque()
         self._ended = False
         self._pending: Sequence[str] = ()
-        self._status = ""
+        self._status: Sequence[str] = ()
+        self._has_title = has_title(os.environ, sys.platform)
+        self._title = ""
         # Guards the screen and all that is drawn on it.
         self._lock = threading.RLock()
         self._reading = False
@@ -228,7 +252,7 @@ class EditorTerminal(Terminal):
         sys.stdout.flush()
         self._console = open_console()
         atexit.register(self.close)
-        self._console.write(PASTE_MARKS_ON)
+        self._console.write(REPORTS_ON)
 
     @property
     def can_fold(self) -> bool:
@@ -258,6 +282,9 @@ class EditorTerminal(Terminal):
         if unfinished and not data:
             self._decoder.give_up()
         keys = self._decoder.feed(data)
+        if keys:
+            self.on_look(keys[-1] is not Key.FOCUS_OUT)  # whoever types looks
+        keys = [key for key in keys if key not in (Key.FOCUS_IN, Key.FOCUS_OUT)]
         try:
             for key in keys:
                 self._press(key)
@@ -266,7 +293,9 @@ class EditorTerminal(Terminal):
         with self._lock:
             if self._console.stop_wanted:
                 self._hide()
+                self._console.write(RETURN_TITLE if self._title else "")
                 self._console.stop()
+                self._console.write(self._title_begins() if self._title else "")
                 self._reading = True
             clears = Key.CLEAR_SCREEN in keys
             if clears:
@@ -306,12 +335,31 @@ class EditorTerminal(Terminal):
             if changed and self._reading:
                 self._draw()
 
-    def set_status(self, text: str) -> None:
+    def set_status(self, parts: Sequence[str]) -> None:
         with self._lock:
-            changed = text != self._status
-            self._status = text
+            changed = parts != self._status
+            self._status = parts
             if changed and self._reading:
                 self._draw()
+
+    def set_title(self, text: str) -> None:
+        with self._lock:
+            if self._closed or not self._has_title or text == self._title:
+                return
+            is_first, self._title = not self._title, text
+            self._console.write(self._title_begins() if is_first else title_sequence(text))
+
+    @property
+    def can_notify(self) -> bool:
+        return bool(notification_form(os.environ))
+
+    def notify(self, title: str, text: str) -> None:
+        with self._lock:
+            if not self._closed:
+                self._console.write(notification_sequence(title, text, os.environ))
+
+    def _title_begins(self) -> str:
+        return KEEP_TITLE + title_sequence(self._title)
 
     def bell(self) -> None:
         with self._lock:
@@ -324,7 +372,8 @@ class EditorTerminal(Terminal):
                 return
             try:
                 self._hide()
-                self._console.write(PASTE_MARKS_OFF + AUTOWRAP_ON)
+                self._console.write(RETURN_TITLE if self._title else "")
+                self._console.write(REPORTS_OFF + AUTOWRAP_ON)
             finally:
                 self._closed = True
                 self._console.close()
@@ -353,7 +402,8 @@ class EditorTerminal(Terminal):
         """The rows at the bottom as text, and how many of them are above the cursor."""
         # Asked each time: a window changes its size before the signal comes.
         columns, rows = self._console.size()
-        block = block_rows(self._editor, self._prompt, self._pending, self._status, columns, rows)
+        status = joined_parts(self._status, columns - 1)
+        block = block_rows(self._editor, self._prompt, self._pending, status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
             *block.typed,

@@ -49,11 +49,25 @@ def paint(text: str, name: str) -> Span:
 
 
 def rendered(parts: Iterable[Part], colours: bool) -> str:
-    """One line as it goes to a terminal."""
-    spans = [part if isinstance(part, Span) else Span(part) for part in parts]
+    """One line as it goes to a terminal. Without colours it still has what is bold or dim."""
     return "".join(
-        f"\x1b[{span.style}m{clean(span.text)}\x1b[0m"
-        if colours and span.style
-        else clean(span.text)
-        for span in spans
+        _styled(part.text, part.style if colours else without_colour(part.style))
+        if isinstance(part, Span)
+        else clean(part)
+        for part in parts
     )
+
+
+def plain(parts: Iterable[Part]) -> str:
+    """One line for what takes no escape sequences."""
+    return "".join(clean(part.text if isinstance(part, Span) else part) for part in parts)
+
+
+def without_colour(style: str) -> str:
+    """What is left of a style: it is bold, dim, or nothing. A style begins with it."""
+    first = style.partition(";")[0]
+    return first if first in (BOLD, DIM) else ""
+
+
+def _styled(text: str, style: str) -> str:
+    return f"\x1b[{style}m{clean(text)}\x1b[0m" if style else clean(text)

@@ -16,6 +16,9 @@ from udp_chat.terminal.style import Part, Span
 INDENT = "  "
 """Before each row but the first."""
 
+SEPARATOR = " · "
+"""Between the parts of the status."""
+
 INDENTED_CELLS_MIN = 10
 """A narrower screen has no cells to spare for an indent."""
 
@@ -58,6 +61,16 @@ def wrapped(parts: Iterable[Part], cells_max: int) -> list[list[Span]]:
         rows.append([Span(indent), *row] if start and indent else row)
         start = following
     return rows
+
+
+def joined_parts(parts: Sequence[str], cells_max: int) -> str:
+    """As many whole parts as fit in a row, from the first one on; the first one in any case."""
+    cleaned = [clean(part) for part in parts]
+    for count in range(len(cleaned), 1, -1):
+        joined = SEPARATOR.join(cleaned[:count])
+        if width(joined) <= cells_max:
+            return joined
+    return cleaned[0] if cleaned else ""
 
 
 def _row_end(shapes: Sequence[_Shape], start: int, cells_max: int) -> int:
