@@ -302,12 +302,21 @@ def _until_control(text: str) -> tuple[str, str]:
 
 
 class Completion:
-    """Tab: goes through what the text left of the cursor could become, then back to it."""
+    """Tab: goes through what the text left of the cursor could become, then back to it.
+
+    What all candidates share comes first. One without others is taken at once.
+    """
 
     def __init__(self, completer: Completer | None) -> None:
         self._completer = completer
         self._candidates: list[str] = []
         self._shown: tuple[str, int] | None = None
+        self.labels: list[str] = []
+        """What differs in the candidates; empty if there are not several."""
+
+    def forget(self) -> None:
+        """Another key was pressed: the next Tab begins anew."""
+        self._shown = None
 
     def next(self, text: str, cursor: int) -> tuple[str, int] | None:
         """The line and its cursor after Tab; None if there is nothing to complete."""
@@ -317,11 +326,32 @@ class Completion:
             self._candidates = [clean(candidate) for candidate in found if candidate != left]
             if not self._candidates:
                 return None
+            self.labels = _labels(self._candidates)
+            if not self.labels:
+                return self._candidates[0] + right, len(self._candidates[0])
+            shared = _shared_beginning(self._candidates)
+            if len(shared) > len(left) and shared not in self._candidates:
+                self._candidates.insert(0, shared)
             self._candidates.append(left)
         left = self._candidates.pop(0)
         self._candidates.append(left)
         self._shown = left + right, len(left)
         return self._shown
+
+
+def _shared_beginning(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    pairs = enumerate(zip(first, last, strict=False))
+    return first[: next((index for index, (a, b) in pairs if a != b), len(first))]
+
+
+def _labels(candidates: Sequence[str]) -> list[str]:
+    """What a person tells several candidates apart by: without the words that all begin with."""
+    if len(candidates) < 2:
+        return []
+    shared = _shared_beginning(candidates)
+    start = max(shared.rfind(" "), shared.rfind("/", 1)) + 1
+    return [candidate[start:].rstrip(" :") for candidate in candidates]
 
 
 class LineEditor:
@@ -332,6 +362,8 @@ class LineEditor:
         self.cursor = 0
         self.wants_bell = False
         """The last key could not do what it is for."""
+        self.candidates: Sequence[str] = ()
+        """What Tab goes through, if the last key was Tab and there are several."""
         self._completion = Completion(completer)
         self._killed = ""
         self._history: list[str] = []
@@ -344,6 +376,9 @@ class LineEditor:
 
         Raises EOFError for END_OF_INPUT on an empty line.
         """
+        if key is not Key.COMPLETE:
+            self.candidates = ()
+            self._completion.forget()
         if isinstance(key, str):
             self._insert(key)
         elif key is Key.ENTER:
@@ -380,6 +415,7 @@ class LineEditor:
             self.wants_bell = True
         else:
             self.text, self.cursor = completed
+            self.candidates = self._completion.labels
 
     def _insert(self, text: str) -> None:
         room = LINE_CHARACTERS_MAX - len(self.text)
@@ -466,6 +502,8 @@ def block_rows(
 ) -> Block:
     """Lays out the line being typed, what is pending above it, the status below it.
 
+    What Tab goes through is shown in the place of the status.
+
     It leaves a row for the conversation. On a low screen it leaves out the status first, then what
     is pending; of a line that is still too long, only the rows around the cursor stay.
     """
@@ -474,7 +512,8 @@ def block_rows(
         prompt + editor.text, len(prompt) + editor.cursor, cells_max
     )
     room = max(1, rows - 1)
-    status_rows = [shortened(clean(status), cells_max)] if status and room >= 2 else []
+    below = candidates_row(editor.candidates, cells_max) or shortened(clean(status), cells_max)
+    status_rows = [below] if below and room >= 2 else []
     room -= len(status_rows)
     waiting = pending_rows(pending, min(PENDING_ROWS_MAX, room // 2), cells_max)
     room -= len(waiting)
@@ -503,6 +542,18 @@ def _typed_rows(text: str, cursor: int, cells_max: int) -> tuple[list[str], int,
     cursor_row = max(number for number, start in enumerate(starts) if start <= cursor)
     typed = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return typed, cursor_row, text[starts[cursor_row] : cursor]
+
+
+def candidates_row(candidates: Sequence[str], cells_max: int) -> str:
+    """As many candidates as fit, and how many do not; empty if there are none."""
+    row, left = "", len(candidates)
+    for candidate in candidates:
+        longer = f"{row}  {candidate}" if row else candidate
+        left -= 1
+        if width(longer) + (len(f"  … +{left}") if left else 0) > cells_max:
+            return shortened(f"{row}  … +{left + 1}" if row else longer, cells_max)
+        row = longer
+    return row
 
 
 def pending_rows(pending: Sequence[str], rows_max: int, cells_max: int) -> list[str]:
