@@ -50,6 +50,7 @@ def test_r_answers_the_last_private_message_also_under_a_new_name(server: UdpSer
     boris = UdpClient(server.address, "Boris", show)
     conversation.client = boris
     with UdpClient(server.address, "Anna", heard) as anna, boris:
+        assert conversation.complete("/msg ") == ["/msg Anna "], "not oneself"
         with UdpClient(server.address, "Clara") as clara:
             clara.whisper("Boris", "psst")
             told.wait_for("private", name="Clara")

@@ -143,6 +143,7 @@ def typed(*keys: Key | str) -> LineEditor:
         (["an", Key.COMPLETE, Key.COMPLETE], "anton: ", 7),
         (["an", Key.COMPLETE, Key.COMPLETE, Key.COMPLETE], "an", 2),
         (["an", *[Key.COMPLETE] * 4], "Anna: ", 6),
+        (["an", Key.COMPLETE, Key.RIGHT, Key.COMPLETE], "Anna: ", 6),
         (["АНД", Key.COMPLETE, "привет"], "Андрей: привет", 14),
         (["/msg an!", Key.LEFT, Key.COMPLETE], "/msg Anna !", 10),
         (["hi an", Key.COMPLETE], "hi Anna", 7),
