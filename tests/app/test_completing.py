@@ -25,6 +25,8 @@ NAMES = ["Anna", "Anna-2", "Борис"]
         ("/wh", ["/who"]),
         ("  /WH", ["  /who"]),
         ("/sa", ["/save ", "/save! ", "/say "]),
+        ("/se", ["/search ", "/seen"]),
+        ("/help se", ["/help search", "/help seen"]),
         ("/xyzzy", []),
         ("//wh", []),
         ("/bell ", ["/bell on", "/bell mentions", "/bell off"]),

@@ -127,7 +127,7 @@ _ENGLISH = {
 /seen                   show who has received my last messages
 /stats                  show the connection quality: round trips, losses, repairs
 /history [N]            show the last N messages again
-/search WORD            show what was said with this word in it, or with all of several
+/search WORD            show what was said with this word in it
 /save FILE              save this conversation to a new file
 /save! FILE             the same, even if the file exists
 /bell on|mentions|off   ring at every message, when you are mentioned, or never
@@ -308,7 +308,7 @@ _RUSSIAN = {
 /seen                   показать, до кого дошли мои последние сообщения
 /stats                  показать состояние соединений: задержки, потери, повторы
 /history [N]            показать последние N сообщений ещё раз
-/search СЛОВО           найти сообщения с этим словом или со всеми из нескольких
+/search СЛОВО           найти сообщения, в которых есть это слово
 /save ФАЙЛ              сохранить эту беседу в новый файл
 /save! ФАЙЛ             то же, даже если файл уже есть
 /bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда

@@ -58,7 +58,7 @@ class Completions:
         if not space:
             return [
                 f"{left[: verb_start + 1]}{verb}{'' if verb in ALONE else ' '}"
-                for verb in self.verbs
+                for verb in sorted(self.verbs)
                 if verb.startswith(typed.casefold())
             ]
         meant = meant_verbs(typed)
@@ -77,7 +77,7 @@ class Completions:
             return _beginning_with(argument, head, CHOICES[verb])
         if verb == "help":
             slash = "/" if argument.startswith("/") else ""
-            return _beginning_with(argument[len(slash) :], head + slash, self.verbs)
+            return _beginning_with(argument[len(slash) :], head + slash, sorted(self.verbs))
         if verb in ("msg", "ignore") and " " not in argument:
             found = _beginning_with(argument, head, sorted(self.names))
             return [f"{name} " if verb == "msg" else name for name in found]
