@@ -50,6 +50,7 @@ def test_r_answers_the_last_private_message_also_under_a_new_name(server: UdpSer
     boris = UdpClient(server.address, "Boris", show)
     conversation.client = boris
     with UdpClient(server.address, "Anna", heard) as anna, boris:
+        assert conversation.complete("/msg ") == ["/msg Anna "], "not oneself"
         with UdpClient(server.address, "Clara") as clara:
             clara.whisper("Boris", "psst")
             told.wait_for("private", name="Clara")
@@ -113,7 +114,7 @@ def test_a_search_that_finds_much_shows_the_newest_and_says_how_many(
     printed = capsys.readouterr()
     head, *rows = printed.err.splitlines()
     assert printed.out == ""
-    assert head == "102 сообщения, в которых есть «№»; последние 20:"
+    assert head == "«№» есть в 102 сообщениях; последние 20:"
     assert rows == [f"► 2020-03-01 12:00 Anna: № {number}" for number in range(82, 102)]
 
 

@@ -371,7 +371,7 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
             "members": ["Zoe"],
         },
         "“hi”: 1 of 2 have it; not yet: Zoe",
-        "«hi»: дошло до 1 из 2; ещё нет: Zoe",
+        "«hi»: дошло до 1 из 2; ещё не получили: Zoe",
     ),
     ({"event": "left"}, "You left.", "Вы вышли."),
     (

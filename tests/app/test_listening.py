@@ -76,15 +76,21 @@ def test_a_listener_shows_what_is_said_until_it_is_told_to_end(
 
 
 @posix_only
-def test_a_listener_at_a_terminal_takes_no_key(server: UdpServer) -> None:
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_listener_at_a_terminal_takes_no_key(server: UdpServer, no_color: str) -> None:
     host, port = server.address
     arguments = ["udp_client.py", f"{host}:{port}", "--name", "log", "--lang", "en", "--listen"]
-    with Screen(arguments, 100, status="") as screen, UdpClient(server.address, "Anna") as anna:
+    variables = {"NO_COLOR": no_color}
+    with (
+        Screen(arguments, 100, variables=variables, status="") as screen,
+        UdpClient(server.address, "Anna") as anna,
+    ):
         screen.wait_for("Anna joined")
         screen.type("typed\r/quit\r")
         anna.say("hello")
         screen.wait_for("Anna: hello")
         assert not any("log: typed" in line for line in screen.transcript())
+        assert screen.mode() == screen.mode_before, "no key is asked for"
         screen.type("\x03")
         assert screen.wait() == 0
 

@@ -123,6 +123,49 @@ def test_seen_stats_and_the_commands_of_the_screen(server: UdpServer, tmp_path: 
     assert "Anna: exit" not in lines
 
 
+def below(screen: Screen) -> str:
+    """The row below the one with the cursor."""
+    return screen.rows()[screen.cursor()[0] + 1]
+
+
+def test_tab_shows_what_can_be_meant_and_leaves_nothing_of_it(
+    server: UdpServer, tmp_path: Path
+) -> None:
+    for name in ("notes.txt", "november.txt"):
+        (tmp_path / name).touch()
+    with (
+        UdpClient(server.address, "Boris") as boris,
+        person(server, "--name", "Anna", columns=40) as anna,
+    ):
+        anna.wait_for("/help")
+        anna.type("/bell \t")
+        anna.wait_until("all choices", lambda screen: below(screen) == "on  mentions  off")
+        boris.say("hello")
+        anna.wait_for("Boris: hello")
+        assert "on  mentions  off" in anna.rows()
+        anna.type("\r")
+        anna.wait_for("Bell: at every message")
+        anna.wait_until("the status", lambda screen: below(screen).startswith("chat ·"))
+        anna.type(f"/save! {tmp_path}/no\t\t")
+        anna.wait_for("notes.txt  november.txt")
+        anna.type("\r")
+        anna.wait_for("saved in")
+        boris.whisper("Anna", "psst")
+        anna.wait_for("psst")
+        anna.type("/r \t")
+        anna.wait_typed("/msg Boris ")
+        anna.type("thanks\r")
+        anna.wait_for("Anna → Boris: thanks")
+        anna.type("/search HELLO\r")
+        anna.wait_for("Boris: hello")
+        anna.type("/quit\r")
+        assert anna.wait() == 0
+        shown = anna.transcript()
+    assert not any("mentions  off" in row or "notes.txt  nov" in row for row in shown)
+    assert any(row.startswith("► ") and row.endswith("Boris: hello") for row in shown)
+    assert "Boris: hello" in (tmp_path / "november.txt").read_text("utf-8").splitlines()
+
+
 def test_a_pasted_block_of_200_lines_arrives_whole_and_in_order(server: UdpServer) -> None:
     hears = Ear()
     with (

@@ -21,12 +21,11 @@ import sys
 import threading
 import time
 
-from udp_chat.app.lines import completions
+from udp_chat.app.completing import Completions
 from udp_chat.terminal.screen import Terminal, open_terminal
 from udp_chat.terminal.style import Part, Span, paint
 
 NAMES = ("Anna", "Анна", "Boris", "花子")
-COMMANDS = ("/help", "/msg ", "/who")
 
 
 class Broken(Exception):
@@ -70,7 +69,7 @@ def main(control: int, results: int) -> None:
         os.write(results, f"{json.dumps(result)}\n".encode())
 
     signal.signal(signal.SIGTERM, interrupt)
-    terminal = open_terminal(lambda left: completions(left, NAMES, COMMANDS))
+    terminal = open_terminal(Completions(NAMES).of)
     raises = threading.Event()
     threading.Thread(target=obey, args=(terminal, control, raises), daemon=True).start()
     tell(kind=type(terminal).__name__)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.terminal.emulator import BACKSPACE, DELETE, END, HOME, LEFT, RIGHT, Emulator, seen
-from udp_chat.app.lines import completions
-from udp_chat.terminal.block import block_rows, pending_rows
+from udp_chat.app.completing import Completions
+from udp_chat.terminal.block import block_rows, candidates_row, pending_rows
 from udp_chat.terminal.cells import COMBINING_MAX, clean, shortened, width
 from udp_chat.terminal.editor import HISTORY_LINES_MAX, LINE_CHARACTERS_MAX, LineEditor
 from udp_chat.terminal.keys import PASTED_TAB, SEQUENCE_CHARACTERS_MAX, Key, KeyDecoder
@@ -102,7 +102,7 @@ def test_an_escape_alone_is_given_up_and_noise_is_not_waited_for() -> None:
 
 
 def typed(*keys: Key | str) -> LineEditor:
-    editor = LineEditor(lambda left: completions(left, ["Anna", "Андрей", "anton"], ["/who"]))
+    editor = LineEditor(Completions(["Anna", "Андрей", "anton"], verbs=["who"]).of)
     for key in keys:
         editor.press(key)
     return editor
@@ -131,6 +131,7 @@ def typed(*keys: Key | str) -> LineEditor:
         (["an", Key.COMPLETE, Key.COMPLETE], "anton: ", 7),
         (["an", Key.COMPLETE, Key.COMPLETE, Key.COMPLETE], "an", 2),
         (["an", *[Key.COMPLETE] * 4], "Anna: ", 6),
+        (["an", Key.COMPLETE, Key.RIGHT, Key.COMPLETE], "Anna: ", 6),
         (["АНД", Key.COMPLETE, "привет"], "Андрей: привет", 14),
         (["/msg an!", Key.LEFT, Key.COMPLETE], "/msg Anna !", 10),
         (["hi an", Key.COMPLETE], "hi Anna", 7),
@@ -146,6 +147,51 @@ def test_what_cannot_be_completed_rings() -> None:
     assert typed("zzz", Key.COMPLETE).wants_bell
     assert typed("hello ", Key.COMPLETE).wants_bell
     assert not typed("an", Key.COMPLETE).wants_bell
+
+
+def test_several_candidates_are_shown_below_until_another_key_is_pressed() -> None:
+    editor = LineEditor(Completions(["Anna", "Annabel", "Андрей"]).of)
+    editor.press("/msg a")
+    frames = []
+    keys: list[Key | str] = [*[Key.COMPLETE] * 4, "!", Key.BACKSPACE]
+    for key in keys:
+        editor.press(key)
+        below = block_rows(editor, "> ", [], "the status", 80, 24).status
+        frames.append((editor.text, below))
+    assert frames == [
+        ("/msg Anna", ["Anna  Annabel"]),
+        ("/msg Anna ", ["Anna  Annabel"]),
+        ("/msg Annabel ", ["Anna  Annabel"]),
+        ("/msg a", ["Anna  Annabel"]),
+        ("/msg a!", ["the status"]),
+        ("/msg a", ["the status"]),
+    ]
+
+
+def test_a_candidate_without_others_is_taken_and_tab_goes_on_behind_it() -> None:
+    becomes = {"/save d": ["/save docs/"], "/save docs/": ["/save docs/a", "/save docs/b"]}
+    editor = LineEditor(lambda left: becomes.get(left, []))
+    editor.press("/save d")
+    editor.press(Key.COMPLETE)
+    assert (editor.text, list(editor.candidates)) == ("/save docs/", [])
+    editor.press(Key.COMPLETE)
+    assert (editor.text, list(editor.candidates)) == ("/save docs/a", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("cells_max", "row"),
+    [
+        (40, "Anna  花子  Clara"),
+        (17, "Anna  花子  Clara"),
+        (16, "Anna  花子  … +1"),
+        (15, "Anna  … +2"),
+        (5, "Anna"),
+        (3, "An…"),
+        (0, ""),
+    ],
+)
+def test_what_of_the_candidates_does_not_fit_is_counted(cells_max: int, row: str) -> None:
+    assert candidates_row(["Anna", "花子", "Clara"], cells_max) == row
 
 
 def test_earlier_lines_come_back_and_an_edited_one_does_not_change_them() -> None:

@@ -8,6 +8,7 @@ Read in this order:
 - ``protocol_command.py``: protocol.py: reads datagrams and says what is in them
 - ``conversation.py``: what a person types is done, what happens is shown
 - ``lines.py``: a typed line becomes a command, an event becomes a line
+- ``completing.py``: what Tab can make of what is typed
 - ``showing.py``: how an event looks: the chat's own mark, what stands out, what is dim
 - ``remembered.py``: the newest lines, for /history, /save and /search
 - ``reconnection.py``: the seconds of a reconnection, while it lasts

@@ -128,7 +128,7 @@ _ENGLISH = {
 /seen                   show who has received my last messages
 /stats                  show the connection quality: round trips, losses, repairs
 /history [N]            show the last N messages again
-/search WORD            show what was said with this word in it, or with all of several
+/search WORD            show what was said with this word in it
 /save FILE              save this conversation to a new file
 /save! FILE             the same, even if the file exists
 /bell on|mentions|off   ring at every message, when you are mentioned, or never
@@ -241,8 +241,8 @@ _RUSSIAN = {
     " в нём есть широкая, фигурная или слитная буква; нужна обычная",
     "unusable_name_letter": "! Имя «{name}» не подходит:"
     " в нём есть буква, которой нет в современных алфавитах",
-    "unusable_name_accent": "! Имя «{name}» не подходит:"
-    " значок должен стоять после буквы своего письма, не больше четырёх на букву",
+    "unusable_name_accent": "! Имя «{name}» не подходит: диакритический знак должен стоять"
+    " после буквы своей письменности, не больше четырёх на букву",
     "unusable_name_inside": "! Имя «{name}» не подходит: апостроф должен стоять между двумя"
     " буквами",
     "unusable_name_mixed_scripts": "! Имя «{name}» не подходит:"
@@ -284,13 +284,13 @@ _RUSSIAN = {
     "usage": "Нужно так: {text}, например: {example}",
     "nobody_to_answer": "! Лично вам ещё никто не писал: ничего не отправлено."
     " Нужно так: {text}, например: {example}",
-    "found_one": "{count} сообщение, в котором есть «{text}»:",
-    "found_few": "{count} сообщения, в которых есть «{text}»:",
-    "found_many": "{count} сообщений, в которых есть «{text}»:",
-    "found_more_one": "{count} сообщение, в котором есть «{text}»; последние {shown}:",
-    "found_more_few": "{count} сообщения, в которых есть «{text}»; последние {shown}:",
-    "found_more_many": "{count} сообщений, в которых есть «{text}»; последние {shown}:",
-    "found_nothing": "Сообщений, в которых есть «{text}», нет",
+    "found_one": "«{text}» есть в {count} сообщении:",
+    "found_few": "«{text}» есть в {count} сообщениях:",
+    "found_many": "«{text}» есть в {count} сообщениях:",
+    "found_more_one": "«{text}» есть в {count} сообщении; последние {shown}:",
+    "found_more_few": "«{text}» есть в {count} сообщениях; последние {shown}:",
+    "found_more_many": "«{text}» есть в {count} сообщениях; последние {shown}:",
+    "found_nothing": "Ни в одном сообщении нет «{text}»",
     "nothing_remembered": "С --json клиент сообщений не запоминает: ищите в его выводе",
     "help_one": "{text}: {purpose}. Например: {example}",
     "examples": """\
@@ -316,7 +316,7 @@ _RUSSIAN = {
 /seen                   показать, до кого дошли мои последние сообщения
 /stats                  показать состояние соединений: задержки, потери, повторы
 /history [N]            показать последние N сообщений ещё раз
-/search СЛОВО           найти сообщения с этим словом или со всеми из нескольких
+/search СЛОВО           найти сообщения, в которых есть это слово
 /save ФАЙЛ              сохранить эту беседу в новый файл
 /save! ФАЙЛ             то же, даже если файл уже есть
 /bell on|mentions|off   сигнал: на каждое сообщение, при упоминании или никогда
@@ -337,7 +337,7 @@ _RUSSIAN = {
     " числами.",
     "no_host_name": "так компьютер называться не может",
     "seen": "«{text}»: дошло до {count} из {total}",
-    "seen_but": "«{text}»: дошло до {count} из {total}; ещё нет: {members}",
+    "seen_but": "«{text}»: дошло до {count} из {total}; ещё не получили: {members}",
     "nothing_said": "! Вы ещё не отправили ничего, что могли бы получить другие",
     "stats_head": "имя|rtt мс|p95|послано|потеряно|дубли|поздно|получено|повторы|кБ",
     "stats_own": "ко мне: датаграмм получено {down_received}, потеряно в пути {down_lost},"
@@ -361,7 +361,7 @@ _RUSSIAN = {
     "file_exists": "! Файл {text} уже есть: /save! ФАЙЛ запишет поверх него",
     "no_such_home": "такого пользователя нет, поэтому нет и домашнего каталога",
     "no_such_path": "так файл называться не может",
-    "files_refused": "! С --json команды не трогают файлов: {text} не выполнена",
+    "files_refused": "! С --json файлы командам недоступны: команда {text} не выполнена",
     "unread": "непрочитанное",
     "status_members_one": "{count} участник",
     "status_members_few": "{count} участника",

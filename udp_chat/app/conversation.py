@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
+from udp_chat.app.completing import Completions
 from udp_chat.app.lines import (
-    VERBS,
     Command,
-    completions,
     help_text,
     nobody_to_answer,
     wrong_line,
@@ -309,7 +308,8 @@ class Conversation:
     def complete(self, left: str) -> list[str]:
         """What Tab can make of the text left of the cursor."""
         names = self.client.members if self.client is not None else []
-        return completions(left, names, [f"/{verb}" for verb in VERBS])
+        others = [name for name in names if name != self._my_name]
+        return Completions(others, self._answer_to).of(left)
 
     # --- commands ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ Text from the network passes `printable` before it meets a terminal.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from udp_chat.app.chat_sentences import CHAT
@@ -164,23 +164,6 @@ def _help_row(verb: str, language: str) -> tuple[str, str, str]:
     examples = CHAT.sentence(language, "examples").splitlines()
     example = next((example for example in examples if example.split()[0] == f"/{verb}"), "")
     return form, purpose.strip(), example
-
-
-def completions(left: str, names: Iterable[str], commands: Iterable[str]) -> list[str]:
-    """What the text left of the cursor could become: a command, or a name.
-
-    A name at the beginning addresses somebody: "An" becomes "Anna: ".
-    """
-    start = left.rfind(" ") + 1
-    head, word = left[:start], left[start:]
-    if not head and word.startswith("/"):
-        return [command for command in commands if command.startswith(word)]
-    if not word and head != "/msg ":
-        return []
-    ending = ": " if not head else " " if head == "/msg " else ""
-    folded = word.casefold()
-    found = sorted(name for name in names if name.casefold().startswith(folded))
-    return [f"{head}{name}{ending}" for name in found]
 
 
 def event_line(event: ChatEvent, language: str) -> str | None:

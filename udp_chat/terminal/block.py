@@ -39,13 +39,16 @@ def block_rows(
 ) -> Block:
     """Lays out the line being typed, what is pending above it, the status below it.
 
+    What Tab goes through is shown in the place of the status.
+
     It leaves a row for the conversation. On a low screen it leaves out the status first, then what
     is pending; of a line that is still too long, only the rows around the cursor stay.
     """
     cells_max = max(1, columns - 1)
     typed, cursor_row, left_of_cursor = _typed_rows(prompt, editor.text, editor.cursor, cells_max)
     room = max(1, rows - 1)
-    status_rows = [shortened(clean(status), cells_max)] if status and room >= 2 else []
+    below = candidates_row(editor.candidates, cells_max) or shortened(clean(status), cells_max)
+    status_rows = [below] if below and room >= 2 else []
     room -= len(status_rows)
     waiting = pending_rows(pending, min(PENDING_ROWS_MAX, room // 2), cells_max)
     room -= len(waiting)
@@ -82,6 +85,18 @@ def _typed_rows(prompt: str, text: str, cursor: int, cells_max: int) -> tuple[li
     cursor_row = max(number for number, start in enumerate(starts) if start <= cursor)
     typed = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return typed, cursor_row, text[starts[cursor_row] : cursor]
+
+
+def candidates_row(candidates: Sequence[str], cells_max: int) -> str:
+    """As many candidates as fit, and how many do not; empty if there are none."""
+    row, left = "", len(candidates)
+    for candidate in candidates:
+        longer = f"{row}  {candidate}" if row else candidate
+        left -= 1
+        if width(longer) + (len(f"  … +{left}") if left else 0) > cells_max:
+            return shortened(f"{row}  … +{left + 1}" if row else longer, cells_max)
+        row = longer
+    return row
 
 
 def pending_rows(pending: Sequence[str], rows_max: int, cells_max: int) -> list[str]:

@@ -22,12 +22,21 @@ Completer = Callable[[str], Sequence[str]]
 
 
 class Completion:
-    """Tab: goes through what the text left of the cursor could become, then back to it."""
+    """Tab: goes through what the text left of the cursor could become, then back to it.
+
+    What all candidates share comes first. One without others is taken at once.
+    """
 
     def __init__(self, completer: Completer | None) -> None:
         self._completer = completer
         self._candidates: list[str] = []
         self._shown: tuple[str, int] | None = None
+        self.labels: list[str] = []
+        """What differs in the candidates; empty if there are not several."""
+
+    def forget(self) -> None:
+        """Another key was pressed: the next Tab begins anew."""
+        self._shown = None
 
     def next(self, text: str, cursor: int) -> tuple[str, int] | None:
         """The line and its cursor after Tab; None if there is nothing to complete."""
@@ -37,11 +46,32 @@ class Completion:
             self._candidates = [clean(candidate) for candidate in found if candidate != left]
             if not self._candidates:
                 return None
+            self.labels = _labels(self._candidates)
+            if not self.labels:
+                return self._candidates[0] + right, len(self._candidates[0])
+            shared = _shared_beginning(self._candidates)
+            if len(shared) > len(left) and shared not in self._candidates:
+                self._candidates.insert(0, shared)
             self._candidates.append(left)
         left = self._candidates.pop(0)
         self._candidates.append(left)
         self._shown = left + right, len(left)
         return self._shown
+
+
+def _shared_beginning(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    pairs = enumerate(zip(first, last, strict=False))
+    return first[: next((index for index, (a, b) in pairs if a != b), len(first))]
+
+
+def _labels(candidates: Sequence[str]) -> list[str]:
+    """What a person tells several candidates apart by: without the words that all begin with."""
+    if len(candidates) < 2:
+        return []
+    shared = _shared_beginning(candidates)
+    start = max(shared.rfind(" "), shared.rfind("/", 1)) + 1
+    return [candidate[start:].rstrip(" :") for candidate in candidates]
 
 
 class LineEditor:
@@ -52,6 +82,8 @@ class LineEditor:
         self.cursor = 0
         self.wants_bell = False
         """The last key could not do what it is for."""
+        self.candidates: Sequence[str] = ()
+        """What Tab goes through, if the last key was Tab and there are several."""
         self._completion = Completion(completer)
         self._killed = ""
         self._history: list[str] = []
@@ -64,6 +96,9 @@ class LineEditor:
 
         Raises EOFError for END_OF_INPUT on an empty line.
         """
+        if key is not Key.COMPLETE:
+            self.candidates = ()
+            self._completion.forget()
         if isinstance(key, str):
             self._insert(key)
         elif key is Key.ENTER:
@@ -100,6 +135,7 @@ class LineEditor:
             self.wants_bell = True
         else:
             self.text, self.cursor = completed
+            self.candidates = self._completion.labels
 
     def _insert(self, text: str) -> None:
         room = LINE_CHARACTERS_MAX - len(self.text)
