@@ -18,10 +18,6 @@ from udp_chat.terminal.editor import (
     COMBINING_MAX,
     HISTORY_LINES_MAX,
     LINE_CHARACTERS_MAX,
-    PASTED_TAB,
-    SEQUENCE_CHARACTERS_MAX,
-    Key,
-    KeyDecoder,
     LineEditor,
     block_rows,
     clean,
@@ -29,7 +25,8 @@ from udp_chat.terminal.editor import (
     shortened,
     width,
 )
-from udp_chat.terminal.screen import EditorTerminal
+from udp_chat.terminal.keys import PASTED_TAB, SEQUENCE_CHARACTERS_MAX, Key, KeyDecoder
+from udp_chat.terminal.screen import EditorTerminal, Hints
 from udp_chat.terminal.style import NAME_COLOURS, Span, colour, paint, rendered
 
 Step: TypeAlias = "bytes | str | int"
@@ -327,6 +324,9 @@ class Window:
         assert self.emulator.typed() == seen(self._editor.text)
         assert self.emulator.left_of_cursor() == seen(self._editor.text[: self._editor.cursor])
 
+    def set_interrupts(self, *, as_keys: bool) -> None:
+        pass
+
     def stop(self) -> None:
         pass
 
@@ -386,6 +386,30 @@ def test_the_completer_may_wait_for_who_shows_something() -> None:
         with pytest.raises(EOFError):
             window.terminal.read_line()
         thread.join()
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(1.9, True), (2.1, False)])
+def test_a_second_ctrl_c_leaves_if_it_comes_soon(seconds: float, leaves: bool) -> None:
+    times = iter([100.0, *[100.0 + seconds] * 5])
+    shown: list[str] = []
+
+    class Keyboard(Window):
+        def read(self, timeout_seconds: float | None) -> bytes:
+            shown.append(self.emulator.rows()[1])
+            if len(shown) > 2:
+                raise EOFError
+            return b"\x03"
+
+    window = Keyboard([])
+    end = KeyboardInterrupt if leaves else EOFError
+    with (
+        EditorTerminal(
+            hints=Hints(leave="again!"), open_console=lambda: window, clock=lambda: next(times)
+        ) as terminal,
+        pytest.raises(end),
+    ):
+        terminal.read_line()
+    assert shown == ["", "again!"] + ([] if leaves else ["again!"])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1), (5, 50)])

@@ -326,7 +326,7 @@ def test_tab_completes_names_and_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "error"), [(CTRL_C, "KeyboardInterrupt"), (CTRL_D, "EOFError")], ids=["C", "D"]
+    ("key", "error"), [(CTRL_C * 2, "KeyboardInterrupt"), (CTRL_D, "EOFError")], ids=["C", "D"]
 )
 def test_ctrl_c_and_ctrl_d_end_it_and_leave_the_terminal_as_it_was(key: str, error: str) -> None:
     with Demo() as demo:
@@ -339,6 +339,22 @@ def test_ctrl_c_and_ctrl_d_end_it_and_leave_the_terminal_as_it_was(key: str, err
         assert demo.mode() == demo.mode_before
         assert not demo.marks_pastes
         assert [row for row in demo.rows() if row] == ["somebody talks", "The end."]
+
+
+def test_ctrl_c_empties_the_line_and_a_key_after_its_hint_takes_the_hint_away() -> None:
+    with Demo() as demo:
+        demo.order(status="[status")
+        demo.type(f"half a li{CTRL_C}")
+        demo.wait_typed("")
+        demo.type(f"{CTRL_C}")
+        demo.wait_for("^C ^C")
+        demo.type("line")
+        demo.wait_until("the status", lambda d: "[status" in d.rows() and "^C ^C" not in d.rows())
+        demo.type(f"{CTRL_C * 2}")
+        demo.wait_for("^C ^C")
+        demo.type(f"x\r{CTRL_C * 2}")
+        assert demo.line(0) == "x"
+        assert demo.result(2) == {"ended": "KeyboardInterrupt"}
 
 
 def test_what_was_typed_before_the_end_is_read() -> None:

@@ -119,7 +119,7 @@ _ENGLISH = {
 /joins on|off           show or hide joins and leaves
 /ignore NAME            hide what somebody says; again: show it
 /help [COMMAND]         list the commands, or explain one
-/quit                   leave (or type выйти, Ctrl-D or Ctrl-C)
+/quit                   leave (or type выйти, Ctrl-D, or Ctrl-C twice)
 //TEXT                  send a message that starts with /
 /say TEXT               send a text as it is, even /quit or выйти""",
     "pending_full": "Not sent: too many messages are already waiting",
@@ -158,6 +158,7 @@ _ENGLISH = {
     "status_members_many": "{count} members",
     "status_away": "reconnecting …",
     "status_waiting": "{count} waiting",
+    "hint_leave": "Press Ctrl-C again to leave",
     "looking": "Looking for a room …",
     "no_room": "No room was found on this network. Open one: {udp_client} --open, or {udp_server};"
     " or name a server: {udp_client} SERVER. To find the cause: {udp_client} --doctor",
@@ -285,7 +286,7 @@ _RUSSIAN = {
 /joins on|off           показывать или скрывать приход и уход участников
 /ignore ИМЯ             скрыть сообщения участника; ещё раз — показать
 /help [КОМАНДА]         показать команды или объяснить одну
-/quit                   выйти (или наберите выйти, Ctrl-D либо Ctrl-C)
+/quit                   выйти (или наберите выйти, Ctrl-D либо дважды Ctrl-C)
 //ТЕКСТ                 отправить сообщение, которое начинается с /
 /say ТЕКСТ              отправить текст как есть, даже /quit или выйти""",
     "pending_full": "Сообщение не принято: слишком много уже ждёт отправки",
@@ -324,6 +325,7 @@ _RUSSIAN = {
     "status_members_many": "{count} участников",
     "status_away": "переподключаюсь …",
     "status_waiting": "ждёт: {count}",
+    "hint_leave": "Чтобы выйти, нажмите Ctrl-C ещё раз",
     "looking": "Ищу комнату …",
     "no_room": "В этой сети комнат не найдено. Откройте свою: {udp_client} --open или {udp_server};"
     " либо назовите сервер: {udp_client} СЕРВЕР. Узнать причину: {udp_client} --doctor",

@@ -38,7 +38,7 @@ from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
-from udp_chat.terminal.screen import Terminal, open_terminal
+from udp_chat.terminal.screen import Hints, Terminal, open_terminal
 
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
@@ -167,6 +167,11 @@ def _typed_lines(terminal: Terminal) -> Iterator[str]:
         yield line
 
 
+def _hints(language: str) -> Hints:
+    """What the terminal itself says, in a language."""
+    return Hints(leave=CHAT.sentence(language, "hint_leave"))
+
+
 def _converse(
     conversation: Conversation, limits: Limits, *, at_terminal: bool, commands: bool
 ) -> int:
@@ -219,6 +224,8 @@ def _converse(
 def _leave(conversation: Conversation) -> None:
     """Leaves, if it has joined; a second Ctrl-C ends this at once."""
     conversation.leaving = True
+    if conversation.terminal is not None:
+        conversation.terminal.end_input()
     with letting_go_of_output(lambda: conversation.interrupted):
         if conversation.client is not None:
             with contextlib.suppress(KeyboardInterrupt):
@@ -297,7 +304,7 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
             closing.callback(_leave, conversation)  # before the room is closed
         if at_terminal and not arguments.json:
             colours = False if arguments.no_color else None
-            terminal = open_terminal(conversation.complete, colours=colours)
+            terminal = open_terminal(conversation.complete, colours=colours, hints=_hints(language))
             conversation.terminal = closing.enter_context(terminal)
             if sys.stderr is not None and sys.stderr.isatty():
                 # Complaints and logs go above the line being typed, too.

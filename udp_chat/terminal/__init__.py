@@ -3,7 +3,8 @@
 Read in this order:
 
 - ``screen.py``: messages come in above, the line being typed stays whole below
-- ``editor.py``: bytes become keys, keys change a line, the line becomes rows; pure
+- ``keys.py``: bytes become keys and text; pure
+- ``editor.py``: keys change a line, the line becomes rows; pure
 - ``wrapping.py``: a message becomes rows, its words stay whole; pure
 - ``style.py``: text with its colours
 - ``device.py``: the keyboard, key by key, and the size of the screen; POSIX and Windows
