@@ -25,7 +25,14 @@ from udp_chat.terminal.editor import (
     shortened,
     width,
 )
-from udp_chat.terminal.keys import PASTED_TAB, SEQUENCE_CHARACTERS_MAX, Key, KeyDecoder
+from udp_chat.terminal.keys import (
+    PASTED_CHARACTERS_MAX,
+    PASTED_TAB,
+    SEQUENCE_CHARACTERS_MAX,
+    Key,
+    KeyDecoder,
+    Paste,
+)
 from udp_chat.terminal.screen import EditorTerminal, Hints
 from udp_chat.terminal.style import NAME_COLOURS, Span, colour, paint, rendered
 
@@ -44,10 +51,10 @@ texts = st.one_of(shapes, st.text(st.characters(exclude_categories=["Cs"])))
 # --- keys ------------------------------------------------------------------------------------
 
 
-def decoded(*pieces: bytes) -> list[Key | str]:
+def decoded(*pieces: bytes) -> list[Key | str | Paste]:
     """The keys in these pieces; texts that follow one another are one."""
     decoder = KeyDecoder()
-    keys: list[Key | str] = []
+    keys: list[Key | str | Paste] = []
     for piece in pieces:
         for key in decoder.feed(piece):
             if isinstance(key, str) and keys and isinstance(keys[-1], str):
@@ -73,7 +80,7 @@ def decoded(*pieces: bytes) -> list[Key | str]:
         (b"\x1b[200~\x1b[2\x1b[201~\x1b[A", ["\x1b[2", Key.UP]),
     ],
 )
-def test_what_a_terminal_sends_becomes_keys(data: bytes, keys: list[Key | str]) -> None:
+def test_what_a_terminal_sends_becomes_keys(data: bytes, keys: list[Key | str | Paste]) -> None:
     assert decoded(data) == keys
 
 
@@ -106,10 +113,35 @@ def test_an_escape_alone_is_given_up_and_noise_is_not_waited_for() -> None:
     assert not decoder.unfinished
 
 
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_more_than_five_pasted_lines_are_a_paste(end: str) -> None:
+    few, many = ["\r\n".join(f"{n}" for n in range(count)) + end for count in (5, 6)]
+    assert decoded(*(bytes([b]) for b in f"\x1b[200~{few}\x1b[201~".encode()))[:2] == [
+        "0",
+        Key.ENTER,
+    ]
+    lines = (*"012345", *([""] if end else []))
+    assert decoded(*(bytes([b]) for b in f"\x1b[200~{many}\x1b[201~".encode())) == [Paste(lines)]
+
+
+def test_a_paste_without_an_end_is_left_with_ctrl_c_and_an_endless_one_is_not_kept() -> None:
+    decoder = KeyDecoder()
+    assert decoder.feed(b"\x1b[200~lost\r") == []
+    assert not decoder.unfinished
+    assert decoder.feed(b"\x03") == []
+    assert decoder.unfinished
+    decoder.give_up()
+    assert decoder.feed(b"x") == ["x"]
+    piece = b"y" * PASTED_CHARACTERS_MAX
+    assert decoder.feed(b"\x1b[200~" + piece) == []
+    assert decoder.feed(piece + b"\x1b[20") == []
+    assert decoder.feed(b"1~z") == [Paste(()), "z"]
+
+
 # --- the line --------------------------------------------------------------------------------
 
 
-def typed(*keys: Key | str) -> LineEditor:
+def typed(*keys: Key | str | Paste) -> LineEditor:
     editor = LineEditor(lambda left: completions(left, ["Anna", "Андрей", "anton"], ["/who"]))
     for key in keys:
         editor.press(key)
@@ -145,9 +177,28 @@ def typed(*keys: Key | str) -> LineEditor:
         (["/", Key.COMPLETE], "/who", 4),
     ],
 )
-def test_keys_change_the_line(keys: list[Key | str], text: str, cursor: int) -> None:
+def test_keys_change_the_line(keys: list[Key | str | Paste], text: str, cursor: int) -> None:
     editor = typed(*keys)
     assert (editor.text, editor.cursor) == (text, cursor)
+
+
+def test_a_long_paste_waits_for_enter_and_ctrl_c_brings_the_line_back() -> None:
+    paste = Paste(("1", "2\x1b", "3", "4", "5", "6", ""))
+    held: list[Key | str | Paste] = ["ab", Key.LEFT, paste, "x", Key.END_OF_INPUT]
+    editor = typed(*held)
+    assert (editor.text, editor.wants_bell) == ("", True)
+    lines = ["a1", "2", "3", "4", "5", "6", "b"]
+    assert editor.pasted == lines
+    assert editor.press(Key.ENTER) == lines
+    assert (editor.text, editor.pasted) == ("", [])
+    editor = typed(*held, Key.INTERRUPT)
+    assert (editor.text, editor.cursor, editor.pasted) == ("ab", 1, [])
+    assert typed("a", Paste(())).wants_bell
+    editor = typed(Paste(("x" * (LINE_CHARACTERS_MAX + 1), "y")))
+    assert ([len(line) for line in editor.pasted], editor.wants_bell) == (
+        [LINE_CHARACTERS_MAX, 1],
+        True,
+    )
 
 
 def test_what_cannot_be_completed_rings() -> None:
@@ -163,7 +214,7 @@ def test_earlier_lines_come_back_and_an_edited_one_does_not_change_them() -> Non
         editor.press(key)
         seen.append(editor.text)
     assert seen == ["two", "one", "one", "two", "draft", "draft"]
-    changes: list[Key | str] = [Key.UP, "!", Key.UP, Key.DOWN]
+    changes: list[Key | str | Paste] = [Key.UP, "!", Key.UP, Key.DOWN]
     for change in changes:
         editor.press(change)
     assert editor.text == "two"

@@ -159,6 +159,9 @@ _ENGLISH = {
     "status_away": "reconnecting …",
     "status_waiting": "{count} waiting",
     "hint_leave": "Press Ctrl-C again to leave",
+    "hint_pasted_one": "[pasted: {count} line] Enter sends, Ctrl-C drops",
+    "hint_pasted_few": "[pasted: {count} lines] Enter sends, Ctrl-C drops",
+    "hint_pasted_many": "[pasted: {count} lines] Enter sends, Ctrl-C drops",
     "looking": "Looking for a room …",
     "no_room": "No room was found on this network. Open one: {udp_client} --open, or {udp_server};"
     " or name a server: {udp_client} SERVER. To find the cause: {udp_client} --doctor",
@@ -326,6 +329,9 @@ _RUSSIAN = {
     "status_away": "переподключаюсь …",
     "status_waiting": "ждёт: {count}",
     "hint_leave": "Чтобы выйти, нажмите Ctrl-C ещё раз",
+    "hint_pasted_one": "[вставлена {count} строка] Enter отправит, Ctrl-C отменит",
+    "hint_pasted_few": "[вставлены {count} строки] Enter отправит, Ctrl-C отменит",
+    "hint_pasted_many": "[вставлено {count} строк] Enter отправит, Ctrl-C отменит",
     "looking": "Ищу комнату …",
     "no_room": "В этой сети комнат не найдено. Откройте свою: {udp_client} --open или {udp_server};"
     " либо назовите сервер: {udp_client} СЕРВЕР. Узнать причину: {udp_client} --doctor",

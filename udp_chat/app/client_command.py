@@ -169,7 +169,10 @@ def _typed_lines(terminal: Terminal) -> Iterator[str]:
 
 def _hints(language: str) -> Hints:
     """What the terminal itself says, in a language."""
-    return Hints(leave=CHAT.sentence(language, "hint_leave"))
+    return Hints(
+        leave=CHAT.sentence(language, "hint_leave"),
+        pasted=lambda count: CHAT.sentence(language, "hint_pasted", count=count),
+    )
 
 
 def _converse(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from udp_chat.protocol.printable import printable
-from udp_chat.terminal.keys import Key
+from udp_chat.terminal.keys import Key, Paste
 
 COMBINING_MAX = 8
 """Marks on one character. Languages need three or four. Ten thousand of them climb over the lines
@@ -153,17 +153,24 @@ class LineEditor:
         self._position = 0
         """Which line of the history is shown; after the last comes the line being typed."""
         self._draft = ""
+        self.pasted: list[str] = []
+        """The lines of a long paste, until ENTER sends them or INTERRUPT drops them."""
+        self._before_paste = ("", 0)
 
-    def press(self, key: Key | str) -> str | None:
-        """Carries out a key; returns the line that ENTER completes.
+    def press(self, key: Key | str | Paste) -> list[str]:
+        """Carries out a key; returns the lines that ENTER completes.
 
-        INTERRUPT empties the line. On an empty line it raises KeyboardInterrupt, and END_OF_INPUT
-        raises EOFError.
+        INTERRUPT empties the line, or drops a long paste. On an empty line it raises
+        KeyboardInterrupt, and END_OF_INPUT raises EOFError.
         """
-        if isinstance(key, str):
+        if self.pasted:
+            return self._answer_paste(key)
+        if isinstance(key, Paste):
+            self._hold(key)
+        elif isinstance(key, str):
             self._insert(key)
         elif key is Key.ENTER:
-            return self._enter()
+            return [self._enter()]
         elif key is Key.INTERRUPT:
             if not self.text:
                 raise KeyboardInterrupt
@@ -188,7 +195,33 @@ class LineEditor:
             self._recall(self._position + 1)
         elif key is Key.COMPLETE:
             self.complete(self.completed())
-        return None
+        return []
+
+    def _hold(self, paste: Paste) -> None:
+        if not paste.lines:
+            self.wants_bell = True
+            return
+        self._before_paste = self.text, self.cursor
+        lines = [clean(line) for line in paste.lines]
+        lines[0] = self.text[: self.cursor] + lines[0]
+        lines[-1] += self.text[self.cursor :]
+        self.wants_bell |= any(len(line) > LINE_CHARACTERS_MAX for line in lines)
+        lines = [line[:LINE_CHARACTERS_MAX] for line in lines]
+        self.pasted = lines if lines[-1] else lines[:-1]
+        self.text, self.cursor = "", 0
+
+    def _answer_paste(self, key: Key | str | Paste) -> list[str]:
+        lines = self.pasted
+        if key is Key.ENTER:
+            self.pasted = []
+            self._begin_line()
+            return lines
+        if key is Key.INTERRUPT:
+            self.pasted = []
+            self.text, self.cursor = self._before_paste
+        elif key is not Key.CLEAR_SCREEN:
+            self.wants_bell = True
+        return []
 
     def completed(self) -> tuple[str, int] | None:
         """The line and its cursor after Tab, for `complete`. The line itself stays."""

@@ -40,7 +40,7 @@ from udp_chat.terminal.device import (
     Device,
 )
 from udp_chat.terminal.editor import Completer, LineEditor, block_rows
-from udp_chat.terminal.keys import Key, KeyDecoder
+from udp_chat.terminal.keys import Key, KeyDecoder, Paste
 from udp_chat.terminal.style import DIM, Part, Span, rendered
 from udp_chat.terminal.wrapping import wrapped
 
@@ -62,6 +62,8 @@ class Hints:
 
     leave: str = "^C ^C"
     """After the first Ctrl-C on an empty line."""
+    pasted: Callable[[int], str] = "[+{}]".format
+    """In the place of a long paste with so many lines, which waits for Enter or Ctrl-C."""
 
 
 def wants_colours() -> bool:
@@ -306,24 +308,22 @@ class EditorTerminal(Terminal):
                 self._rows_above_cursor = self._folded_rows = 0
             self._draw(ERASE_ALL if clears else "")
 
-    def _press(self, key: Key | str) -> None:
+    def _press(self, key: Key | str | Paste) -> None:
         if key is not Key.INTERRUPT:
             self._leaves_until = None
         # Not under our lock: the completer may take locks whose owners wait to show something.
-        completed = self._editor.completed() if key is Key.COMPLETE else None
+        completes = key is Key.COMPLETE and not self._editor.pasted
+        completed = self._editor.completed() if completes else None
         with self._lock:
-            if key is Key.COMPLETE:
+            if completes:
                 self._editor.complete(completed)
                 return
             try:
-                line = self._editor.press(key)
+                self._entered.extend(self._editor.press(key))
             except KeyboardInterrupt:
                 if self._leaves_until is not None:
                     raise
                 self._leaves_until = self._clock() + LEAVE_AGAIN_SECONDS
-                return
-            if line is not None:
-                self._entered.append(line)
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         with self._lock:
@@ -395,7 +395,9 @@ class EditorTerminal(Terminal):
         columns, rows = self._console.size()
         leaves = self._leaves_until is not None
         status = self._hints.leave if leaves else self._status
-        block = block_rows(self._editor, PROMPT, self._pending, status, columns, rows)
+        pasted_count = len(self._editor.pasted)
+        prompt = f"{PROMPT}{self._hints.pasted(pasted_count)}" if pasted_count else PROMPT
+        block = block_rows(self._editor, prompt, self._pending, status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
             *block.typed,
