@@ -16,7 +16,6 @@ from tests.terminal.emulator import BACKSPACE, DELETE, END, HOME, LEFT, RIGHT, E
 from udp_chat.app.lines import completions
 from udp_chat.terminal.editor import (
     COMBINING_MAX,
-    HISTORY_LINES_MAX,
     LINE_CHARACTERS_MAX,
     LineEditor,
     block_rows,
@@ -25,6 +24,7 @@ from udp_chat.terminal.editor import (
     shortened,
     width,
 )
+from udp_chat.terminal.history import HISTORY_LINES_MAX, UNDO_STEPS_MAX
 from udp_chat.terminal.keys import (
     PASTED_CHARACTERS_MAX,
     PASTED_TAB,
@@ -71,6 +71,7 @@ def decoded(*pieces: bytes) -> list[Key | str | Paste]:
         (b"\x01\x05\x7f\x08\x1b[3~", [Key.HOME, Key.END, *[Key.BACKSPACE] * 2, Key.DELETE]),
         ("я\r花\n".encode(), ["я", Key.ENTER, "花", Key.ENTER]),
         (b"a\r\nb\r\n", ["a", Key.ENTER, "b", Key.ENTER]),
+        (b"\x1f\x18\x15\x15", [Key.UNDO, Key.UNDO, Key.KILL_LEFT]),
         (b"\r\r\n\n", [Key.ENTER, Key.ENTER, Key.ENTER]),
         (b"caf\xe9\n", ["caf\ufffd", Key.ENTER]),
         (b"\x1b[99;99Xa\x1b[?1;2cb\x00\x1cc", ["abc"]),
@@ -106,8 +107,9 @@ def test_an_escape_alone_is_given_up_and_noise_is_not_waited_for() -> None:
     decoder = KeyDecoder()
     assert decoder.feed(b"a\x1b") == ["a"]
     assert decoder.unfinished
-    decoder.give_up()
-    assert decoder.feed(b"b") == ["b"]
+    assert decoder.give_up() == [Key.ESCAPE]
+    assert decoder.feed(b"b\x1b[1") == ["b"]
+    assert decoder.give_up() == []
     assert not decoder.unfinished
     decoder.feed(b"\x1b[" + b"1" * SEQUENCE_CHARACTERS_MAX)
     assert not decoder.unfinished
@@ -130,7 +132,7 @@ def test_a_paste_without_an_end_is_left_with_ctrl_c_and_an_endless_one_is_not_ke
     assert not decoder.unfinished
     assert decoder.feed(b"\x03") == []
     assert decoder.unfinished
-    decoder.give_up()
+    assert decoder.give_up() == []
     assert decoder.feed(b"x") == ["x"]
     piece = b"y" * PASTED_CHARACTERS_MAX
     assert decoder.feed(b"\x1b[200~" + piece) == []
@@ -218,6 +220,71 @@ def test_earlier_lines_come_back_and_an_edited_one_does_not_change_them() -> Non
     for change in changes:
         editor.press(change)
     assert editor.text == "two"
+
+
+U, R = Key.UNDO, Key.SEARCH
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "cursor"),
+    [
+        (["a", "b", " ", "c", "d", U], "ab", 2),
+        (["a", "b", " ", "c", U, U], "", 0),
+        (["ab", Key.LEFT, "c", U], "ab", 1),
+        (["one two", Key.KILL_WORD_LEFT, Key.KILL_WORD_LEFT, U, U], "one two", 7),
+        (["a line", Key.INTERRUPT, U], "a line", 6),
+        (["an", Key.COMPLETE, U], "an", 2),
+        (["sent", Key.ENTER, "x", U, U], "", 0),
+        (["sent", Key.ENTER, "x", Key.UP, U], "x", 1),
+        (["ab", *[Key.BACKSPACE] * 2, U, "c", U, U], "ab", 2),
+        (["ab", Paste(tuple("123456")), Key.INTERRUPT, U], "", 0),
+    ],
+)
+def test_undo_takes_changes_back(keys: list[Key | str | Paste], text: str, cursor: int) -> None:
+    editor = typed(*keys)
+    assert (editor.text, editor.cursor) == (text, cursor)
+
+
+def test_what_cannot_be_undone_rings_and_the_steps_are_bounded() -> None:
+    assert typed(U).wants_bell
+    changes = [key for n in range(UNDO_STEPS_MAX + 1) for key in (f" {n}", Key.LEFT, Key.RIGHT)]
+    assert typed(*changes, *[U] * (UNDO_STEPS_MAX + 9)).text == " 0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "cursor", "word"),
+    [
+        ([R], "draft", 5, ""),
+        ([R, "e", "R"], "other", 3, "eR"),
+        ([R, "one"], "one more", 0, "one"),
+        ([R, "one", R], "Number one", 7, "one"),
+        ([R, "one", R, R], "Number one", 7, "one"),
+        ([R, "one", R, " "], "Number one", 7, "one "),
+        ([R, "one", " "], "one more", 0, "one "),
+        ([R, "numx", Key.BACKSPACE], "Number one", 0, "num"),
+        ([R, "one", Key.ESCAPE], "one more", 0, None),
+        ([R, "one", Key.RIGHT, "!"], "o!ne more", 2, None),
+        ([R, "one", Key.CANCEL], "draft", 5, None),
+        ([R, "one", Key.INTERRUPT], "draft", 5, None),
+        ([R, "one", Key.CLEAR_SCREEN], "one more", 0, "one"),
+        ([R, "one", Key.ESCAPE, U], "draft", 5, None),
+        ([R, "one", Key.END, "!", U, U], "draft", 5, None),
+        ([R, "one", Key.ENTER], "", 0, None),
+    ],
+)
+def test_a_search_finds_what_was_typed_before(
+    keys: list[Key | str | Paste], text: str, cursor: int, word: str | None
+) -> None:
+    lines = [key for line in ("Number one", "one more", "other") for key in (line, Key.ENTER)]
+    editor = typed(*lines, "draft", *keys)
+    assert (editor.text, editor.cursor, editor.searched) == (text, cursor, word)
+
+
+def test_a_search_rings_where_nothing_is_found_and_enter_sends_what_is() -> None:
+    assert typed("one", Key.ENTER, R, "x").wants_bell
+    editor = typed("one", Key.ENTER, "two", Key.ENTER, R, "on")
+    assert not editor.wants_bell
+    assert editor.press(Key.ENTER) == ["one"]
 
 
 def test_everything_is_bounded() -> None:

@@ -316,6 +316,24 @@ def test_earlier_lines_come_back_and_so_does_the_draft() -> None:
         assert demo.line(2) == "второе!"
 
 
+def test_ctrl_r_finds_an_earlier_line_and_ctrl_underscore_undoes() -> None:
+    with Demo(40) as demo:
+        demo.type("первое слово\rsecond\r")
+        demo.type("draft\x12")
+        demo.wait_typed("[] draft")
+        demo.type("СЛОВО")
+        demo.wait_typed("[СЛОВО] первое слово")
+        demo.order(show="somebody talks")
+        demo.wait_for("somebody talks")
+        assert demo.cursor()[1] == wcswidth("> [СЛОВО] первое ")
+        demo.type("\x1b")
+        demo.wait_typed("первое слово")
+        demo.type("\x1f")
+        demo.wait_typed("draft")
+        demo.type("\x12cond\r")
+        assert demo.line(2) == "second"
+
+
 def test_tab_completes_names_and_commands() -> None:
     with Demo() as demo:
         for typed, completed in (

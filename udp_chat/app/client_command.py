@@ -172,6 +172,7 @@ def _hints(language: str) -> Hints:
     return Hints(
         leave=CHAT.sentence(language, "hint_leave"),
         pasted=lambda count: CHAT.sentence(language, "hint_pasted", count=count),
+        searched=lambda word: CHAT.sentence(language, "hint_searched", text=word),
     )
 
 

@@ -48,6 +48,10 @@ class Key(Enum):
     YANK = auto()
     COMPLETE = auto()
     CLEAR_SCREEN = auto()
+    UNDO = auto()
+    SEARCH = auto()
+    CANCEL = auto()
+    ESCAPE = auto()
 
 
 _CONTROLS = {
@@ -57,6 +61,7 @@ _CONTROLS = {
     "\x04": Key.END_OF_INPUT,
     "\x05": Key.END,
     "\x06": Key.RIGHT,
+    "\x07": Key.CANCEL,
     "\x08": Key.BACKSPACE,
     "\t": Key.COMPLETE,
     "\n": Key.ENTER,
@@ -65,9 +70,11 @@ _CONTROLS = {
     "\r": Key.ENTER,
     "\x0e": Key.DOWN,
     "\x10": Key.UP,
+    "\x12": Key.SEARCH,
     "\x15": Key.KILL_LEFT,
     "\x17": Key.KILL_WORD_LEFT,
     "\x19": Key.YANK,
+    "\x1f": Key.UNDO,
     "\x7f": Key.BACKSPACE,
 }
 
@@ -117,7 +124,7 @@ class KeyDecoder:
         self._waiting = ""
         self._pasting = False
         self._pasted_too_much = False
-        self._after_return = False
+        self._last_control = ""
 
     @property
     def unfinished(self) -> bool:
@@ -127,10 +134,12 @@ class KeyDecoder:
         """
         return self._waiting.endswith("\x03") if self._pasting else bool(self._waiting)
 
-    def give_up(self) -> None:
-        """Drops what is unfinished: its rest did not come."""
+    def give_up(self) -> list[Key]:
+        """The key ESC, or nothing: drops what is unfinished, as its rest did not come."""
+        keys = [Key.ESCAPE] if self._waiting == "\x1b" else []
         self._waiting = ""
         self._pasting = self._pasted_too_much = False
+        return keys
 
     def feed(self, data: bytes) -> list[Key | str | Paste]:
         """The keys pressed; a `str` is text, typed or pasted.
@@ -161,7 +170,7 @@ class KeyDecoder:
         self._waiting = self._waiting[len(text) + len(control) :]
         if text:
             keys.append(text)
-            self._after_return = False
+            self._last_control = ""
         if control == "\x1b":
             self._waiting = control + self._waiting
         elif control:
@@ -169,10 +178,12 @@ class KeyDecoder:
         return True
 
     def _control(self, control: str, keys: list[Key | str | Paste]) -> None:
-        # "\r\n" is one end of a line.
-        if control in _CONTROLS and not (control == "\n" and self._after_return):
+        pair = self._last_control + control
+        if pair == "\x18\x15":  # Ctrl-X Ctrl-U
+            keys.append(Key.UNDO)
+        elif control in _CONTROLS and pair != "\r\n":  # which is one end of a line
             keys.append(_CONTROLS[control])
-        self._after_return = control == "\r"
+        self._last_control = control
 
     def _sequence(self, sequence: str, keys: list[Key | str | Paste]) -> None:
         if sequence == _PASTE_BEGINS:

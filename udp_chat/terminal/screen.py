@@ -64,6 +64,8 @@ class Hints:
     """After the first Ctrl-C on an empty line."""
     pasted: Callable[[int], str] = "[+{}]".format
     """In the place of a long paste with so many lines, which waits for Enter or Ctrl-C."""
+    searched: Callable[[str], str] = "[{}]".format
+    """Before a line of the history that was found by this word."""
 
 
 def wants_colours() -> bool:
@@ -288,11 +290,12 @@ class EditorTerminal(Terminal):
         if self._leaves_until is not None:
             timeout_seconds = max(0.0, self._leaves_until - self._clock())
         data = self._console.read(SEQUENCE_WAIT_SECONDS if unfinished else timeout_seconds)
+        keys: list[Key | str | Paste] = []
         if unfinished and not data:
-            self._decoder.give_up()
+            keys += self._decoder.give_up()
         if self._leaves_until is not None and self._clock() >= self._leaves_until:
             self._leaves_until = None
-        keys = self._decoder.feed(data)
+        keys += self._decoder.feed(data)
         try:
             for key in keys:
                 self._press(key)
@@ -395,8 +398,11 @@ class EditorTerminal(Terminal):
         columns, rows = self._console.size()
         leaves = self._leaves_until is not None
         status = self._hints.leave if leaves else self._status
-        pasted_count = len(self._editor.pasted)
-        prompt = f"{PROMPT}{self._hints.pasted(pasted_count)}" if pasted_count else PROMPT
+        prompt = PROMPT
+        if self._editor.pasted:
+            prompt += self._hints.pasted(len(self._editor.pasted))
+        elif self._editor.searched is not None:
+            prompt += f"{self._hints.searched(self._editor.searched)} "
         block = block_rows(self._editor, prompt, self._pending, status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
