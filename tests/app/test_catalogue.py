@@ -57,7 +57,7 @@ def test_every_sentence_with_words_is_in_its_own_language(catalogue: Catalogue) 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_person_reads_of_messages_and_computers(catalogue: Catalogue, language: str) -> None:
     """A line is one of a file, of the input or of the screen; a machine is nobody's word."""
-    about_lines = ("saved", "client_", "protocol", "no_trace_line", "history")
+    about_lines = ("saved", "hint_pasted", "client_", "protocol", "no_trace_line", "history")
     for key, text in catalogue.sentences[language].items():
         assert not re.search(r"\bmachine|\bмашин[аыуе]|узел|узла", text), key
         if not key.startswith(about_lines):

@@ -174,6 +174,9 @@ def test_a_pasted_block_of_200_lines_arrives_whole_and_in_order(server: UdpServe
     ):
         anna.wait_for("/help")
         anna.paste("".join(f"строка {number}\n" for number in range(200)))
+        anna.wait_for("[pasted: 200 lines]")
+        assert hears.texts() == []
+        anna.type("\r")
         anna.wait_for("Anna: строка 199")
         hears.wait_for("chat", text="строка 199")
     assert hears.texts() == [f"строка {number}" for number in range(200)]

@@ -16,9 +16,17 @@ from tests.terminal.emulator import BACKSPACE, DELETE, END, HOME, LEFT, RIGHT, E
 from udp_chat.app.completing import Completions
 from udp_chat.terminal.block import block_rows, candidates_row, pending_rows
 from udp_chat.terminal.cells import COMBINING_MAX, clean, shortened, width
-from udp_chat.terminal.editor import HISTORY_LINES_MAX, LINE_CHARACTERS_MAX, LineEditor
-from udp_chat.terminal.keys import PASTED_TAB, SEQUENCE_CHARACTERS_MAX, Key, KeyDecoder
-from udp_chat.terminal.screen import EditorTerminal
+from udp_chat.terminal.editor import LINE_CHARACTERS_MAX, LineEditor
+from udp_chat.terminal.history import HISTORY_LINES_MAX, UNDO_STEPS_MAX
+from udp_chat.terminal.keys import (
+    PASTED_CHARACTERS_MAX,
+    PASTED_TAB,
+    SEQUENCE_CHARACTERS_MAX,
+    Key,
+    KeyDecoder,
+    Paste,
+)
+from udp_chat.terminal.screen import EditorTerminal, Hints
 from udp_chat.terminal.style import NAME_COLOURS, Span, colour, paint, plain, rendered
 
 Step: TypeAlias = "bytes | str | int"
@@ -36,10 +44,10 @@ texts = st.one_of(shapes, st.text(st.characters(exclude_categories=["Cs"])))
 # --- keys ------------------------------------------------------------------------------------
 
 
-def decoded(*pieces: bytes) -> list[Key | str]:
+def decoded(*pieces: bytes) -> list[Key | str | Paste]:
     """The keys in these pieces; texts that follow one another are one."""
     decoder = KeyDecoder()
-    keys: list[Key | str] = []
+    keys: list[Key | str | Paste] = []
     for piece in pieces:
         for key in decoder.feed(piece):
             if isinstance(key, str) and keys and isinstance(keys[-1], str):
@@ -56,6 +64,7 @@ def decoded(*pieces: bytes) -> list[Key | str]:
         (b"\x01\x05\x7f\x08\x1b[3~", [Key.HOME, Key.END, *[Key.BACKSPACE] * 2, Key.DELETE]),
         ("я\r花\n".encode(), ["я", Key.ENTER, "花", Key.ENTER]),
         (b"a\r\nb\r\n", ["a", Key.ENTER, "b", Key.ENTER]),
+        (b"\x1f\x18\x15\x15", [Key.UNDO, Key.UNDO, Key.KILL_LEFT]),
         (b"\r\r\n\n", [Key.ENTER, Key.ENTER, Key.ENTER]),
         (b"caf\xe9\n", ["caf\ufffd", Key.ENTER]),
         (b"\x1b[99;99Xa\x1b[?1;2cb\x00\x1cc", ["abc"]),
@@ -65,7 +74,7 @@ def decoded(*pieces: bytes) -> list[Key | str]:
         (b"\x1b[200~\x1b[2\x1b[201~\x1b[A", ["\x1b[2", Key.UP]),
     ],
 )
-def test_what_a_terminal_sends_becomes_keys(data: bytes, keys: list[Key | str]) -> None:
+def test_what_a_terminal_sends_becomes_keys(data: bytes, keys: list[Key | str | Paste]) -> None:
     assert decoded(data) == keys
 
 
@@ -91,17 +100,43 @@ def test_an_escape_alone_is_given_up_and_noise_is_not_waited_for() -> None:
     decoder = KeyDecoder()
     assert decoder.feed(b"a\x1b") == ["a"]
     assert decoder.unfinished
-    decoder.give_up()
-    assert decoder.feed(b"b") == ["b"]
+    assert decoder.give_up() == [Key.ESCAPE]
+    assert decoder.feed(b"b\x1b[1") == ["b"]
+    assert decoder.give_up() == []
     assert not decoder.unfinished
     decoder.feed(b"\x1b[" + b"1" * SEQUENCE_CHARACTERS_MAX)
     assert not decoder.unfinished
 
 
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_more_than_five_pasted_lines_are_a_paste(end: str) -> None:
+    few, many = ["\r\n".join(f"{n}" for n in range(count)) + end for count in (5, 6)]
+    assert decoded(*(bytes([b]) for b in f"\x1b[200~{few}\x1b[201~".encode()))[:2] == [
+        "0",
+        Key.ENTER,
+    ]
+    lines = (*"012345", *([""] if end else []))
+    assert decoded(*(bytes([b]) for b in f"\x1b[200~{many}\x1b[201~".encode())) == [Paste(lines)]
+
+
+def test_a_paste_without_an_end_is_left_with_ctrl_c_and_an_endless_one_is_not_kept() -> None:
+    decoder = KeyDecoder()
+    assert decoder.feed(b"\x1b[200~lost\r") == []
+    assert not decoder.unfinished
+    assert decoder.feed(b"\x03") == []
+    assert decoder.unfinished
+    assert decoder.give_up() == []
+    assert decoder.feed(b"x") == ["x"]
+    piece = b"y" * PASTED_CHARACTERS_MAX
+    assert decoder.feed(b"\x1b[200~" + piece) == []
+    assert decoder.feed(piece + b"\x1b[20") == []
+    assert decoder.feed(b"1~z") == [Paste(()), "z"]
+
+
 # --- the line --------------------------------------------------------------------------------
 
 
-def typed(*keys: Key | str) -> LineEditor:
+def typed(*keys: Key | str | Paste) -> LineEditor:
     editor = LineEditor(Completions(["Anna", "Андрей", "anton"], verbs=["who"]).of)
     for key in keys:
         editor.press(key)
@@ -138,9 +173,28 @@ def typed(*keys: Key | str) -> LineEditor:
         (["/", Key.COMPLETE], "/who", 4),
     ],
 )
-def test_keys_change_the_line(keys: list[Key | str], text: str, cursor: int) -> None:
+def test_keys_change_the_line(keys: list[Key | str | Paste], text: str, cursor: int) -> None:
     editor = typed(*keys)
     assert (editor.text, editor.cursor) == (text, cursor)
+
+
+def test_a_long_paste_waits_for_enter_and_ctrl_c_brings_the_line_back() -> None:
+    paste = Paste(("1", "2\x1b", "3", "4", "5", "6", ""))
+    held: list[Key | str | Paste] = ["ab", Key.LEFT, paste, "x", Key.END_OF_INPUT]
+    editor = typed(*held)
+    assert (editor.text, editor.wants_bell) == ("", True)
+    lines = ["a1", "2", "3", "4", "5", "6", "b"]
+    assert editor.pasted == lines
+    assert editor.press(Key.ENTER) == lines
+    assert (editor.text, editor.pasted) == ("", [])
+    editor = typed(*held, Key.INTERRUPT)
+    assert (editor.text, editor.cursor, editor.pasted) == ("ab", 1, [])
+    assert typed("a", Paste(())).wants_bell
+    editor = typed(Paste(("x" * (LINE_CHARACTERS_MAX + 1), "y")))
+    assert ([len(line) for line in editor.pasted], editor.wants_bell) == (
+        [LINE_CHARACTERS_MAX, 1],
+        True,
+    )
 
 
 def test_what_cannot_be_completed_rings() -> None:
@@ -201,10 +255,75 @@ def test_earlier_lines_come_back_and_an_edited_one_does_not_change_them() -> Non
         editor.press(key)
         seen.append(editor.text)
     assert seen == ["two", "one", "one", "two", "draft", "draft"]
-    changes: list[Key | str] = [Key.UP, "!", Key.UP, Key.DOWN]
+    changes: list[Key | str | Paste] = [Key.UP, "!", Key.UP, Key.DOWN]
     for change in changes:
         editor.press(change)
     assert editor.text == "two"
+
+
+U, R = Key.UNDO, Key.SEARCH
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "cursor"),
+    [
+        (["a", "b", " ", "c", "d", U], "ab", 2),
+        (["a", "b", " ", "c", U, U], "", 0),
+        (["ab", Key.LEFT, "c", U], "ab", 1),
+        (["one two", Key.KILL_WORD_LEFT, Key.KILL_WORD_LEFT, U, U], "one two", 7),
+        (["a line", Key.INTERRUPT, U], "a line", 6),
+        (["an", Key.COMPLETE, U], "an", 2),
+        (["sent", Key.ENTER, "x", U, U], "", 0),
+        (["sent", Key.ENTER, "x", Key.UP, U], "x", 1),
+        (["ab", *[Key.BACKSPACE] * 2, U, "c", U, U], "ab", 2),
+        (["ab", Paste(tuple("123456")), Key.INTERRUPT, U], "", 0),
+    ],
+)
+def test_undo_takes_changes_back(keys: list[Key | str | Paste], text: str, cursor: int) -> None:
+    editor = typed(*keys)
+    assert (editor.text, editor.cursor) == (text, cursor)
+
+
+def test_what_cannot_be_undone_rings_and_the_steps_are_bounded() -> None:
+    assert typed(U).wants_bell
+    changes = [key for n in range(UNDO_STEPS_MAX + 1) for key in (f" {n}", Key.LEFT, Key.RIGHT)]
+    assert typed(*changes, *[U] * (UNDO_STEPS_MAX + 9)).text == " 0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "cursor", "word"),
+    [
+        ([R], "draft", 5, ""),
+        ([R, "e", "R"], "other", 3, "eR"),
+        ([R, "one"], "one more", 0, "one"),
+        ([R, "one", R], "Number one", 7, "one"),
+        ([R, "one", R, R], "Number one", 7, "one"),
+        ([R, "one", R, " "], "Number one", 7, "one "),
+        ([R, "one", " "], "one more", 0, "one "),
+        ([R, "numx", Key.BACKSPACE], "Number one", 0, "num"),
+        ([R, "one", Key.ESCAPE], "one more", 0, None),
+        ([R, "one", Key.RIGHT, "!"], "o!ne more", 2, None),
+        ([R, "one", Key.CANCEL], "draft", 5, None),
+        ([R, "one", Key.INTERRUPT], "draft", 5, None),
+        ([R, "one", Key.CLEAR_SCREEN], "one more", 0, "one"),
+        ([R, "one", Key.ESCAPE, U], "draft", 5, None),
+        ([R, "one", Key.END, "!", U, U], "draft", 5, None),
+        ([R, "one", Key.ENTER], "", 0, None),
+    ],
+)
+def test_a_search_finds_what_was_typed_before(
+    keys: list[Key | str | Paste], text: str, cursor: int, word: str | None
+) -> None:
+    lines = [key for line in ("Number one", "one more", "other") for key in (line, Key.ENTER)]
+    editor = typed(*lines, "draft", *keys)
+    assert (editor.text, editor.cursor, editor.searched) == (text, cursor, word)
+
+
+def test_a_search_rings_where_nothing_is_found_and_enter_sends_what_is() -> None:
+    assert typed("one", Key.ENTER, R, "x").wants_bell
+    editor = typed("one", Key.ENTER, "two", Key.ENTER, R, "on")
+    assert not editor.wants_bell
+    assert editor.press(Key.ENTER) == ["one"]
 
 
 def test_everything_is_bounded() -> None:
@@ -384,6 +503,9 @@ class Window:
         assert self.emulator.typed() == seen(self._editor.text)
         assert self.emulator.left_of_cursor() == seen(self._editor.text[: self._editor.cursor])
 
+    def set_interrupts(self, *, as_keys: bool) -> None:
+        pass
+
     def stop(self) -> None:
         pass
 
@@ -443,6 +565,30 @@ def test_the_completer_may_wait_for_who_shows_something() -> None:
         with pytest.raises(EOFError):
             window.terminal.read_line()
         thread.join()
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(1.9, True), (2.1, False)])
+def test_a_second_ctrl_c_leaves_if_it_comes_soon(seconds: float, leaves: bool) -> None:
+    times = iter([100.0, *[100.0 + seconds] * 5])
+    shown: list[str] = []
+
+    class Keyboard(Window):
+        def read(self, timeout_seconds: float | None) -> bytes:
+            shown.append(self.emulator.rows()[1])
+            if len(shown) > 2:
+                raise EOFError
+            return b"\x03"
+
+    window = Keyboard([])
+    end = KeyboardInterrupt if leaves else EOFError
+    with (
+        EditorTerminal(
+            hints=Hints(leave="again!"), open_console=lambda: window, clock=lambda: next(times)
+        ) as terminal,
+        pytest.raises(end),
+    ):
+        terminal.read_line()
+    assert shown == ["", "again!"] + ([] if leaves else ["again!"])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1), (5, 50)])

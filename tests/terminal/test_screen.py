@@ -257,13 +257,20 @@ def test_a_pasted_block_arrives_whole_and_in_order() -> None:
     lines = [f"line {number}: текст, 花子, 🎉" for number in range(200)]
     with Demo() as demo:
         demo.order(flood=50, per_second=500, text="{} talk")
+        demo.type("half ")
         demo.paste("\n".join([*lines, "the rest"]))
+        demo.wait_typed("[+201]")
+        demo.type(CTRL_C)
+        demo.wait_typed("half")
+        demo.type(CTRL_C)
+        demo.paste("\n".join(lines))
+        demo.wait_typed("[+200]")
+        demo.type("\r")
         assert [demo.line(number) for number in range(200)] == lines
-        demo.wait_typed("the rest")
-        demo.type(" is typed\r")
-        assert demo.line(200) == "the rest is typed"
-        demo.type(UP * 2)
-        demo.wait_typed(lines[-1])
+        demo.wait_typed("")
+        demo.paste("two\nlines")
+        demo.wait_typed("lines")
+        assert demo.line(200) == "two"
         demo.wait_for("49 talk")
         assert numbers_shown(demo, "talk") == list(range(50))
 
@@ -309,6 +316,24 @@ def test_earlier_lines_come_back_and_so_does_the_draft() -> None:
         assert demo.line(2) == "второе!"
 
 
+def test_ctrl_r_finds_an_earlier_line_and_ctrl_underscore_undoes() -> None:
+    with Demo(40) as demo:
+        demo.type("первое слово\rsecond\r")
+        demo.type("draft\x12")
+        demo.wait_typed("[] draft")
+        demo.type("СЛОВО")
+        demo.wait_typed("[СЛОВО] первое слово")
+        demo.order(show="somebody talks")
+        demo.wait_for("somebody talks")
+        assert demo.cursor()[1] == wcswidth("> [СЛОВО] первое ")
+        demo.type("\x1b")
+        demo.wait_typed("первое слово")
+        demo.type("\x1f")
+        demo.wait_typed("draft")
+        demo.type("\x12cond\r")
+        assert demo.line(2) == "second"
+
+
 def test_tab_completes_names_and_commands() -> None:
     with Demo() as demo:
         for typed, completed in (
@@ -326,7 +351,7 @@ def test_tab_completes_names_and_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "error"), [(CTRL_C, "KeyboardInterrupt"), (CTRL_D, "EOFError")], ids=["C", "D"]
+    ("key", "error"), [(CTRL_C * 2, "KeyboardInterrupt"), (CTRL_D, "EOFError")], ids=["C", "D"]
 )
 def test_ctrl_c_and_ctrl_d_end_it_and_leave_the_terminal_as_it_was(key: str, error: str) -> None:
     with Demo() as demo:
@@ -340,6 +365,22 @@ def test_ctrl_c_and_ctrl_d_end_it_and_leave_the_terminal_as_it_was(key: str, err
         assert not demo.marks_pastes
         assert not demo.reports_focus
         assert [row for row in demo.rows() if row] == ["somebody talks", "The end."]
+
+
+def test_ctrl_c_empties_the_line_and_a_key_after_its_hint_takes_the_hint_away() -> None:
+    with Demo() as demo:
+        demo.order(status="[status")
+        demo.type(f"half a li{CTRL_C}")
+        demo.wait_typed("")
+        demo.type(f"{CTRL_C}")
+        demo.wait_for("^C ^C")
+        demo.type("line")
+        demo.wait_until("the status", lambda d: "[status" in d.rows() and "^C ^C" not in d.rows())
+        demo.type(f"{CTRL_C * 2}")
+        demo.wait_for("^C ^C")
+        demo.type(f"x\r{CTRL_C * 2}")
+        assert demo.line(0) == "x"
+        assert demo.result(2) == {"ended": "KeyboardInterrupt"}
 
 
 def test_what_was_typed_before_the_end_is_read() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import select
@@ -106,14 +105,10 @@ class Terminal:
                 raise NeverCame(f"{pattern} on the screen: {bytes(self._screen)!r}")
 
     def press_ctrl_c(self) -> int:
-        """Presses it until the client ends, as a person does; returns the exit code.
-
-        Once is enough but for the instant before the client waits for a key.
-        """
-        for _ in range(10):
-            self.type(CTRL_C)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.process.wait(3)
+        """Presses it twice on an empty line; returns the exit code."""
+        self.type(CTRL_C)
+        self.wait_for("Press Ctrl-C again to leave")
+        self.type(CTRL_C)
         return self.wait()
 
     def wait(self) -> int:
@@ -160,6 +155,7 @@ def test_ctrl_c_leaves(server: Server, while_typing: str) -> None:
         boris.type(while_typing)
         if while_typing:
             boris.wait_for(while_typing)
+            boris.type(CTRL_C)
         assert boris.press_ctrl_c() == 0
         boris.wait_for("You left.")
         assert "Traceback" not in boris.screen()

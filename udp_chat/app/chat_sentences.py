@@ -136,7 +136,7 @@ _ENGLISH = {
 /notify on|off          notify you on the desktop of what is for you, or never
 /ignore NAME            hide what somebody says; again: show it
 /help [COMMAND]         list the commands, or explain one
-/quit                   leave (or type выйти, Ctrl-D or Ctrl-C)
+/quit                   leave (or type выйти, Ctrl-D, or Ctrl-C twice)
 //TEXT                  send a message that starts with /
 /say TEXT               send a text as it is, even /quit or выйти""",
     "pending_full": "Not sent: too many messages are already waiting",
@@ -180,6 +180,11 @@ _ENGLISH = {
     "status_members_many": "{count} members",
     "status_away": "reconnecting {count} s",
     "status_waiting": "{count} waiting",
+    "hint_leave": "Press Ctrl-C again to leave",
+    "hint_searched": "[search: {text}]",
+    "hint_pasted_one": "[pasted: {count} line] Enter sends, Ctrl-C drops",
+    "hint_pasted_few": "[pasted: {count} lines] Enter sends, Ctrl-C drops",
+    "hint_pasted_many": "[pasted: {count} lines] Enter sends, Ctrl-C drops",
     "looking": "Looking for a room …",
     "no_room": "No room was found on this network. Open one: {udp_client} --open, or {udp_server};"
     " or name a server: {udp_client} SERVER. To find the cause: {udp_client} --doctor",
@@ -324,7 +329,7 @@ _RUSSIAN = {
 /notify on|off          уведомлять на рабочем столе о том, что для вас, или никогда
 /ignore ИМЯ             скрыть сообщения участника; ещё раз — показать
 /help [КОМАНДА]         показать команды или объяснить одну
-/quit                   выйти (или наберите выйти, Ctrl-D либо Ctrl-C)
+/quit                   выйти (или наберите выйти, Ctrl-D либо дважды Ctrl-C)
 //ТЕКСТ                 отправить сообщение, которое начинается с /
 /say ТЕКСТ              отправить текст как есть, даже /quit или выйти""",
     "pending_full": "Сообщение не принято: слишком много уже ждёт отправки",
@@ -368,6 +373,11 @@ _RUSSIAN = {
     "status_members_many": "{count} участников",
     "status_away": "переподключаюсь {count} с",
     "status_waiting": "ждёт: {count}",
+    "hint_leave": "Чтобы выйти, нажмите Ctrl-C ещё раз",
+    "hint_searched": "[поиск: {text}]",
+    "hint_pasted_one": "[вставлена {count} строка] Enter отправит, Ctrl-C отменит",
+    "hint_pasted_few": "[вставлены {count} строки] Enter отправит, Ctrl-C отменит",
+    "hint_pasted_many": "[вставлено {count} строк] Enter отправит, Ctrl-C отменит",
     "looking": "Ищу комнату …",
     "no_room": "В этой сети комнат не найдено. Откройте свою: {udp_client} --open или {udp_server};"
     " либо назовите сервер: {udp_client} СЕРВЕР. Узнать причину: {udp_client} --doctor",

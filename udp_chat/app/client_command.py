@@ -38,7 +38,7 @@ from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
-from udp_chat.terminal.screen import PlainTerminal, Terminal, open_terminal, wants_colours
+from udp_chat.terminal.screen import Hints, PlainTerminal, Terminal, open_terminal, wants_colours
 
 LOOK_SECONDS = 1.0
 """How often a client that only listens looks whether a signal has come, where none wakes it."""
@@ -180,6 +180,15 @@ def _typed_lines(terminal: Terminal) -> Iterator[str]:
         yield line
 
 
+def _hints(language: str) -> Hints:
+    """What the terminal itself says, in a language."""
+    return Hints(
+        leave=CHAT.sentence(language, "hint_leave"),
+        pasted=lambda count: CHAT.sentence(language, "hint_pasted", count=count),
+        searched=lambda word: CHAT.sentence(language, "hint_searched", text=word),
+    )
+
+
 def _converse(
     conversation: Conversation, limits: Limits, *, at_terminal: bool, commands: bool
 ) -> int:
@@ -234,6 +243,8 @@ def _converse(
 def _leave(conversation: Conversation) -> None:
     """Leaves, if it has joined; a second Ctrl-C ends this at once."""
     conversation.leaving = True
+    if conversation.terminal is not None:
+        conversation.terminal.end_input()
     with letting_go_of_output(lambda: conversation.interrupted):
         if conversation.client is not None:
             with contextlib.suppress(KeyboardInterrupt):
@@ -321,7 +332,7 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
             conversation.terminal = closing.enter_context(plain)
         elif at_terminal and not arguments.json:
             colours = False if arguments.no_color else None
-            terminal = open_terminal(conversation.complete, colours=colours)
+            terminal = open_terminal(conversation.complete, colours=colours, hints=_hints(language))
             terminal.on_look = conversation.look
             conversation.terminal = closing.enter_context(terminal)
             if sys.stderr is not None and sys.stderr.isatty():

@@ -3,8 +3,9 @@
 Read in this order:
 
 - ``screen.py``: messages come in above, the line being typed stays whole below
-- ``keys.py``: bytes become keys; pure
+- ``keys.py``: bytes become keys and text; pure
 - ``editor.py``: keys change the line being typed; pure
+- ``history.py``: the lines typed before, a search in them, undo; pure
 - ``block.py``: that line, what is pending and the status become rows; pure
 - ``wrapping.py``: a message becomes rows, its words stay whole; pure
 - ``cells.py``: characters and the cells they take; pure

@@ -69,12 +69,13 @@ def _typed_rows(prompt: str, text: str, cursor: int, cells_max: int) -> tuple[li
     A row ends behind a blank, or between two wide characters; only a word longer than a row is cut.
     """
     text, cursor = prompt + text, len(prompt) + cursor
+    mark_end = prompt.find(" ") + 1  # the first word stands behind it whatever its length
     starts, room, index = [0], cells_max, 0
     break_at, left_cells = 0, 0
     while index < len(text):
         end = boundary_right(text, index)
         taken = width(text[index:end])
-        if index > len(prompt) and (text[index - 1] == " " or left_cells == taken == 2):
+        if index > mark_end and (text[index - 1] == " " or left_cells == taken == 2):
             break_at = index
         if taken > room and index > starts[-1]:
             whole = break_at > starts[-1] and text[index] != " "

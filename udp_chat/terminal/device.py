@@ -44,6 +44,7 @@ class Device(Protocol):
     def read(self, timeout_seconds: float | None) -> bytes: ...
     def write(self, text: str) -> None: ...
     def size(self) -> tuple[int, int]: ...
+    def set_interrupts(self, *, as_keys: bool) -> None: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
 
@@ -64,12 +65,13 @@ if sys.platform != "win32":
     class KeyMode:
         """The mode in which a terminal gives each key at once and echoes none.
 
-        Ctrl-C and Ctrl-Z stay signals.
+        Ctrl-Z stays a signal, and so does Ctrl-C unless `interrupts_are_keys`.
         """
 
         def __init__(self, fd: int) -> None:
             self._fd = fd
             self._before = termios.tcgetattr(fd)
+            self.interrupts_are_keys = False
             self.enter()
 
         def enter(self) -> None:
@@ -80,7 +82,10 @@ if sys.platform != "win32":
             mode[6] = list(mode[6])
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
             # Ctrl-\ kills at once, and nobody would put the terminal back.
-            mode[6][termios.VQUIT] = bytes([os.fpathconf(self._fd, "PC_VDISABLE") & 0xFF])
+            disabled = bytes([os.fpathconf(self._fd, "PC_VDISABLE") & 0xFF])
+            mode[6][termios.VQUIT] = disabled
+            signalling = self._before[6][termios.VINTR]
+            mode[6][termios.VINTR] = disabled if self.interrupts_are_keys else signalling
             termios.tcsetattr(self._fd, termios.TCSANOW, mode)
 
         def leave(self) -> None:
@@ -138,6 +143,12 @@ if sys.platform != "win32":
                 except BlockingIOError:  # another program made the terminal non-blocking
                     select.select([], [self._screen], [])
 
+        def set_interrupts(self, *, as_keys: bool) -> None:
+            """Says whether Ctrl-C is a key to read from now on, or a signal as at the start."""
+            if self._mode.interrupts_are_keys != as_keys:
+                self._mode.interrupts_are_keys = as_keys
+                self._mode.enter()
+
         def stop(self) -> None:
             """Gives the terminal back and stops the process; returns when it is continued."""
             self.stop_wanted = False
@@ -161,7 +172,7 @@ else:
     GONE: tuple[type[Exception], ...] = (OSError,)
 
     # Console modes, from <consoleapi.h>.
-    _LINE_INPUT, _ECHO_INPUT, _TERMINAL_INPUT = 0x2, 0x4, 0x200
+    _INTERRUPTS, _LINE_INPUT, _ECHO_INPUT, _TERMINAL_INPUT = 0x1, 0x2, 0x4, 0x200
     _PROCESSED_OUTPUT, _TERMINAL_PROCESSING = 0x1, 0x4
 
     class Console:
@@ -200,6 +211,13 @@ else:
         def write(self, text: str) -> None:
             sys.stdout.buffer.write(text.encode("utf-8", "replace"))
             sys.stdout.buffer.flush()
+
+        def set_interrupts(self, *, as_keys: bool) -> None:
+            handle, mode = self._modes[0][0], wintypes.DWORD()
+            kernel = ctypes.windll.kernel32
+            if kernel.GetConsoleMode(handle, ctypes.byref(mode)):
+                others = mode.value & ~_INTERRUPTS
+                kernel.SetConsoleMode(handle, others | (0 if as_keys else _INTERRUPTS))
 
         def stop(self) -> None:
             """There is no such key."""

@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from udp_chat.terminal.cells import boundary_left, boundary_right, clean
-from udp_chat.terminal.keys import Key
+from udp_chat.terminal.history import Changes, History, Search, Typed
+from udp_chat.terminal.keys import Key, Paste
 
 LINE_CHARACTERS_MAX = 10_000
 """Each key lays the line out again. Beyond this length the bell rings and no more is taken."""
-
-HISTORY_LINES_MAX = 500
 
 Completer = Callable[[str], Sequence[str]]
 """Takes the text left of the cursor; returns what it could become, the best first."""
@@ -86,23 +85,55 @@ class LineEditor:
         """What Tab goes through, if the last key was Tab and there are several."""
         self._completion = Completion(completer)
         self._killed = ""
-        self._history: list[str] = []
-        self._position = 0
-        """Which line of the history is shown; after the last comes the line being typed."""
-        self._draft = ""
+        self._history = History()
+        self._changes = Changes()
+        self._search: Search | None = None
+        self.pasted: list[str] = []
+        """The lines of a long paste, until ENTER sends them or INTERRUPT drops them."""
+        self._before_paste = Typed()
 
-    def press(self, key: Key | str) -> str | None:
-        """Carries out a key; returns the line that ENTER completes.
+    def press(self, key: Key | str | Paste) -> list[str]:
+        """Carries out a key; returns the lines that ENTER completes.
 
-        Raises EOFError for END_OF_INPUT on an empty line.
+        INTERRUPT empties the line, or drops a long paste. On an empty line it raises
+        KeyboardInterrupt, and END_OF_INPUT raises EOFError.
         """
         if key is not Key.COMPLETE:
             self.candidates = ()
             self._completion.forget()
+        before = self._typed()
+        if self.pasted:
+            return self._answer_paste(key)
+        if isinstance(key, Paste):
+            self._search = None
+            self._hold(key)
+            return []
+        if self._search:
+            if self._go_on_searching(key):
+                return []
+            before = self._typed()
+        lines = self._carry_out(key)
+        if lines:
+            self._changes.clear()
+        elif key is not Key.UNDO and not self._search:
+            self._note(before, key)
+        return lines
+
+    def _note(self, before: Typed, key: Key | str) -> None:
+        if self.text != before.text:
+            self._changes.add(before, key if isinstance(key, str) else "")
+        elif self.cursor != before.cursor:
+            self._changes.end_step()
+
+    def _carry_out(self, key: Key | str) -> list[str]:
         if isinstance(key, str):
             self._insert(key)
         elif key is Key.ENTER:
-            return self._enter()
+            return [self._enter()]
+        elif key is Key.INTERRUPT:
+            if not self.text:
+                raise KeyboardInterrupt
+            self._begin_line()
         elif key is Key.END_OF_INPUT:
             if not self.text:
                 raise EOFError
@@ -118,12 +149,71 @@ class LineEditor:
         elif key is Key.YANK:
             self._insert(self._killed)
         elif key is Key.UP:
-            self._recall(self._position - 1)
+            self._recall(-1)
         elif key is Key.DOWN:
-            self._recall(self._position + 1)
+            self._recall(1)
+        elif key is Key.UNDO:
+            self._become(self._changes.taken_back())
+        elif key is Key.SEARCH:
+            self._search = Search(self._history, self._typed())
         elif key is Key.COMPLETE:
             self.complete(self.completed())
-        return None
+        return []
+
+    def _hold(self, paste: Paste) -> None:
+        if not paste.lines:
+            self.wants_bell = True
+            return
+        self._before_paste = self._typed()
+        lines = [clean(line) for line in paste.lines]
+        lines[0] = self.text[: self.cursor] + lines[0]
+        lines[-1] += self.text[self.cursor :]
+        self.wants_bell |= any(len(line) > LINE_CHARACTERS_MAX for line in lines)
+        lines = [line[:LINE_CHARACTERS_MAX] for line in lines]
+        self.pasted = lines if lines[-1] else lines[:-1]
+        self.text, self.cursor = "", 0
+
+    def _answer_paste(self, key: Key | str | Paste) -> list[str]:
+        lines = self.pasted
+        if key is Key.ENTER:
+            self.pasted = []
+            self._begin_line()
+            return lines
+        if key is Key.INTERRUPT:
+            self.pasted = []
+            self._become(self._before_paste)
+        elif key is not Key.CLEAR_SCREEN:
+            self.wants_bell = True
+        return []
+
+    @property
+    def searched(self) -> str | None:
+        """The word for which the history is being searched; None if it is not."""
+        return self._search.word if self._search else None
+
+    def _go_on_searching(self, key: Key | str) -> bool:
+        """Carries out a key of a search; false if it ends the search and does its own work.
+
+        As in readline: ESC leaves the line found, CANCEL and INTERRUPT the line before the search.
+        """
+        assert self._search is not None
+        search = self._search
+        if isinstance(key, str):
+            self._become(search.look_for(clean(search.word + key)[:LINE_CHARACTERS_MAX]))
+        elif key is Key.SEARCH:
+            self._become(search.older())
+        elif key is Key.BACKSPACE:
+            self._become(
+                search.look_for(search.word[: boundary_left(search.word, len(search.word))])
+            )
+        elif key in (Key.CANCEL, Key.INTERRUPT):
+            self._search = None
+            self._become(search.line_before)
+        elif key is not Key.CLEAR_SCREEN:
+            self._search = None
+            self._note(search.line_before, key)
+            return key is Key.ESCAPE
+        return True
 
     def completed(self) -> tuple[str, int] | None:
         """The line and its cursor after Tab, for `complete`. The line itself stays."""
@@ -134,7 +224,10 @@ class LineEditor:
         if completed is None:
             self.wants_bell = True
         else:
-            self.text, self.cursor = completed
+            before = self._search.line_before if self._search else self._typed()
+            self._search = None
+            self._become(Typed(*completed))
+            self._note(before, Key.COMPLETE)
             self.candidates = self._completion.labels
 
     def _insert(self, text: str) -> None:
@@ -150,21 +243,28 @@ class LineEditor:
 
     def _enter(self) -> str:
         line = self.text
-        if line and self._history[-1:] != [line]:
-            self._history.append(line)
-            del self._history[:-HISTORY_LINES_MAX]
-        self._position = len(self._history)
-        self.text, self.cursor = "", 0
+        self._history.add(line)
+        self._begin_line()
         return line
 
-    def _recall(self, position: int) -> None:
-        if not 0 <= position <= len(self._history):
-            return
-        if self._position == len(self._history):
-            self._draft = self.text
-        self._position = position
-        self.text = self._history[position] if position < len(self._history) else self._draft
-        self.cursor = len(self.text)
+    def _begin_line(self) -> None:
+        self._history.begin_line()
+        self._become(Typed())
+
+    def _recall(self, step: int) -> None:
+        line = self._history.recalled(step, self.text)
+        if line is not None:
+            self._become(Typed(line, len(line)))
+
+    def _typed(self) -> Typed:
+        return Typed(self.text, self.cursor)
+
+    def _become(self, line: Typed | None) -> None:
+        """Takes over this line; rings if there is none."""
+        if line is None:
+            self.wants_bell = True
+        else:
+            self.text, self.cursor = line.text, line.cursor
 
 
 def _word_left(text: str, cursor: int) -> int:

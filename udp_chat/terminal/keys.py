@@ -1,9 +1,10 @@
-"""Bytes become keys and text: ECMA-48's and xterm's sequences, UTF-8, pastes. Pure."""
+"""What a terminal sends (ECMA-48 and xterm's sequences, UTF-8) becomes keys and text. Pure."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from dataclasses import dataclass
 from enum import Enum, auto
 
 SEQUENCE_CHARACTERS_MAX = 64
@@ -12,9 +13,23 @@ SEQUENCE_CHARACTERS_MAX = 64
 PASTED_TAB = "    "
 """A message keeps no tabs; four blanks keep the indentation of pasted code."""
 
+PASTED_LINES_MAX = 5
+"""A paste of more lines is probably more than somebody wants to say at once."""
+
+PASTED_CHARACTERS_MAX = 1_000_000
+"""A longer paste is not taken: all of it waits in memory until its end comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paste:
+    """A long pasted text; without lines if it was too long."""
+
+    lines: tuple[str, ...]
+
 
 class Key(Enum):
     ENTER = auto()
+    INTERRUPT = auto()
     END_OF_INPUT = auto()
     LEFT = auto()
     RIGHT = auto()
@@ -35,14 +50,20 @@ class Key(Enum):
     CLEAR_SCREEN = auto()
     FOCUS_IN = auto()
     FOCUS_OUT = auto()
+    UNDO = auto()
+    SEARCH = auto()
+    CANCEL = auto()
+    ESCAPE = auto()
 
 
 _CONTROLS = {
     "\x01": Key.HOME,
     "\x02": Key.LEFT,
+    "\x03": Key.INTERRUPT,
     "\x04": Key.END_OF_INPUT,
     "\x05": Key.END,
     "\x06": Key.RIGHT,
+    "\x07": Key.CANCEL,
     "\x08": Key.BACKSPACE,
     "\t": Key.COMPLETE,
     "\n": Key.ENTER,
@@ -51,9 +72,11 @@ _CONTROLS = {
     "\r": Key.ENTER,
     "\x0e": Key.DOWN,
     "\x10": Key.UP,
+    "\x12": Key.SEARCH,
     "\x15": Key.KILL_LEFT,
     "\x17": Key.KILL_WORD_LEFT,
     "\x19": Key.YANK,
+    "\x1f": Key.UNDO,
     "\x7f": Key.BACKSPACE,
 }
 
@@ -104,27 +127,36 @@ class KeyDecoder:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._waiting = ""
         self._pasting = False
-        self._after_return = False
+        self._pasted_too_much = False
+        self._last_control = ""
 
     @property
     def unfinished(self) -> bool:
-        """Whether a sequence has begun. If nothing follows, it was the key ESC alone."""
-        return bool(self._waiting) and not self._pasting
+        """Whether a sequence has begun. If nothing follows, it was the key ESC alone.
 
-    def give_up(self) -> None:
-        """Drops an unfinished sequence: its rest did not come."""
-        if not self._pasting:
-            self._waiting = ""
+        And Ctrl-C alone, if a paste has no end: the terminal lost it.
+        """
+        return self._waiting.endswith("\x03") if self._pasting else bool(self._waiting)
 
-    def feed(self, data: bytes) -> list[Key | str]:
-        """The keys pressed; a `str` is text, typed or pasted. A pasted line ends with ENTER."""
+    def give_up(self) -> list[Key]:
+        """The key ESC, or nothing: drops what is unfinished, as its rest did not come."""
+        keys = [Key.ESCAPE] if self._waiting == "\x1b" else []
+        self._waiting = ""
+        self._pasting = self._pasted_too_much = False
+        return keys
+
+    def feed(self, data: bytes) -> list[Key | str | Paste]:
+        """The keys pressed; a `str` is text, typed or pasted.
+
+        A pasted line ends with ENTER, but a long paste is one `Paste`.
+        """
         self._waiting += self._decoder.decode(data)
-        keys: list[Key | str] = []
+        keys: list[Key | str | Paste] = []
         while self._waiting and (self._paste(keys) if self._pasting else self._type(keys)):
             pass
         return keys
 
-    def _type(self, keys: list[Key | str]) -> bool:
+    def _type(self, keys: list[Key | str | Paste]) -> bool:
         """Takes one key, or the text before the next; false if its end has not come yet."""
         if self._waiting[0] == "\x1b":
             found = _SEQUENCE.match(self._waiting)
@@ -142,20 +174,22 @@ class KeyDecoder:
         self._waiting = self._waiting[len(text) + len(control) :]
         if text:
             keys.append(text)
-            self._after_return = False
+            self._last_control = ""
         if control == "\x1b":
             self._waiting = control + self._waiting
         elif control:
             self._control(control, keys)
         return True
 
-    def _control(self, control: str, keys: list[Key | str]) -> None:
-        # "\r\n" is one end of a line.
-        if control in _CONTROLS and not (control == "\n" and self._after_return):
+    def _control(self, control: str, keys: list[Key | str | Paste]) -> None:
+        pair = self._last_control + control
+        if pair == "\x18\x15":  # Ctrl-X Ctrl-U
+            keys.append(Key.UNDO)
+        elif control in _CONTROLS and pair != "\r\n":  # which is one end of a line
             keys.append(_CONTROLS[control])
-        self._after_return = control == "\r"
+        self._last_control = control
 
-    def _sequence(self, sequence: str, keys: list[Key | str]) -> None:
+    def _sequence(self, sequence: str, keys: list[Key | str | Paste]) -> None:
         if sequence == _PASTE_BEGINS:
             self._pasting = True
         elif sequence in _SEQUENCES:
@@ -163,20 +197,26 @@ class KeyDecoder:
         elif len(sequence) == 1 and not sequence.isprintable():
             self._waiting = sequence + self._waiting  # Alt-Enter is Enter; Alt-x is nothing
 
-    def _paste(self, keys: list[Key | str]) -> bool:
+    def _paste(self, keys: list[Key | str | Paste]) -> bool:
         pasted, ending, rest = self._waiting.partition(_PASTE_ENDS)
-        if ending:
-            self._waiting = rest
-            self._pasting = False
+        if len(pasted) > PASTED_CHARACTERS_MAX:
+            self._pasted_too_much = True
+        if not ending:
+            if self._pasted_too_much:
+                self._waiting = self._waiting[1 - len(_PASTE_ENDS) :]
+            return False
+        lines = pasted_lines(pasted)
+        if self._pasted_too_much:
+            keys.append(Paste(()))
+        elif len(lines) - (not lines[-1]) > PASTED_LINES_MAX:
+            keys.append(Paste(tuple(lines)))
         else:
-            # The ending may have begun, or a "\r\n".
-            pasted = re.sub(r"(\x1b(\[(2(0(1)?)?)?)?|\r)\Z", "", self._waiting)
-            self._waiting = self._waiting[len(pasted) :]
-        first, *others = pasted_lines(pasted)
-        keys.append(first)
-        for line in others:
-            keys += [Key.ENTER, line]
-        return bool(ending)
+            keys.append(lines[0])
+            for line in lines[1:]:
+                keys += [Key.ENTER, line]
+        self._waiting = rest
+        self._pasting = self._pasted_too_much = False
+        return True
 
 
 def pasted_lines(text: str) -> list[str]:

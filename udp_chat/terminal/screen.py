@@ -19,9 +19,11 @@ import io
 import os
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from udp_chat.terminal.block import block_rows
@@ -39,7 +41,7 @@ from udp_chat.terminal.device import (
     Device,
 )
 from udp_chat.terminal.editor import Completer, LineEditor
-from udp_chat.terminal.keys import Key, KeyDecoder
+from udp_chat.terminal.keys import Key, KeyDecoder, Paste
 from udp_chat.terminal.style import DIM, Part, Span, plain, rendered
 from udp_chat.terminal.window import (
     KEEP_TITLE,
@@ -58,6 +60,21 @@ PROMPT = "> "
 
 SEQUENCE_WAIT_SECONDS = 0.5
 """How long the rest of a key's sequence may take on a slow link, as in readline."""
+
+LEAVE_AGAIN_SECONDS = 2.0
+"""How soon after the first Ctrl-C on an empty line a second one leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the terminal itself says to a person."""
+
+    leave: str = "^C ^C"
+    """After the first Ctrl-C on an empty line."""
+    pasted: Callable[[int], str] = "[+{}]".format
+    """In the place of a long paste with so many lines, which waits for Enter or Ctrl-C."""
+    searched: Callable[[str], str] = "[{}]".format
+    """Before a line of the history that was found by this word."""
 
 
 def wants_colours() -> bool:
@@ -91,8 +108,13 @@ class Terminal(ABC):
     def read_line(self) -> str:
         """The next line typed. Raises EOFError (Ctrl-D, the window closed), KeyboardInterrupt.
 
+        Where the screen can be drawn on, Ctrl-C is a key from now on: it empties the line, and only
+        twice on an empty line it raises KeyboardInterrupt. SIGINT itself stays what it is.
         Where the screen can be drawn on, the line disappears; `show` shows what became of it.
         """
+
+    def end_input(self) -> None:  # noqa: B027 - most terminals have nothing to do
+        """Says that no more lines will be read: Ctrl-C is a signal again. Idempotent."""
 
     @abstractmethod
     def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
@@ -158,7 +180,7 @@ def open_terminal(
     completer: Completer | None = None,
     *,
     colours: bool | None = None,
-    prompt: str = PROMPT,
+    hints: Hints | None = None,
 ) -> Terminal:
     """The best terminal that stdin and stdout allow. Only the main thread may call it.
 
@@ -168,7 +190,7 @@ def open_terminal(
         colours = wants_colours()
     if _is_terminal(sys.stdin) and _is_terminal(sys.stdout) and _can_draw():
         with contextlib.suppress(*GONE):  # it cannot be drawn on after all
-            return EditorTerminal(completer, colours=colours, prompt=prompt)
+            return EditorTerminal(completer, colours=colours, hints=hints)
     return PlainTerminal(colours=colours and sys.platform != "win32")
 
 
@@ -225,16 +247,21 @@ class EditorTerminal(Terminal):
         completer: Completer | None = None,
         *,
         colours: bool = False,
-        prompt: str = PROMPT,
+        hints: Hints | None = None,
         open_console: Callable[[], Device] = Console,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`open_console` opens the keyboard and the screen to draw on."""
         super().__init__(colours=colours)
-        self._prompt = prompt
+        self._hints = hints or Hints()
+        self._clock = clock
         self._decoder = KeyDecoder()
         self._editor = LineEditor(completer)
         self._entered: deque[str] = deque()
-        self._ended = False
+        self._end: type[BaseException] | None = None
+        """What to raise once the lines entered before are read."""
+        self._leaves_until: float | None = None
+        """Until then another Ctrl-C leaves, and the hint is shown."""
         self._pending: Sequence[str] = ()
         self._status: Sequence[str] = ()
         self._has_title = has_title(os.environ, sys.platform)
@@ -262,34 +289,46 @@ class EditorTerminal(Terminal):
         try:
             if not self._entered and not self._reading:
                 with self._lock:
+                    self._console.set_interrupts(as_keys=True)
                     self._reading = True
                     self._draw()
             while not self._entered:
-                if self._ended:
-                    raise EOFError
+                if self._end:
+                    raise self._end
                 self._read_keys()
             return self._entered.popleft()
-        except BaseException as error:  # Ctrl-C too: the typed line must not stay on the screen
+        except BaseException as error:  # a signal, too: the typed line must not stay on the screen
+            self.end_input()
             with self._lock, contextlib.suppress(*GONE):
                 self._hide()
             if isinstance(error, GONE):
                 raise EOFError from error
             raise
 
+    def end_input(self) -> None:
+        with self._lock, contextlib.suppress(*GONE):
+            if not self._closed:
+                self._console.set_interrupts(as_keys=False)
+
     def _read_keys(self) -> None:
-        unfinished = self._decoder.unfinished
-        data = self._console.read(SEQUENCE_WAIT_SECONDS if unfinished else None)
+        unfinished, timeout_seconds = self._decoder.unfinished, None
+        if self._leaves_until is not None:
+            timeout_seconds = max(0.0, self._leaves_until - self._clock())
+        data = self._console.read(SEQUENCE_WAIT_SECONDS if unfinished else timeout_seconds)
+        keys: list[Key | str | Paste] = []
         if unfinished and not data:
-            self._decoder.give_up()
-        keys = self._decoder.feed(data)
+            keys += self._decoder.give_up()
+        if self._leaves_until is not None and self._clock() >= self._leaves_until:
+            self._leaves_until = None
+        keys += self._decoder.feed(data)
         if keys:
             self.on_look(keys[-1] is not Key.FOCUS_OUT)  # whoever types looks
         keys = [key for key in keys if key not in (Key.FOCUS_IN, Key.FOCUS_OUT)]
         try:
             for key in keys:
                 self._press(key)
-        except EOFError:
-            self._ended = True  # lines typed before may still wait to be read
+        except (EOFError, KeyboardInterrupt) as error:
+            self._end = type(error)  # lines typed before may still wait to be read
         with self._lock:
             if self._console.stop_wanted:
                 self._hide()
@@ -303,16 +342,22 @@ class EditorTerminal(Terminal):
             # The block is erased first: tmux and screen keep what ERASE_ALL finds.
             self._draw(ERASE_ALL if clears else "")
 
-    def _press(self, key: Key | str) -> None:
+    def _press(self, key: Key | str | Paste) -> None:
+        if key is not Key.INTERRUPT:
+            self._leaves_until = None
         # Not under our lock: the completer may take locks whose owners wait to show something.
-        completed = self._editor.completed() if key is Key.COMPLETE else None
+        completes = key is Key.COMPLETE and not self._editor.pasted
+        completed = self._editor.completed() if completes else None
         with self._lock:
-            if key is Key.COMPLETE:
+            if completes:
                 self._editor.complete(completed)
                 return
-            line = self._editor.press(key)
-            if line is not None:
-                self._entered.append(line)
+            try:
+                self._entered.extend(self._editor.press(key))
+            except KeyboardInterrupt:
+                if self._leaves_until is not None:
+                    raise
+                self._leaves_until = self._clock() + LEAVE_AGAIN_SECONDS
 
     def show(self, *parts: Part, pending: Sequence[str] | None = None, folds: bool = False) -> None:
         with self._lock:
@@ -402,8 +447,14 @@ class EditorTerminal(Terminal):
         """The rows at the bottom as text, and how many of them are above the cursor."""
         # Asked each time: a window changes its size before the signal comes.
         columns, rows = self._console.size()
-        status = joined_parts(self._status, columns - 1)
-        block = block_rows(self._editor, self._prompt, self._pending, status, columns, rows)
+        leaves = self._leaves_until is not None
+        status = self._hints.leave if leaves else joined_parts(self._status, columns - 1)
+        prompt = PROMPT
+        if self._editor.pasted:
+            prompt += self._hints.pasted(len(self._editor.pasted))
+        elif self._editor.searched is not None:
+            prompt += f"{self._hints.searched(self._editor.searched)} "
+        block = block_rows(self._editor, prompt, self._pending, status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
             *block.typed,
