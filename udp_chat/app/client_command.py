@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -29,6 +29,7 @@ from udp_chat.app.standard_streams import (
     complain,
     forgive_characters,
     letting_go_of_output,
+    piped_lines,
 )
 from udp_chat.app.trace import tracer
 from udp_chat.client.chat_events import ChatEvent
@@ -149,20 +150,7 @@ def _tell_why(error: JoinFailed, server: tuple[str, int], language: str) -> None
     complain(text)
 
 
-def _piped_lines(bytes_max: int) -> Iterator[str | None]:
-    """Lines of a pipe or file; bytes that are not UTF-8 are replaced. None for a line too long."""
-    if sys.stdin is None:  # the caller closed it
-        return
-    while line := sys.stdin.buffer.readline(bytes_max):
-        is_whole = line.endswith(b"\n") or len(line) < bytes_max
-        while not is_whole:
-            rest = sys.stdin.buffer.readline(bytes_max)
-            if not rest or rest.endswith(b"\n"):
-                break
-        yield line.decode("utf-8", "replace").rstrip("\r\n") if is_whole else None
-
-
-def _no_lines(conversation: Conversation) -> Iterator[str]:
+def _no_lines(conversation: Conversation) -> Generator[str, None, None]:
     """No lines, whatever the input is; it ends with the server."""
     # Windows tells of Ctrl-C only between two waits.
     while not conversation.server_stopped.wait(LOOK_SECONDS):
@@ -170,7 +158,7 @@ def _no_lines(conversation: Conversation) -> Iterator[str]:
     yield from ()
 
 
-def _typed_lines(terminal: Terminal) -> Iterator[str]:
+def _typed_lines(terminal: Terminal) -> Generator[str, None, None]:
     """Lines of a person at a terminal."""
     while True:
         try:
@@ -195,38 +183,39 @@ def _converse(
     """Reads lines until the end and says them or carries them out; returns the exit code."""
     client = conversation.client
     assert client is not None
-    lines: Iterator[str | None]
+    lines: Generator[str | None, None, None]
     if conversation.listens:
         lines = _no_lines(conversation)
     elif conversation.terminal is not None:
         lines = _typed_lines(conversation.terminal)
     else:  # also with --json at a terminal, where nothing else may be on the screen
-        lines = _piped_lines(limits.pipe_line_bytes_max)
+        lines = piped_lines(limits.pipe_line_bytes_max)
     complete = True
     try:
-        for line in lines:
-            if line is None:
-                conversation.tell("pending_full")
-                complete = at_terminal
-                continue
-            if commands:
-                command = parse_line(line, asks_before_leaving=at_terminal)
-            else:
-                command = said_line(line)
-            if command is None:
-                continue
-            if command.verb == "quit":
-                break
-            try:
-                conversation.do(command)
-            except PendingFull:
-                conversation.tell("pending_full")
-                complete = at_terminal
-            except ChatError:  # the client has ended, and says why
-                complete = False
-                break
-            if not at_terminal and not client.flush(below=limits.pipe_pending_max):
-                break
+        with contextlib.closing(lines):
+            for line in lines:
+                if line is None:
+                    conversation.tell("pending_full")
+                    complete = at_terminal
+                    continue
+                if commands:
+                    command = parse_line(line, asks_before_leaving=at_terminal)
+                else:
+                    command = said_line(line)
+                if command is None:
+                    continue
+                if command.verb == "quit":
+                    break
+                try:
+                    conversation.do(command)
+                except PendingFull:
+                    conversation.tell("pending_full")
+                    complete = at_terminal
+                except ChatError:  # the client has ended, and says why
+                    complete = False
+                    break
+                if not at_terminal and not client.flush(below=limits.pipe_pending_max):
+                    break
         if not at_terminal:
             client.flush()
     except KeyboardInterrupt:

@@ -13,12 +13,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 STUCK_SECONDS = 1.0
 """Output that takes nothing for so long has no reader: a client that must end waits no longer."""
+
+INPUT_BYTES_MAX = 65536
+"""What is read of the input at once."""
 
 LOOK_SECONDS = 0.1
 """Between two looks at the output of a client that is leaving."""
@@ -34,6 +37,62 @@ def forgive_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def piped_lines(bytes_max: int) -> Generator[str | None, None, None]:
+    """Lines of a pipe or file; bytes that are not UTF-8 are replaced. None for a line too long.
+
+    Only the main thread may read them.
+    """
+    rest, is_too_long = b"", False
+    with contextlib.closing(_input_pieces()) as pieces:
+        for data in pieces:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                is_whole = not is_too_long and len(line) < bytes_max
+                is_too_long = False
+                yield _decoded(line) if is_whole else None
+            if len(rest) >= bytes_max:
+                rest, is_too_long = b"", True
+    if rest or is_too_long:
+        yield None if is_too_long else _decoded(rest)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r")
+
+
+def _input_pieces() -> Generator[bytes, None, None]:
+    """What comes on stdin, as it comes."""
+    if sys.stdin is None:  # the caller closed it
+        return
+    try:
+        number = sys.stdin.fileno()
+    except OSError:
+        number = None  # no file of the system
+    if os.name != "posix" or number is None:
+        stream: Any = sys.stdin.buffer  # a BufferedReader: its type does not say so
+        while data := stream.read1(INPUT_BYTES_MAX):
+            yield data
+        return
+    # A signal that comes just before a read does not interrupt it. This pipe ends the wait.
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    previous = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    try:
+        while True:
+            ready, _, _ = select.select([number, woken], [], [])
+            if woken in ready:
+                os.read(woken, INPUT_BYTES_MAX)
+            if number in ready:
+                data = os.read(number, INPUT_BYTES_MAX)
+                if not data:
+                    return
+                yield data
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(woken)
+        os.close(waker)
 
 
 def discard_output() -> None:
