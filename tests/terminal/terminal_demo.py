@@ -7,6 +7,7 @@ Another thread does what it is told on one pipe, a JSON object a line:
     {"complain": "text"}        (on stderr)         {"show": "text", "folds": true}
     {"show": "text", "style": "1;31"}
     {"do": "raise"}                         (in the main thread, at the next line)
+    {"do": "end input"}
 
 What was read goes to the other pipe: {"line": "text"}, at the end {"ended": "EOFError"}.
 """
@@ -60,6 +61,8 @@ def obey(terminal: Terminal, control: int, raises: threading.Event) -> None:
                 print(order["complain"], file=sys.stderr)
             elif "bell" in order:
                 terminal.bell()
+            elif order.get("do") == "end input":
+                terminal.end_input()
             elif order.get("do") == "raise":
                 raises.set()
 

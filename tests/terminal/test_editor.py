@@ -273,7 +273,7 @@ U, R = Key.UNDO, Key.SEARCH
         (["one two", Key.KILL_WORD_LEFT, Key.KILL_WORD_LEFT, U, U], "one two", 7),
         (["a line", Key.INTERRUPT, U], "a line", 6),
         (["an", Key.COMPLETE, U], "an", 2),
-        (["sent", Key.ENTER, "x", U, U], "", 0),
+        (["two", " words", Key.ENTER, U], "", 0),
         (["sent", Key.ENTER, "x", Key.UP, U], "x", 1),
         (["ab", *[Key.BACKSPACE] * 2, U, "c", U, U], "ab", 2),
         (["ab", Paste(tuple("123456")), Key.INTERRUPT, U], "", 0),

@@ -29,7 +29,7 @@ from tests.terminal.emulator import (
     UP,
     seen,
 )
-from tests.terminal.screen import Screen, environment, pty
+from tests.terminal.screen import Screen, environment, pty, termios
 
 LINES = {
     "latin": "the quick brown fox jumps over the lazy dog, " * 3 + "and rests",
@@ -381,6 +381,18 @@ def test_ctrl_c_empties_the_line_and_a_key_after_its_hint_takes_the_hint_away() 
         demo.type(f"x\r{CTRL_C * 2}")
         assert demo.line(0) == "x"
         assert demo.result(2) == {"ended": "KeyboardInterrupt"}
+
+
+def test_ctrl_c_is_a_key_only_while_lines_are_read() -> None:
+    with Demo() as demo:
+        signalling = demo.mode_before[6][termios.VINTR]
+        assert demo.mode()[6][termios.VINTR] != signalling
+        demo.order(do="end input")
+        demo.order(show="now")
+        demo.wait_for("now")
+        assert demo.mode()[6][termios.VINTR] == signalling
+        demo.type(CTRL_C)
+        assert demo.result(1) == {"ended": "KeyboardInterrupt"}
 
 
 def test_what_was_typed_before_the_end_is_read() -> None:
