@@ -8,7 +8,7 @@ import pytest
 
 from tests.compare.test_tcp import Ear
 from tests.processes import PROJECT
-from tests.terminal.emulator import CTRL_C, CTRL_D, seen
+from tests.terminal.emulator import CTRL_C, CTRL_D, FOCUS_OUT, seen
 from tests.terminal.screen import Screen
 from udp_chat.client.udp_client import UdpClient
 from udp_chat.server.udp_server import UdpServer
@@ -90,7 +90,6 @@ def test_talk_in_every_script_is_drawn_whole_beside_a_half_typed_message(
             assert seen(word) in shown
 
 
-FOCUS_OUT = "\x1b[O"
 CTRL_R, UNDO = "\x12", "\x1f"
 
 PASTED = ("def привет():", "    return 花子", "", "# 👨‍👩‍👧‍👦", "print(שלום)", "привет()", "конец")

@@ -591,6 +591,26 @@ def test_a_second_ctrl_c_leaves_if_it_comes_soon(seconds: float, leaves: bool) -
     assert shown == ["", "again!"] + ([] if leaves else ["again!"])
 
 
+def test_another_key_takes_the_hint_away_at_once() -> None:
+    keys = iter([b"\x03", b"x", b"\x03", b"\x03"])
+    shown: list[str] = []
+
+    class Keyboard(Window):
+        def read(self, timeout_seconds: float | None) -> bytes:
+            shown.append(self.emulator.rows()[1])
+            return next(keys, b"\x04")
+
+    window = Keyboard([])
+    with (
+        EditorTerminal(
+            hints=Hints(leave="again!"), open_console=lambda: window, clock=lambda: 100.0
+        ) as terminal,
+        pytest.raises(EOFError),
+    ):
+        terminal.read_line()
+    assert shown == ["", "again!", "", "", "again!"]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1), (5, 50)])
 def test_no_screen_is_too_small(size: tuple[int, int]) -> None:
     for text in ("", "a line", "花子🎉", FAMILY):
