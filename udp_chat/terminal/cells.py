@@ -45,6 +45,7 @@ def width(text: str) -> int:
     return len(text) if text.isascii() else sum(map(cells, text))
 
 
+@lru_cache(maxsize=64)  # the rows at the bottom are drawn again with each message
 def clean(text: str) -> str:
     """The text without characters that could move the cursor, reorder text, or pile up."""
     text = printable(text)
