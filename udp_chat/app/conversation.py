@@ -107,6 +107,9 @@ class Conversation:
         self._unread = Unread()
         self._days = Days(local_day(time.time()))
         self._printing = threading.Lock()
+        self._refreshing = threading.Lock()
+        self._refreshed: tuple[object, ...] = ()
+        """What the pending messages, the status and the title were made of."""
 
     # --- showing -----------------------------------------------------------------------------
 
@@ -283,24 +286,32 @@ class Conversation:
         self.tell("file_failed", text=printable(name), reason=reason)
 
     def refresh(self) -> None:
-        """Brings the pending messages and the status up to date."""
-        terminal, client = self.terminal, self.client
-        if terminal is None or client is None or not self.joined.is_set():
+        """Brings the pending messages, the status and the title up to date."""
+        if self.terminal is None or self.client is None or not self.joined.is_set():
             return
-        parts = [printable(client.room)]
-        if (away_seconds := self._reconnection.seconds) is not None:
+        with self._refreshing, contextlib.suppress(OSError):
+            self._refresh(self.terminal, self.client)
+            return
+        self._end()
+
+    def _refresh(self, terminal: Terminal, client: UdpClient) -> None:
+        room, name, server = client.room, client.name, client.server
+        count, waiting = len(client.members), self._pending()
+        away_seconds, unread = self._reconnection.seconds, self._unread.count
+        state = (room, name, server, count, waiting, away_seconds, unread)
+        if state == self._refreshed:  # as after nearly every message
+            return
+        parts = [printable(room)]
+        if away_seconds is not None:
             parts.append(CHAT.sentence(self.language, "status_away", count=away_seconds))
-        waiting = self._pending()
         if waiting:
             parts.append(CHAT.sentence(self.language, "status_waiting", count=len(waiting)))
-        parts.append(CHAT.sentence(self.language, "status_members", count=len(client.members)))
-        parts += [printable(client.name), printable(typed_address(client.server))]
-        try:
-            terminal.set_pending(waiting)
-            terminal.set_status(parts)
-            terminal.set_title(title(printable(client.room), self._unread.count))
-        except OSError:
-            self._end()
+        parts.append(CHAT.sentence(self.language, "status_members", count=count))
+        parts += [printable(name), printable(typed_address(server))]
+        terminal.set_pending(waiting)
+        terminal.set_status(parts)
+        terminal.set_title(title(printable(room), unread))
+        self._refreshed = state
 
     def _pending(self) -> list[str]:
         return [printable(text) for text in self.client.pending_lines] if self.client else []

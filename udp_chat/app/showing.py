@@ -10,6 +10,7 @@ import threading
 import time
 import unicodedata
 from datetime import date
+from functools import lru_cache
 
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.lines import event_parts
@@ -207,6 +208,7 @@ def day_sentence(day: date, language: str) -> str:
 # --- mentions --------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=8)  # a message is asked about as it is drawn, rings and notifies
 def mentions(text: str, name: str) -> bool:
     """Whether the text has the name as a whole word, in upper or lower case."""
     folded, word = name_fold(text), name_fold(name)
