@@ -57,7 +57,7 @@ def drain(terminal: int, counts: list[int]) -> None:
         counts[1] += data.count(b"\x1b[?2026l")
 
 
-def measure(per_second: float, seconds: float) -> str:
+def measure(per_second: float, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) -> str:
     """The client's cost in a sentence."""
     with subprocess.Popen(
         [sys.executable, "udp_server.py", "--host", "127.0.0.1", "--port", "0", "--no-discovery"],
@@ -82,12 +82,12 @@ def measure(per_second: float, seconds: float) -> str:
         counts = [0, 0]
         reader = threading.Thread(target=drain, args=(keyboard, counts))
         reader.start()
-        lasting = str(seconds + 2 * WARM_UP_SECONDS)
+        lasting = str(seconds + 2 * warm_up_seconds)
         sender = subprocess.Popen(
             [sys.executable, "-c", SENDER, port, str(per_second), lasting], cwd=PROJECT
         )
         try:
-            time.sleep(WARM_UP_SECONDS)
+            time.sleep(warm_up_seconds)
             before, begin, frames = cpu_seconds(client.pid), time.monotonic(), counts[1]
             time.sleep(seconds)
             cpu, lasted = cpu_seconds(client.pid) - before, time.monotonic() - begin
