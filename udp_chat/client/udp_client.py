@@ -94,9 +94,12 @@ class UdpClient(Worker):
         self._heard_timeout_seconds = heard_timeout_seconds
         self._make_session = make_session
         # The lock guards the session, for a pure step at a time: no socket call and no callback
-        # runs under it. The condition tells the writer and those who wait that it has stepped.
+        # runs under it.
         self._lock = threading.Lock()
         self._stepped = threading.Condition(self._lock)
+        """The writer thread waits here until it may have something to do."""
+        self._noted = threading.Condition(self._lock)
+        """Callers of this client wait here for what an event tells them."""
         self._calling_back = threading.Lock()
         self._session: ChatSession | None = None
         self._socket: socket.socket | None = None
@@ -198,7 +201,7 @@ class UdpClient(Worker):
                 away = self._away_since is not None and now - self._away_since > give_up_seconds
                 if self._stopping or away or (until is not None and now >= until):
                     return False
-                self._stepped.wait(1.0 if until is None else min(1.0, until - now))
+                self._noted.wait(1.0 if until is None else min(1.0, until - now))
         return True
 
     def close(self, flush_seconds: float = CLOSE_FLUSH_SECONDS) -> None:
@@ -226,11 +229,11 @@ class UdpClient(Worker):
         self._start_threads()
         began_at = time.monotonic()
         with self._stepped:
-            if not self._stepped.wait_for(self._is_answered, self._join_timeout_seconds) and (
+            if not self._noted.wait_for(self._is_answered, self._join_timeout_seconds) and (
                 self._session.server_was_heard
             ):
                 left = began_at + self._heard_timeout_seconds - time.monotonic()
-                self._stepped.wait_for(self._is_answered, left)
+                self._noted.wait_for(self._is_answered, left)
         if self._failure is not None:
             raise JoinFailed(self._failure["reason"], self._failure["text"])
         if self._joined:
@@ -257,11 +260,12 @@ class UdpClient(Worker):
                 session.leave(time.monotonic())
                 self._stepped.notify_all()
             if not self._is_own_thread():
-                self._stepped.wait_for(
+                self._noted.wait_for(
                     lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
                 )
             self._stopping = True
             self._stepped.notify_all()
+            self._noted.notify_all()
         self._wake_receiver(sock)
 
     def _free(self) -> None:
@@ -313,6 +317,7 @@ class UdpClient(Worker):
                 goodbye = session.datagrams_to_send()
             self._stopping = True
             self._stepped.notify_all()
+            self._noted.notify_all()
         self._send(goodbye)
         self._wake_receiver(sock)
         self.call_back()
@@ -360,7 +365,7 @@ class UdpClient(Worker):
                     self._stepped.wait(None if timeout_at is None else max(0.0, timeout_at - now))
                     self._sleeps_until = 0.0
                     continue
-                self._stepped.notify_all()
+                self._noted.notify_all()
             self._send(datagrams)
             self.call_back()
 
@@ -394,7 +399,7 @@ class UdpClient(Worker):
                     events = self._take_events()
                     for event in events:
                         self._note(event)
-                    self._stepped.notify_all()
+                    self._noted.notify_all()
                 for event in events:
                     try:
                         self._on_event(event)
