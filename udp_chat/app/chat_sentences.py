@@ -139,8 +139,8 @@ _ENGLISH = {
 /quit                   leave (or type выйти, Ctrl-D, or Ctrl-C twice)
 //TEXT                  send a message that starts with /
 /say TEXT               send a text as it is, even /quit or выйти
-Keys: Tab completes, ↑ and Ctrl-R bring earlier lines back, Ctrl-_ undoes,
-      Ctrl-C empties the line""",
+Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
+      Ctrl-_ undoes, Ctrl-C drops what you have typed""",
     "pending_full": "Not sent: too many messages are already waiting",
     "not_accepted_one": "{count} message was not sent: the server did not answer.",
     "not_accepted_few": "{count} messages were not sent: the server did not answer.",
@@ -335,7 +335,7 @@ _RUSSIAN = {
 //ТЕКСТ                 отправить сообщение, которое начинается с /
 /say ТЕКСТ              отправить текст как есть, даже /quit или выйти
 Клавиши: Tab дополняет, ↑ и Ctrl-R возвращают набранное раньше, Ctrl-_ отменяет
-      изменение, Ctrl-C очищает строку""",
+      изменение, Ctrl-C стирает набранное""",
     "pending_full": "Сообщение не принято: слишком много уже ждёт отправки",
     "not_accepted_one": "Не отправлено {count} сообщение: сервер не ответил.",
     "not_accepted_few": "Не отправлено {count} сообщения: сервер не ответил.",
