@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.processes import PROJECT, eventually
+from tests.terminal.emulator import FOCUS_IN, FOCUS_OUT
 from tests.terminal.tmux import Tmux, needs_tmux
 from udp_chat.client.udp_client import UdpClient
 from udp_chat.server.udp_server import UdpServer
@@ -62,3 +63,24 @@ def test_after_an_hour_of_talk_the_scrollback_holds_each_message_once(
     # What stands at the bottom leaves no rows behind.
     assert sum(row.startswith("chat ·") for row in transcript) == 1
     assert sum(row.startswith(">") for row in transcript) == 1
+
+
+def test_the_title_counts_what_comes_while_a_person_looks_away(server: UdpServer) -> None:
+    host, port = server.address
+    command = [str(PROJECT / "udp_client.py"), f"{host}:{port}", "--name", "Anna", "--lang", "en"]
+    with UdpClient(server.address, "Boris") as boris, Tmux(command) as anna:
+        anna.wait_for("/help")
+        eventually(lambda: anna.title() == "chat")
+        anna.type_bytes(FOCUS_OUT.encode())
+        for number in range(1000):  # until the client has read the key, too
+            boris.say(f"Anna? {number}")
+            anna.wait_for(f"Anna? {number}")
+            if anna.title() != "chat":
+                break
+        eventually(lambda: anna.title() == "(1) chat")
+        anna.wait_for("unread")
+        anna.type_bytes(FOCUS_IN.encode())
+        eventually(lambda: anna.title() == "chat")
+        anna.type("C-d")
+        anna.wait_for("You left.")
+        eventually(lambda: "chat" not in anna.title())

@@ -61,6 +61,14 @@ class Tmux:
     def resize(self, columns: int, rows: int) -> None:
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
+    def type_bytes(self, data: bytes) -> None:
+        """What a terminal would send, byte for byte."""
+        self._tmux("send-keys", "-H", *(f"{byte:02x}" for byte in data))
+
+    def title(self) -> str:
+        """The window's title."""
+        return self._tmux("display-message", "-p", "#{pane_title}").rstrip("\n")
+
     def rows(self) -> list[str]:
         """The rows that can be seen."""
         return self._tmux("capture-pane", "-p").splitlines()
