@@ -107,6 +107,7 @@ def test_nothing_is_sent_or_left_by_accident(server: UdpServer, size: tuple[int,
         person(server, size, "--name", "Anna") as anna,
     ):
         anna.wait_for("/help")
+        anna.wait_typed("")
         anna.watch(one_input)
         anna.type(TYPED)
         anna.wait_typed(TYPED)

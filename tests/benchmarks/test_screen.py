@@ -18,4 +18,4 @@ def test_a_client_that_draws_each_message_is_measured() -> None:
     )
     assert found, sentence
     assert 0.0 < float(found[1]) <= 100.0
-    assert int(found[2]) >= 50
+    assert int(found[2]) > 0
