@@ -10,6 +10,7 @@ Read in this order:
 - ``lines.py``: a typed line becomes a command, an event becomes a line
 - ``completing.py``: what Tab can make of what is typed
 - ``showing.py``: how an event looks: the chat's own mark, what stands out, what is dim
+- ``invitation.py``: what others type to join a room of this computer
 - ``remembered.py``: the newest lines, for /history, /save and /search
 - ``reconnection.py``: the seconds of a reconnection, while it lasts
 - ``catalogue.py``: how a sentence is found in a language, with its plurals

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from udp_chat.app.chat_sentences import CHAT
+from udp_chat.app.invitation import invitation
 from udp_chat.app.standard_streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.discovery.search import FoundRoom, find_rooms
@@ -83,4 +84,5 @@ def open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
     closing.enter_context(server)
     port = server.address[1]
     complain(CHAT.sentence(language, "opened", room=printable(name), port=port))
+    complain(invitation("", port, language))
     return "127.0.0.1", port

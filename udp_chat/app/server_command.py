@@ -22,8 +22,10 @@ from udp_chat.app.arguments import (
 )
 from udp_chat.app.catalogue import wanted_language
 from udp_chat.app.command_sentences import COMMANDS
+from udp_chat.app.invitation import invitation
 from udp_chat.app.ports import port_holders
 from udp_chat.app.program import started_program, usage_name
+from udp_chat.app.standard_streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
@@ -109,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = COMMANDS.translated(server.shortfall, parser.language, ["small_buffer"])
             print(parser.words("note", text=text), file=sys.stderr)
         print(f"listening on {format_address(server.address)}", flush=True)
+        if sys.stderr is not None and sys.stderr.isatty():  # a person looks
+            host, port = server.address[:2]
+            complain(invitation(str(host), port, parser.language))
         server.serve()
     finally:
         signal.set_wakeup_fd(previous_wakeup)
