@@ -33,8 +33,8 @@ _ENGLISH = {
     "client_doctor": "check this network: can rooms be found and reached, and if not, why",
     "client_log_level": "diagnostics on stderr (default: %(default)s)",
     "server": "Opens a chat room over UDP. Others join it with: {udp_client} SERVER",
-    "server_more": "Ctrl-C stops the server; it tells the members. Messages are kept in memory"
-    " only.",
+    "server_more": "Ctrl-C stops the server; it tells the members. Without --keep, messages are"
+    " kept in memory only.",
     "server_host": "address to listen on (default: all interfaces)",
     "server_port": "0 takes a free one (default: %(default)s)",
     "server_room": "name of the room (default: %(default)s)",
@@ -48,6 +48,8 @@ _ENGLISH = {
     " what exceeds this. 0 lifts all rates (default: %(default)s)",
     "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g)",
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
+    "server_keep": "keep the room in FILE: a server that is started with it again, even after a"
+    " crash, continues the room",
     "server_no_discovery": "do not answer clients that look for rooms: people must know the address"
     " to join",
     "server_log_level": "info: who joins and leaves, and all counters at the end; debug: every"
@@ -91,6 +93,21 @@ _ENGLISH = {
     " Take one above 1023: --port 9091",
     "address_elsewhere": "Cannot open a room on {where}, port {port}: this computer has no such"
     " address. Leave --host out to listen on all of them.",
+    # The file of --keep
+    "keep_folder": "Cannot keep a room in {path}: it is a folder. Name a file in it.",
+    "keep_not_ours": "Cannot keep a room in {path}: the file is something else. It was not changed;"
+    " choose another name.",
+    "keep_newer": "Cannot use {path}: a newer version of this program wrote it. It was not changed;"
+    " update this program.",
+    "keep_corrupt": "Cannot use {path}: the file is damaged. It was not changed; take a copy of it"
+    " made before, or choose another name.",
+    "keep_read_only": "Cannot keep a room in {path}: the file is read-only. Allow writing, or"
+    " choose another name.",
+    "keep_locked": "Cannot keep a room in {path}: another server is using the file. Stop that one,"
+    " or choose another name.",
+    "keep_full": "Cannot keep a room in {path}: the disk is full. Make space, or choose a file on"
+    " another disk.",
+    "keep_failed": "Cannot keep a room in {path}: {reason}.",
     "note": "note: {text}",
     "small_buffer": "the kernel grants a receive buffer of {size} KiB, enough for some {members}"
     " members who answer at once; for more, on Linux, as root:"
@@ -134,8 +151,8 @@ _RUSSIAN = {
     " почему",
     "client_log_level": "диагностика в stderr (по умолчанию: %(default)s)",
     "server": "Открывает комнату чата по UDP. Другие входят так: {udp_client} SERVER",
-    "server_more": "Ctrl-C останавливает сервер; он сообщает об этом участникам. Сообщения хранятся"
-    " только в памяти.",
+    "server_more": "Ctrl-C останавливает сервер; он сообщает об этом участникам. Без --keep"
+    " сообщения хранятся только в памяти.",
     "server_host": "на каком адресе слушать (по умолчанию: на всех интерфейсах)",
     "server_port": "0 — любой свободный (по умолчанию: %(default)s)",
     "server_room": "название комнаты (по умолчанию: %(default)s)",
@@ -152,6 +169,8 @@ _RUSSIAN = {
     " %(default)g)",
     "server_timeout": "после какого молчания сервер считает участника ушедшим (по умолчанию:"
     " %(default)g)",
+    "server_keep": "хранить комнату в FILE: сервер, запущенный с ним снова, даже после сбоя,"
+    " продолжит её",
     "server_no_discovery": "не отвечать клиентам, которые ищут комнаты: войти можно, только зная"
     " адрес",
     "server_log_level": "info: кто входит и выходит, в конце все счётчики; debug: каждая датаграмма"
@@ -196,6 +215,20 @@ _RUSSIAN = {
     " недоступен. Возьмите порт больше 1023: --port 9091",
     "address_elsewhere": "Не удалось открыть комнату ({where}, порт {port}): у этого компьютера нет"
     " такого адреса. Уберите --host, чтобы слушать на всех.",
+    "keep_folder": "Комнату нельзя хранить в {path}: это папка. Укажите файл в ней.",
+    "keep_not_ours": "Комнату нельзя хранить в {path}: это другой файл. Он не изменён; выберите"
+    " другое имя.",
+    "keep_newer": "Файл {path} записан более новой версией этой программы. Он не изменён; обновите"
+    " программу.",
+    "keep_corrupt": "Файл {path} повреждён. Он не изменён; возьмите его прежнюю копию или выберите"
+    " другое имя.",
+    "keep_read_only": "Комнату нельзя хранить в {path}: файл только для чтения. Разрешите запись"
+    " или выберите другое имя.",
+    "keep_locked": "Комнату нельзя хранить в {path}: файл занят другим сервером. Остановите его"
+    " или выберите другое имя.",
+    "keep_full": "Комнату нельзя хранить в {path}: на диске нет места. Освободите место или"
+    " выберите файл на другом диске.",
+    "keep_failed": "Комнату нельзя хранить в {path}: {reason}.",
     "note": "примечание: {text}",
     "small_buffer": "ядро даёт приёмный буфер в {size} КиБ: его хватит примерно на {members}"
     " участников, которые ответят разом; чтобы увеличить его в Linux, от имени root:"

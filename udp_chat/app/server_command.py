@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from udp_chat.app.arguments import (
@@ -27,6 +28,8 @@ from udp_chat.app.program import started_program, usage_name
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
+from udp_chat.protocol.printable import printable
+from udp_chat.server.keeping import CannotKeep, KeptFile
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
 
@@ -56,6 +59,7 @@ def make_parser(language: str) -> Parser:
     )
     for name, duration in durations:
         parser.option(name, type=parser.typed(seconds), default=duration, metavar="SECONDS")
+    parser.option("--keep", metavar="FILE")
     parser.option("--no-discovery", action="store_true")
     parser.option("--log-level", default="warning", choices=LOG_LEVELS)
     parser.add_common_options()
@@ -89,9 +93,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         log_entries_max=arguments.log_entries,
         history_events=arguments.history,
     )
+    with ExitStack() as closing:
+        return _serve(arguments, parser, settings, closing)
+
+
+def _serve(
+    arguments: argparse.Namespace, parser: Parser, settings: RoomSettings, closing: ExitStack
+) -> int:
+    """Serves until it is told to stop; returns the exit code."""
+    kept_file = None
     try:
         discovery_port = None if arguments.no_discovery else DISCOVERY_PORT
-        server = UdpServer(arguments.host, arguments.port, settings, discovery_port)
+        if arguments.keep is not None:
+            kept_file = closing.enter_context(KeptFile(arguments.keep))
+        server = UdpServer(arguments.host, arguments.port, settings, discovery_port, kept_file)
+    except CannotKeep as error:
+        print(why_not_kept(error, arguments.keep, parser.language), file=sys.stderr)
+        return 1
     except (OSError, UnicodeError) as error:  # UnicodeError: no name server is asked such a name
         print(_why_not_open(error, arguments), file=sys.stderr)
         return 1
@@ -116,6 +134,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def why_not_kept(error: CannotKeep, path: str, language: str) -> str:
+    """A sentence: why a room cannot be kept in a file."""
+    return COMMANDS.sentence(language, error.reason, path=printable(path), reason=error.text)
 
 
 def _why_not_open(error: OSError | UnicodeError, arguments: argparse.Namespace) -> str:

@@ -49,6 +49,7 @@ from udp_chat.protocol.packets import (
 from udp_chat.server.cookies import Cookies
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
+from udp_chat.server.kept import Changes, Kept, Notebook, begin_from
 from udp_chat.server.member import Member, MemberIds, MemberTimers, Position, Traffic
 from udp_chat.server.memory import Memory
 from udp_chat.server.register import Register
@@ -131,7 +132,8 @@ class ChatRoom:
         self._holding: dict[int, int] = {}
         """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
         self._now = now
-        state = RoomState(
+        self._notebook: Notebook | None = None
+        state = self._state = RoomState(
             settings, self.log, self.register, self.memory, self._timers, self.counters
         )
         self._relay = Relay(state)
@@ -150,6 +152,23 @@ class ChatRoom:
         self._scribe.wall_offset_seconds = seconds
 
     # --- what the shell calls ----------------------------------------------------------------
+
+    def keep(self, kept: Kept | None) -> None:
+        """From now on the room hands out what is to be kept. It begins as it was `kept`, if it was.
+        To be called before anything else."""
+        if kept is not None:
+            for member in begin_from(kept, self._state, self._now):
+                member.session_id = self._new_id()
+                self.members[member.session_id] = member
+                self._timers.schedule(member, self._now + self.settings.timeout_seconds)
+            for forgotten in self.register.departed_too_many():
+                self._forget_unread(forgotten)
+            self._relay.log_begun()
+        self._notebook = Notebook(self._state)
+
+    def take_changes(self) -> Changes | None:
+        """What is to be kept before `datagrams_to_send` goes out; None if nothing."""
+        return self._notebook.take_changes() if self._notebook is not None else None
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
@@ -255,6 +274,7 @@ class ChatRoom:
             cookie = self._cookies.make(address, join.client_id, now)
             self._reply(Challenge(join.client_id, cookie).encode(), address, size)
             return
+        self.register.recognize(join.client_id)
         member = self.register.by_client.get(join.client_id)
         if member is not None:
             self._rejoin(member, join, address, now)
@@ -304,9 +324,12 @@ class ChatRoom:
             # Only newer datagrams move an address: else a replayed JOIN would take it back.
             self._drop("stale", address)
             return
+        was_away = member.is_away
         if member.address != address and not self._move(member, join, address, now):
             return
         self._skip_to(member, join.next_message_id)
+        if was_away:
+            self._come_back(member, join)
         if join.epoch == self.log.epoch:
             if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
                 member.position.acknowledge(join.room_ack)
@@ -314,9 +337,18 @@ class ChatRoom:
                 self._acknowledge_inbox(member, join.inbox_ack)
         self._welcome(member, join)
 
+    def _come_back(self, member: Member, join: Join) -> None:
+        """A member is here again that another process of this room knew."""
+        has_been_in = join.epoch == self.log.epoch and join.room_ack <= self.log.latest
+        acked = join.room_ack if has_been_in else member.joined_seq - 1
+        member.first_seq = acked + 1
+        member.position = Position(self.log, acked, self._now)
+        self._newcomers[member.session_id] = member
+        self._rosters_at = max(self._rosters_at, self._now)
+
     def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
         """Moves a member to another address; false if it was refused there."""
-        if member.address[0] != address[0]:
+        if member.is_away or member.address[0] != address[0]:
             host = self._host_with_a_place(join, address, now)
             if host is None:
                 return False
@@ -379,6 +411,7 @@ class ChatRoom:
             member.drop_held()
             self.memory.recount(member)
             member.received = member.appended = next_message_id - 1
+            self.register.note(member)
 
     def _welcome(self, member: Member, join: Join) -> None:
         resumes = join.epoch == self.log.epoch
@@ -475,6 +508,7 @@ class ChatRoom:
         """Drops what waits for a member that has gone, and tells the senders."""
         self._scribe.tell_undelivered(member, self._now)
         member.inbox.clear()
+        self.register.note_read(member)
         self.memory.recount(member)
 
     # --- messages ----------------------------------------------------------------------------
@@ -565,6 +599,7 @@ class ChatRoom:
     def _acknowledge_inbox(self, member: Member, ack: int) -> None:
         inbox = member.inbox
         if inbox.acknowledge(ack):
+            self.register.note_read(member)
             self.memory.recount(member)
             self._relay.inbox_acknowledged(member)
             if inbox.waiting and inbox.has_space_again:

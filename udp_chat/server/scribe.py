@@ -176,12 +176,13 @@ class Scribe:
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         member.inbox.append(event, now, sender)
         self._memory.recount(member)
+        self._register.note(member)
         self._relay.inbox_grew(member, now)
         self._tell(member.inbox.take_pushed_out(), "not_delivered", member, now)
 
     def _tell(self, client_ids: Iterable[int], code: str, about: Member, now: float) -> None:
         for client_id in client_ids:
-            sender = self._register.by_client.get(client_id)
+            sender = self._register.present(client_id)
             if sender is not None:
                 self._write_notice(sender, code, about.name, 0, now)
 

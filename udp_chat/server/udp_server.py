@@ -19,6 +19,7 @@ from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, Address, Offer
 from udp_chat.protocol.worker import Service
+from udp_chat.server.keeping import KeptFile
 from udp_chat.server.relay import Outgoing
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.server_socket import ask_for_buffer, bind, dropped_count, open_datagrams
@@ -48,10 +49,13 @@ class UdpServer(Service):
         port: int = DEFAULT_PORT,
         settings: RoomSettings | None = None,
         discovery_port: int | None = None,
+        kept_file: KeptFile | None = None,
     ) -> None:
         """Binds the socket; raises OSError if that fails. No host means all interfaces.
 
         With a `discovery_port`, clients on the LAN find the room (groups.py has the usual one).
+        With a `kept_file`, the room begins as it was kept there, and is kept: raises `CannotKeep`.
+        The caller closes the file, after the server.
         """
         super().__init__("udp-chat server")
         settings = settings or RoomSettings()
@@ -67,6 +71,13 @@ class UdpServer(Service):
             time.monotonic(),
             time.time() - time.monotonic(),
         )
+        self._kept_file = kept_file
+        if kept_file is not None:
+            try:
+                self.room.keep(kept_file.read(settings.log_entries_max))
+            except BaseException:
+                self._socket.close()
+                raise
         self._beacon: Beacon | None = None
         if discovery_port is not None:
             self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
@@ -110,18 +121,27 @@ class UdpServer(Service):
                 now = self._drain()
                 room.handle_timeout(now)
                 self._count_drops(now)
+                self._keep()
                 self._send(room.datagrams_to_send())
                 if beacon is not None:  # behind the chat: a flood of questions is not to delay it
                     beacon.rescan(now)
                     for key, _ in ready:
                         if key.data is beacon:
                             beacon.handle(key.fileobj, self._offer, now)
+        self._keep()
         room.close(time.monotonic())
         self._send(room.datagrams_to_send())
         self._drops_counted_at = float("-inf")
         self._count_drops(time.monotonic())
         counted = ", ".join(f"{what} {number}" for what, number in room.counters.most_common())
         logger.info("stopped; counted: %s", counted or "nothing")
+
+    def _keep(self) -> None:
+        """Keeps what was accepted, before anybody is told that it is."""
+        if self._kept_file is not None:
+            changes = self.room.take_changes()
+            if changes is not None:
+                self._kept_file.write(changes)
 
     def _offer(self, nonce: int) -> Offer:
         room = self.room
