@@ -50,6 +50,11 @@ _ENGLISH = {
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
     "server_keep": "keep the room in FILE: a server that is started with it again, even after a"
     " crash, continues the room",
+    "server_keep_limit": "how much FILE keeps: a number of events, an age (36h, 30d, 8w), or both:"
+    " 100000,30d; 0: no limit (default: 1000000)",
+    "server_export": "write what is in the FILE of --keep to OUT (- is stdout), as --json prints"
+    " it, and exit; a server may be running",
+    "server_text": "with --export: write plain text instead of JSON",
     "server_no_discovery": "do not answer clients that look for rooms: people must know the address"
     " to join",
     "server_log_level": "info: who joins and leaves, and all counters at the end; debug: every"
@@ -79,6 +84,9 @@ _ENGLISH = {
     "wrong_port": "a port is a number from 0 to 65535",
     "wrong_room_name": "a room's name has 1 to {largest} bytes of printable text",
     "wrong_server": "'{value}' is not HOST, HOST:PORT or [IPV6]:PORT with a port from 1 to 65535",
+    "wrong_keep_limit": "'{value}' is not a limit: a number of events, an age such as 30d, or both:"
+    " 100000,30d",
+    "wrong_export": "--export needs --keep FILE",
     "wrong_timeout": "--timeout must be longer than --heartbeat",
     "wrong_datagram": "'{value}' is neither a datagram in hexadecimal nor a file",
     "wrong_nothing_to_read": "give a datagram in hexadecimal or a FILE",
@@ -107,6 +115,9 @@ _ENGLISH = {
     " or choose another name.",
     "keep_full": "Cannot keep a room in {path}: the disk is full. Make space, or choose a file on"
     " another disk.",
+    "keep_missing": "Cannot read {path}: there is no such file.",
+    "keep_export_to_itself": "Cannot export {path} to itself. Choose another name after --export.",
+    "cannot_write": "Cannot write {path}: {reason}.",
     "keep_failed": "Cannot keep a room in {path}: {reason}.",
     "note": "note: {text}",
     "small_buffer": "the kernel grants a receive buffer of {size} KiB, enough for some {members}"
@@ -171,6 +182,11 @@ _RUSSIAN = {
     " %(default)g)",
     "server_keep": "хранить комнату в FILE: сервер, запущенный с ним снова, даже после сбоя,"
     " продолжит её",
+    "server_keep_limit": "сколько хранить в FILE: число событий, возраст (36h, 30d, 8w — часы, дни,"
+    " недели) или оба: 100000,30d; 0: без предела (по умолчанию: 1000000)",
+    "server_export": "записать содержимое FILE из --keep в OUT (- — стандартный вывод), как его"
+    " печатает --json, и выйти; сервер при этом может работать",
+    "server_text": "с --export: писать простой текст вместо JSON",
     "server_no_discovery": "не отвечать клиентам, которые ищут комнаты: войти можно, только зная"
     " адрес",
     "server_log_level": "info: кто входит и выходит, в конце все счётчики; debug: каждая датаграмма"
@@ -200,6 +216,9 @@ _RUSSIAN = {
     "wrong_port": "порт — это число от 0 до 65535",
     "wrong_room_name": "в названии комнаты от 1 до {largest} байт, только печатные знаки",
     "wrong_server": "«{value}» — не HOST, HOST:PORT или [IPV6]:PORT с портом от 1 до 65535",
+    "wrong_keep_limit": "«{value}» — не предел: нужно число событий, возраст вроде 30d или оба:"
+    " 100000,30d",
+    "wrong_export": "для --export нужен --keep FILE",
     "wrong_timeout": "--timeout должен быть больше, чем --heartbeat",
     "wrong_datagram": "«{value}» — не датаграмма в шестнадцатеричном виде и не файл",
     "wrong_nothing_to_read": "укажите датаграмму в шестнадцатеричном виде или FILE",
@@ -228,6 +247,10 @@ _RUSSIAN = {
     " или выберите другое имя.",
     "keep_full": "Комнату нельзя хранить в {path}: на диске нет места. Освободите место или"
     " выберите файл на другом диске.",
+    "keep_missing": "Не удалось прочитать {path}: такого файла нет.",
+    "keep_export_to_itself": "Нельзя записать {path} в него самого. Укажите после --export другое"
+    " имя.",
+    "cannot_write": "Не удалось записать {path}: {reason}.",
     "keep_failed": "Комнату нельзя хранить в {path}: {reason}.",
     "note": "примечание: {text}",
     "small_buffer": "ядро даёт приёмный буфер в {size} КиБ: его хватит примерно на {members}"

@@ -15,6 +15,7 @@ from udp_chat.app.arguments import (
     LOG_LEVELS,
     Parser,
     count,
+    keep_limit,
     port,
     positive_count,
     room_name,
@@ -23,13 +24,13 @@ from udp_chat.app.arguments import (
 )
 from udp_chat.app.catalogue import wanted_language
 from udp_chat.app.command_sentences import COMMANDS
+from udp_chat.app.export import export, why_not_kept
 from udp_chat.app.ports import port_holders
 from udp_chat.app.program import started_program, usage_name
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
-from udp_chat.protocol.printable import printable
-from udp_chat.server.keeping import CannotKeep, KeptFile
+from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
 
@@ -60,6 +61,11 @@ def make_parser(language: str) -> Parser:
     for name, duration in durations:
         parser.option(name, type=parser.typed(seconds), default=duration, metavar="SECONDS")
     parser.option("--keep", metavar="FILE")
+    parser.option(
+        "--keep-limit", metavar="LIMIT", type=parser.typed(keep_limit), default=KeepLimit()
+    )
+    parser.option("--export", metavar="OUT")
+    parser.option("--text", action="store_true")
     parser.option("--no-discovery", action="store_true")
     parser.option("--log-level", default="warning", choices=LOG_LEVELS)
     parser.add_common_options()
@@ -79,6 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.timeout <= arguments.heartbeat:
         parser.error(parser.words("wrong_timeout"))
+    if arguments.export is not None:
+        if arguments.keep is None:
+            parser.error(parser.words("wrong_export"))
+        return export(arguments.keep, arguments.export, parser.language, as_text=arguments.text)
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
@@ -105,7 +115,7 @@ def _serve(
     try:
         discovery_port = None if arguments.no_discovery else DISCOVERY_PORT
         if arguments.keep is not None:
-            kept_file = closing.enter_context(KeptFile(arguments.keep))
+            kept_file = closing.enter_context(KeptFile(arguments.keep, arguments.keep_limit))
         server = UdpServer(arguments.host, arguments.port, settings, discovery_port, kept_file)
     except CannotKeep as error:
         print(why_not_kept(error, arguments.keep, parser.language), file=sys.stderr)
@@ -134,11 +144,6 @@ def _serve(
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
-
-
-def why_not_kept(error: CannotKeep, path: str, language: str) -> str:
-    """A sentence: why a room cannot be kept in a file."""
-    return COMMANDS.sentence(language, error.reason, path=printable(path), reason=error.text)
 
 
 def _why_not_open(error: OSError | UnicodeError, arguments: argparse.Namespace) -> str:

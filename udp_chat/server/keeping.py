@@ -17,10 +17,12 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from udp_chat.protocol.packets import ChatError
+from udp_chat.protocol.packets import ChatError, Event, MalformedDatagram
+from udp_chat.protocol.wire import Parser
 from udp_chat.server.kept import Changes, Kept, KeptMember
 
 APPLICATION_ID = 0x55434854
@@ -57,15 +59,27 @@ class CannotKeep(ChatError):
         self.text = text
 
 
+@dataclass(frozen=True, slots=True)
+class KeepLimit:
+    """How much a file keeps; 0 for no limit. The newest event always stays."""
+
+    events_max: int = 1_000_000
+    """Some 150 MB, and more than a room says in years."""
+    age_seconds: int = 0
+
+
 class KeptFile:
     """The file of one room, for one server. A context manager.
 
     One thread may use it at a time. Every method raises `CannotKeep`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, limit: KeepLimit | None = None) -> None:
         """Opens the file, or makes a new one."""
         self._path = Path(path)
+        self._limit = limit or KeepLimit()
+        self._oldest_time_ms: int | None = None
+        """Of the oldest event in the file, where that is known."""
         self._lock: sqlite3.Connection | None = None
         self._database: sqlite3.Connection | None = None
         try:
@@ -169,6 +183,26 @@ class KeptFile:
                 "DELETE FROM unread WHERE number = ? AND seq <= ?", (each.number, each.inbox_acked)
             )
         database.executemany("INSERT INTO unread VALUES (?, ?, ?)", changes.unread)
+        if changes.events:
+            latest = changes.first_seq + len(changes.events) - 1
+            self._forget(database, latest, time_ms_of(changes.events[-1]))
+
+    def _forget(self, database: sqlite3.Connection, latest: int, now_ms: int) -> None:
+        """Deletes what is beyond the limit. SQLite uses the space again."""
+        limit = self._limit
+        if limit.events_max and latest > limit.events_max:
+            until = latest - limit.events_max
+            database.execute("DELETE FROM events WHERE seq <= ?", (until,))
+        if not limit.age_seconds:
+            return
+        before_ms = now_ms - 1000 * limit.age_seconds
+        if self._oldest_time_ms is not None and self._oldest_time_ms >= before_ms:
+            return
+        for seq, event in database.execute("SELECT seq, event FROM events ORDER BY seq"):
+            self._oldest_time_ms = time_ms_of(event)
+            if seq == latest or self._oldest_time_ms >= before_ms:
+                database.execute("DELETE FROM events WHERE seq < ?", (seq,))
+                return
 
 
 def _kept_member(row: tuple[Any, ...]) -> KeptMember:
@@ -177,18 +211,49 @@ def _kept_member(row: tuple[Any, ...]) -> KeptMember:
     return KeptMember(number, key, name, appended, joined_seq, left_seq, epoch, acked, latest)
 
 
-def connect(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
+def time_ms_of(event: bytes) -> int:
+    """The Unix time of an encoded event."""
+    time_ms: int = Event.LAYOUT.unpack_from(event)[4]
+    return time_ms
+
+
+def kept_events(path: str | Path) -> Iterator[tuple[int, Event]]:
+    """The events in a file with their numbers, the oldest first. A server may be using the file.
+
+    Raises `CannotKeep`.
+    """
+    path = Path(path)
+    with reasons():
+        if not path.exists():
+            raise CannotKeep("keep_missing")
+        if path.is_dir():
+            raise CannotKeep("keep_folder")
+        check(path)
+        # Only who may write can take away what SQLite puts beside the file for its readers.
+        how = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"
+        with contextlib.closing(_connect_to_read(path, how)) as database:
+            for seq, event in database.execute("SELECT seq, event FROM events ORDER BY seq"):
+                yield seq, Event.parse(Parser(event, 0))
+
+
+def connect(path: Path) -> sqlite3.Connection:
     """A connection without transactions of its own, which waits for nobody."""
-    if is_read_only:
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0
-        )
     return sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
+
+
+def _connect_to_read(path: Path, how: str) -> sqlite3.Connection:
+    """A connection that writes nothing; `how` is what SQLite is told in the URI."""
+    uri = f"{path.absolute().as_uri()}?{how}"
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    database.execute("PRAGMA query_only = ON")
+    return database
 
 
 def check(path: Path) -> None:
     """Raises `CannotKeep` if a file is none of ours, or of a newer format. It writes nothing."""
-    with contextlib.closing(connect(path, is_read_only=True)) as database:
+    # Where nobody uses the file, SQLite makes no files beside it either.
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    with contextlib.closing(_connect_to_read(path, how)) as database:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (written_as,) = database.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
@@ -217,5 +282,7 @@ def reasons() -> Iterator[None]:
             if words in text:
                 raise CannotKeep(reason, text) from error
         raise CannotKeep("keep_failed", text) from error
+    except MalformedDatagram as error:
+        raise CannotKeep("keep_corrupt") from error
     except OSError as error:
         raise CannotKeep("keep_failed", error.strerror or str(error)) from error
