@@ -36,6 +36,11 @@ _ENGLISH = {
     "not_delivered": "! Your private messages to {name} were not delivered",
     "not_delivered_yet": "! {name} lost the connection before reading your private messages."
     " They will be delivered when {name} is back",
+    "disk_full": "! The server's disk is full: it accepts no messages now. What you type will be"
+    " sent when there is space",
+    "not_kept": "! The server cannot write its file: it accepts no messages now. What you type"
+    " will be sent when it can",
+    "kept_again": "! The server accepts messages again",
     "name_in_use": "! The name {name} is in use",
     "unusable_name": "! “{name}” can't be a name: letters and digits, no spaces, at most"
     " 32 characters",
@@ -205,6 +210,11 @@ _RUSSIAN = {
     "not_delivered": "! Ваши личные сообщения для {name} не доставлены",
     "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит."
     " Они дойдут, когда {name} вернётся",
+    "disk_full": "! На диске сервера нет места: сообщения пока не принимаются. Набранное"
+    " отправится, когда место появится",
+    "not_kept": "! Сервер не может писать в свой файл: сообщения пока не принимаются. Набранное"
+    " отправится, когда он сможет",
+    "kept_again": "! Сервер снова принимает сообщения",
     "name_in_use": "! Имя {name} занято",
     "unusable_name": "! Имя «{name}» не подходит: буквы и цифры, без пробелов, до 32 знаков",
     "unusable_name_empty": "! В имени должен быть хотя бы один знак",

@@ -31,6 +31,9 @@ APPLICATION_ID = 0x55434854
 FORMAT = 1
 """The version of the tables below. A program reads no file with a larger one."""
 
+SPARE_BYTES = 256 * 1024
+"""After the disk was full, the room goes on once so much fits: else it would be full at once."""
+
 TABLES = """
 CREATE TABLE room (epoch BLOB NOT NULL);
 CREATE TABLE events (seq INTEGER PRIMARY KEY, event BLOB NOT NULL);
@@ -40,6 +43,7 @@ CREATE TABLE members (
     inbox_epoch BLOB NOT NULL, inbox_acked INTEGER NOT NULL, inbox_latest INTEGER NOT NULL);
 CREATE TABLE unread (
     number INTEGER, seq INTEGER, event BLOB NOT NULL, PRIMARY KEY (number, seq)) WITHOUT ROWID;
+CREATE TABLE spare (bytes BLOB);
 """
 
 PUT_MEMBER = """
@@ -154,12 +158,27 @@ class KeptFile:
 
     def write(self, changes: Changes) -> None:
         """Writes all of it to the disk, or nothing."""
+        with self._transaction() as database:
+            self._write(database, changes)
+
+    def try_to_write(self) -> None:
+        """Finds out whether the disk has space for more than a message or two."""
+        if self._database is not None:
+            with contextlib.suppress(sqlite3.Error):  # what follows finds out
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._transaction() as database:
+            database.execute("INSERT INTO spare VALUES (zeroblob(?))", (SPARE_BYTES,))
+        with self._transaction() as database:
+            database.execute("DELETE FROM spare")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         with reasons():
             database = self._database
             assert database is not None
             try:
                 database.execute("BEGIN IMMEDIATE")
-                self._write(database, changes)
+                yield database
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:

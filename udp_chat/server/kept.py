@@ -98,8 +98,8 @@ class Notebook:
         self._kept_seq = state.log.latest
         state.register.changed = set()
 
-    def take_changes(self) -> Changes | None:
-        """What has changed since the last call; None if nothing is to be kept."""
+    def changes(self) -> Changes | None:
+        """What has changed since the last `note_kept`; None if nothing is to be kept."""
         log, register = self._log, self._register
         changed = register.changed
         assert changed is not None
@@ -111,13 +111,19 @@ class Notebook:
             member = register.by_number.get(Event.LAYOUT.unpack_from(event)[5])
             if member is not None:
                 changed.add(member)
-        members = [*changed, *(register.read - changed)]
+        members = changed | register.read
         unread = [note for member in members for note in self._new_in_inbox(member)]
-        kept = [self._kept(member) for member in members]
-        self._kept_seq = log.latest
-        changed.clear()
+        return Changes(log.epoch, first, events, [self._kept(m) for m in members], unread)
+
+    def note_kept(self) -> None:
+        """Notes that the changes are kept."""
+        register = self._register
+        assert register.changed is not None
+        for member in register.changed | register.read:
+            member.inbox.kept_seq = member.inbox.log.latest
+        register.changed.clear()
         register.read.clear()
-        return Changes(log.epoch, first, events, kept, unread)
+        self._kept_seq = self._log.latest
 
     def _kept(self, member: Member) -> KeptMember:
         inbox, is_in = member.inbox, member.session_id in self._register.members
@@ -137,7 +143,6 @@ class Notebook:
     def _new_in_inbox(self, member: Member) -> Iterable[tuple[int, int, bytes]]:
         inbox = member.inbox
         first = max(inbox.kept_seq + 1, inbox.next_seq)
-        inbox.kept_seq = inbox.log.latest
         for seq, event in enumerate(inbox.log.newest(inbox.log.latest - first + 1), first):
             if event[0] != EventKind.ROSTER:
                 yield member.number, seq, event

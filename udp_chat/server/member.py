@@ -306,6 +306,14 @@ class Member:
         """Whether it was in when another process began this room, and has not come back yet."""
         return not self.address
 
+    def take_session_of(self, other: Member, now: float) -> None:
+        """Becomes the member that another room knows by the same number."""
+        self.session_id, self.address = other.session_id, other.address
+        self.newest_timestamp, self.heard_at = other.newest_timestamp, other.heard_at
+        self.rtt, self.loss = other.rtt, other.loss
+        log = self.position.log
+        self.position = Position(log, min(other.position.acked, log.latest), now)
+
     def bytes_held(self) -> int:
         """What the room holds for this member, beside what it holds for every one."""
         log = self.inbox.log

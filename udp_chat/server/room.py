@@ -49,7 +49,7 @@ from udp_chat.protocol.packets import (
 from udp_chat.server.cookies import Cookies
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
-from udp_chat.server.kept import Changes, Kept, Notebook, begin_from
+from udp_chat.server.kept import Kept, Notebook, begin_from
 from udp_chat.server.member import Member, MemberIds, MemberTimers, Position, Traffic
 from udp_chat.server.memory import Memory
 from udp_chat.server.register import Register
@@ -78,6 +78,9 @@ HEARTBEAT_LATE_RATIO = 1.1
 PROBE_VALID_SECONDS = 5.0
 """So long a sign of life answers further JOINs that want the same name."""
 
+HELD_CHECK_SECONDS = 1.0
+"""While a room is held back, it looks so often for silent members that it may remove."""
+
 STALL_SECONDS = 1.0
 """A timer this late says that this process slept. The members' silence is then not theirs."""
 
@@ -88,6 +91,8 @@ wait longer. With heartbeats too far apart to tell in that time, the name counts
 JOINS_PER_SECOND = 100.0
 JOIN_BURST = 1000.0
 """Of all addresses together. At once it is as many as the room holds, if that is more."""
+
+HELD_TEXT = "the server cannot write its file: try again later"
 
 BUSY_TEXT = "too many are joining at this moment: try again"
 
@@ -132,13 +137,15 @@ class ChatRoom:
         self._holding: dict[int, int] = {}
         """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
         self._now = now
-        self._notebook: Notebook | None = None
+        self.notebook: Notebook | None = None
+        """What is to be kept before `datagrams_to_send` goes out; None if nothing is."""
         state = self._state = RoomState(
             settings, self.log, self.register, self.memory, self._timers, self.counters
         )
         self._relay = Relay(state)
         self._scribe = Scribe(state, self._relay, self._is_alive)
-        self._floor = Floor(state, self._scribe, self._relay.links_are_full, now)
+        self._is_held = False
+        self._floor = Floor(state, self._scribe, self._must_wait, now)
         self.wall_offset_seconds = wall_offset_seconds
         self._closed = False
 
@@ -154,8 +161,8 @@ class ChatRoom:
     # --- what the shell calls ----------------------------------------------------------------
 
     def keep(self, kept: Kept | None) -> None:
-        """From now on the room hands out what is to be kept. It begins as it was `kept`, if it was.
-        To be called before anything else."""
+        """From now on `notebook` has what is to be kept. The room begins as it was `kept`, if it
+        was. To be called before anything else."""
         if kept is not None:
             for member in begin_from(kept, self._state, self._now):
                 member.session_id = self._new_id()
@@ -164,11 +171,39 @@ class ChatRoom:
             for forgotten in self.register.departed_too_many():
                 self._forget_unread(forgotten)
             self._relay.log_begun()
-        self._notebook = Notebook(self._state)
+        self.notebook = Notebook(self._state)
 
-    def take_changes(self) -> Changes | None:
-        """What is to be kept before `datagrams_to_send` goes out; None if nothing."""
-        return self._notebook.take_changes() if self._notebook is not None else None
+    def resume_from(self, room: ChatRoom, now: float) -> None:
+        """Takes over the sessions of a room whose newest changes cannot be kept. To be called
+        after `keep`. Nobody has heard of those changes; a client that was new repeats its JOIN."""
+        self._now = now
+        self.counters.update(room.counters)
+        for theirs in room.members.values():
+            self.register.recognize(theirs.client_id)
+            member = self.register.by_client.get(theirs.client_id)
+            host = self.hosts.get(theirs.address, now) if theirs.address else None
+            if member is None or host is None:
+                continue
+            del self.members[member.session_id]
+            member.take_session_of(theirs, now)
+            self.members[member.session_id] = member
+            host.member_count += 1
+            self.memory.move(member, host)
+            self._acknowledge_inbox(member, theirs.inbox.acked)
+            if member.inbox.behind:
+                self._newcomers[member.session_id] = member  # what waits may be a roster
+            self._timers.schedule(member, now)
+
+    def hold_back(self, *, is_full: bool) -> None:
+        """From now on the room writes nothing that has to be kept, and says why: the disk is full,
+        or does not take it."""
+        self._is_held = True
+        self._scribe.tell_held_back(self._now, is_full=is_full)
+
+    def go_on(self, now: float) -> None:
+        """Ends `hold_back`."""
+        self._is_held, self._now = False, now
+        self._scribe.tell_kept_again(now)
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
@@ -221,7 +256,10 @@ class ChatRoom:
             self._handle_status(status, member, now)
         else:
             decode_body(packet_type, datagram)
-            self._remove(member, "left")
+            if self._is_held:
+                member.heard_at = float("-inf")  # the room notices it once it may
+            else:
+                self._remove(member, "left")
             self._relay.send(Bye(session_id, ByeReason.LEFT).encode(), member.address)
 
     def handle_timeout(self, now: float) -> None:
@@ -296,6 +334,9 @@ class ChatRoom:
             return
         host = self._host_with_a_place(join, address, now)
         if host is None:
+            return
+        if self._is_held:
+            self._refuse(join, address, RefusedReason.BUSY, HELD_TEXT)
             return
         # An address pays for each try: what follows may look at all who are gone.
         if host.joins.take(1, now):
@@ -472,7 +513,7 @@ class ChatRoom:
         """Asks once more, or gives up; false if the member is gone."""
         if member.heard_at > member.probe_started_at:
             member.probe_at = NEVER
-        elif now >= self._gives_up_at(member):
+        elif now >= self._gives_up_at(member) and not self._is_held:
             self._remove(member, "timeout")
             return False
         else:
@@ -533,6 +574,10 @@ class ChatRoom:
             self._holding[member.session_id] = timestamp
         elif not messages and now - member.said_at > member.rtt.rto:
             self._relay.answer(member, timestamp)  # no echo is to come
+
+    def _must_wait(self) -> bool:
+        """Whether no message may be written now."""
+        return self._is_held or self._relay.links_are_full()
 
     def _rosters_due(self, now: float) -> bool:
         return bool(self._newcomers) and self._rosters_at <= now
@@ -609,6 +654,8 @@ class ChatRoom:
 
     def _on_member_timer(self, member: Member, now: float) -> None:
         silent_at = member.heard_at + self.settings.timeout_seconds
+        if self._is_held:
+            silent_at = max(silent_at, now + HELD_CHECK_SECONDS)
         if silent_at <= now:
             self._remove(member, "timeout")
             return
