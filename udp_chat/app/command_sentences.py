@@ -28,6 +28,10 @@ _ENGLISH = {
     "client_timestamps": "show when each message was sent",
     "client_no_color": "no colours (also: NO_COLOR)",
     "client_transcript": "append what is shown to FILE",
+    "client_keep": "keep what is said in FILE, for /history; where this command opens the room, the"
+    " room is kept in it and continues from it",
+    "client_keep_limit": "how much FILE keeps: a number of events, an age (36h, 30d, 8w), or both:"
+    " 100000,30d; 0: no limit (default: 1000000)",
     "client_trace": "write each datagram, sent and received, decoded, one a line, to FILE"
     " (default: stderr)",
     "client_doctor": "check this network: can rooms be found and reached, and if not, why",
@@ -156,6 +160,10 @@ _RUSSIAN = {
     "client_timestamps": "показывать, когда отправлено каждое сообщение",
     "client_no_color": "без цветов (или: NO_COLOR)",
     "client_transcript": "дописывать всё показанное в FILE",
+    "client_keep": "хранить сказанное в FILE, для /history; если комнату открывает эта команда, в"
+    " нём хранится сама комната и из него продолжается",
+    "client_keep_limit": "сколько хранить в FILE: число событий, возраст (36h, 30d, 8w — часы, дни,"
+    " недели) или оба: 100000,30d; 0: без предела (по умолчанию: 1000000)",
     "client_trace": "записывать каждую датаграмму, отправленную и полученную, в разобранном виде,"
     " по одной в строке, в FILE (по умолчанию: stderr)",
     "client_doctor": "проверить эту сеть: видны ли комнаты, можно ли в них войти, и если нет,"

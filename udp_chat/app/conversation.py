@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
+from udp_chat.app.kept_lines import KeptLines
 from udp_chat.app.lines import VERBS, Command, completions, help_text, wrong_line
 from udp_chat.app.showing import (
     COME_AND_GONE,
@@ -32,6 +33,7 @@ from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
+from udp_chat.server.keeping import CannotKeep
 from udp_chat.terminal.screen import Terminal
 from udp_chat.terminal.style import DIM, Span
 
@@ -74,6 +76,7 @@ class Conversation:
         self.failure = ""
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
+        self.kept_lines: KeptLines | None = None
         self._timestamps = timestamps
         self._lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
         self._bell = "mentions"
@@ -146,6 +149,9 @@ class Conversation:
         self._lines.extend(text.split("\n"))
         if self.transcript is not None:
             self.transcript.write_line(text)
+        if self.kept_lines is not None:
+            for row in text.split("\n"):
+                self.kept_lines.add(row)
         if self.terminal is None:
             self._print(text)
             return
@@ -194,6 +200,10 @@ class Conversation:
     def file_failed(self, name: str, reason: str) -> None:
         """Says that a file cannot be written; the `on_failure` of a `LineFile`."""
         self.tell("file_failed", text=printable(name), reason=reason)
+
+    def cannot_keep(self, error: CannotKeep) -> None:
+        """Says that the file of --keep takes no more lines."""
+        self.tell("keeps_no_more", text=error.text or error.reason)
 
     def refresh(self) -> None:
         """Brings the pending messages and the status up to date."""
@@ -263,7 +273,7 @@ class Conversation:
         verb, text = command.verb, command.text
         if verb == "history":
             count = int(text) if text else HISTORY_LINES
-            for line in list(self._lines)[-count:] if count else []:
+            for line in self._newest_lines(count):
                 if self.terminal is not None:
                     self.terminal.show(line)
                 else:
@@ -285,6 +295,13 @@ class Conversation:
             self._tell_text(help_text(text, self.language))
         else:
             self._tell_text(wrong_line(command, self.language))
+
+    def _newest_lines(self, count: int) -> list[str]:
+        """What was shown last. What is not remembered any more comes from the file of --keep."""
+        lines = list(self._lines)[-count:] if count else []
+        if self.kept_lines is None or len(lines) >= count:
+            return lines
+        return self.kept_lines.newest(count) or lines
 
     def _save(self, path: str, *, overwrite: bool) -> None:
         if self.as_json:

@@ -43,6 +43,7 @@ CREATE TABLE members (
     inbox_epoch BLOB NOT NULL, inbox_acked INTEGER NOT NULL, inbox_latest INTEGER NOT NULL);
 CREATE TABLE unread (
     number INTEGER, seq INTEGER, event BLOB NOT NULL, PRIMARY KEY (number, seq)) WITHOUT ROWID;
+CREATE TABLE shown (number INTEGER PRIMARY KEY, line TEXT NOT NULL);
 CREATE TABLE spare (bytes BLOB);
 """
 
@@ -84,6 +85,7 @@ class KeptFile:
         self._limit = limit or KeepLimit()
         self._oldest_time_ms: int | None = None
         """Of the oldest event in the file, where that is known."""
+        self._has_lines = False
         self._lock: sqlite3.Connection | None = None
         self._database: sqlite3.Connection | None = None
         try:
@@ -160,6 +162,26 @@ class KeptFile:
         """Writes all of it to the disk, or nothing."""
         with self._transaction() as database:
             self._write(database, changes)
+
+    def add_line(self, line: str) -> None:
+        """Keeps a line that a guest in a room was shown. A power cut may lose the newest ones."""
+        if not self._has_lines and self._database is not None:
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._has_lines = True
+        with self._transaction() as database:
+            cursor = database.execute("INSERT INTO shown (line) VALUES (?)", (line,))
+            if self._limit.events_max:
+                until = (cursor.lastrowid or 0) - self._limit.events_max
+                database.execute("DELETE FROM shown WHERE number <= ?", (until,))
+
+    def newest_lines(self, count: int) -> list[str]:
+        """The newest lines that were added, so many of them at most, oldest first."""
+        with reasons():
+            assert self._database is not None
+            rows = self._database.execute(
+                "SELECT line FROM shown ORDER BY number DESC LIMIT ?", (count,)
+            ).fetchall()
+        return [line for (line,) in reversed(rows)]
 
     def try_to_write(self) -> None:
         """Finds out whether the disk has space for more than a message or two."""
@@ -253,6 +275,18 @@ def kept_events(path: str | Path) -> Iterator[tuple[int, Event]]:
         with contextlib.closing(_connect_to_read(path, how)) as database:
             for seq, event in database.execute("SELECT seq, event FROM events ORDER BY seq"):
                 yield seq, Event.parse(Parser(event, 0))
+
+
+def newest_events(path: str | Path, count: int) -> list[tuple[int, Event]]:
+    """The newest events in a file that is in use, so many of them at most, oldest first.
+
+    Raises `CannotKeep`.
+    """
+    with reasons(), contextlib.closing(_connect_to_read(Path(path), "mode=ro")) as database:
+        rows = database.execute(
+            "SELECT seq, event FROM events ORDER BY seq DESC LIMIT ?", (count,)
+        ).fetchall()
+        return [(seq, Event.parse(Parser(event, 0))) for seq, event in reversed(rows)]
 
 
 def connect(path: Path) -> sqlite3.Connection:
