@@ -68,6 +68,8 @@ class Evening:
             seed, random_faults(self.chance), random_settings(self.chance)
         )
         self.lines = 0
+        if seed % 3 == 0:
+            self.network.keep()
 
     def run(self) -> Counter[str]:
         """Talks, then heals; returns what was reached. Raises AssertionError on any fault."""

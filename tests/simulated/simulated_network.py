@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from tests.cells import cells
 from tests.simulated.bottleneck import IP_UDP_BYTES, Bottleneck
 from tests.simulated.burst_loss import BurstLoss
+from tests.simulated.kept_in_memory import KeptInMemory
 from tests.simulated.virtual_clock import VirtualClock
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.liveness import HEARTBEAT_SLOTS
@@ -105,6 +106,10 @@ class RecordedLog(EventLog):
         super().__init__(epoch, entries_max, bytes_max)
         self.recorded: list[bytes] = []
 
+    def begin(self, epoch: int, first: int, encoded: Sequence[bytes], now: float) -> None:
+        self.recorded = [b""] * (first - 1)
+        super().begin(epoch, first, encoded, now)
+
     def extend(self, encoded: Sequence[bytes], now: float) -> int:
         self.recorded += encoded
         return super().extend(encoded, now)
@@ -162,6 +167,14 @@ class SimulatedNetwork(VirtualClock):
         self._cookies: set[tuple[tuple[str, int], bytes]] = set()
         """(address, cookie) of each CHALLENGE that the room has sent."""
         self._balance: Counter[tuple[str, int]] = Counter()
+        self._kept: KeptInMemory | None = None
+        self._inbox_truth: dict[int, dict[int, Event]] = {}
+        self.restart_server()
+
+    def keep(self) -> None:
+        """From now on the room is kept, and a restarted server continues it. To be called before
+        anybody joins."""
+        self._kept = KeptInMemory()
         self.restart_server()
 
     # --- the people --------------------------------------------------------------------------
@@ -217,13 +230,17 @@ class SimulatedNetwork(VirtualClock):
         user.port += 1
 
     def restart_server(self) -> None:
-        """The server's process ends and another begins: a new epoch, everything forgotten."""
+        """The server's process ends and another begins: a new epoch, everything forgotten, unless
+        the room is kept."""
         chance = random.Random(self.random.getrandbits(64))
         self.room = ChatRoom(self.settings, chance, self.now, make_log=RecordedLog)
         assert isinstance(self.room.log, RecordedLog)
         self._log = self.room.log
-        self.truth[self._log.epoch] = {}
-        self._inbox_truth: dict[int, dict[int, Event]] = {}
+        if self._kept is not None:
+            self.room.keep(self._kept.read(self.settings.log_entries_max))
+        else:
+            self._inbox_truth.clear()
+        self.truth.setdefault(self._log.epoch, {})
         self._server_waiting.clear()
         self._server_frozen_until = 0.0
         self._proven.clear()
@@ -339,6 +356,7 @@ class SimulatedNetwork(VirtualClock):
             room.receive_datagram(datagram, source, self.now)
         room.handle_timeout(self.now)
         self._record_truth()
+        self._keep_changes()
         for datagram, addresses in room.datagrams_to_send():
             packet = decode(datagram)
             for address in addresses:
@@ -355,6 +373,15 @@ class SimulatedNetwork(VirtualClock):
             assert wake_at > self.now, "the room wants to be woken at once, again"
             self._server_wake_at = wake_at
             self.at(wake_at, lambda: self._server_timer(wake_at))
+
+    def _keep_changes(self) -> None:
+        notebook = self.room.notebook
+        if self._kept is None or notebook is None:
+            return
+        changes = notebook.changes()
+        if changes is not None:
+            self._kept.write(changes)
+            notebook.note_kept()
 
     def _server_timer(self, wake_at: float) -> None:
         if wake_at == self._server_wake_at:
@@ -453,7 +480,9 @@ class SimulatedNetwork(VirtualClock):
         assert room.datagrams_to_send() == [], "something was left over"
         for member in room.members.values():
             assert len(member.held) <= HELD_MAX, f"{len(member.held)} messages held"
-            assert member.address in self._proven, f"{member.address} is in, and unproven"
+            assert member.is_away or member.address in self._proven, (
+                f"{member.address} is in, and unproven"
+            )
             assert member.position.acked <= room.log.latest
             assert member.appended <= member.received
         held_bytes = sum(member.bytes_held() for member in self._all_members())

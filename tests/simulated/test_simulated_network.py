@@ -37,9 +37,12 @@ def _room(
     faults: Faults | None = None,
     settings: RoomSettings | None = None,
     seed: int = 1,
+    keeps: bool = False,
 ) -> tuple[SimulatedNetwork, list[User]]:
     """People who are in, with everything acknowledged."""
     network = SimulatedNetwork(seed, Faults(), settings)
+    if keeps:
+        network.keep()
     users = [network.join(name) for name in names]
     network.run_until(network.is_settled, 10.0)
     network.run(1.0)
@@ -215,6 +218,23 @@ def test_a_restarted_server_is_one_visible_gap_and_what_waited_is_said() -> None
     network.run(10.0)
     assert [event["count"] for event in _events(boris, "lost")] == [None]
     assert sorted(_log(network)) == ["Anna join", "Boris join"]
+    network.heal()
+
+
+def test_a_room_that_is_kept_continues_without_a_gap_when_its_server_is_restarted() -> None:
+    network, (anna, boris) = _room("Anna", "Boris", keeps=True)
+    network.say(anna, "of old")
+    network.say(boris, "psst", MessageKind.PRIVATE, "Anna")
+    network.run(1.0)
+    epoch = network.room.log.epoch
+    network.restart_server()
+    network.say(anna, "of new")
+    network.run(10.0)
+    assert network.room.log.epoch == epoch
+    for user in (anna, boris):
+        assert _texts(user) == ["of old", "of new"]
+        assert _events(user, "lost") == []
+    assert sorted(_log(network)) == ["Anna join", "Boris join"], "nobody joins again"
     network.heal()
 
 

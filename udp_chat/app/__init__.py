@@ -5,6 +5,8 @@ Read in this order:
 - ``client_command.py``: udp_client.py: finds a room or opens one, then a conversation
 - ``rooms.py``: finds a room, lets a person choose, or opens one
 - ``server_command.py``: udp_server.py: opens a room and serves it until Ctrl-C
+- ``export.py``: ``--export``: what a room's file keeps, as events or as text
+- ``kept_lines.py``: what ``udp_client.py --keep`` keeps for /history
 - ``protocol_command.py``: protocol.py: reads datagrams and says what is in them
 - ``conversation.py``: what a person types is done, what happens is shown
 - ``lines.py``: a typed line becomes a command, an event becomes a line

@@ -15,10 +15,14 @@ from typing import Any, NoReturn, TypeVar
 from udp_chat.app.catalogue import LANGUAGES, locale_language
 from udp_chat.app.command_sentences import ARGPARSE_REASONS, COMMANDS
 from udp_chat.protocol.packets import ROOM_NAME_BYTES_MAX
+from udp_chat.server.keeping import KeepLimit
 from udp_chat.version import __version__
 
 COUNT_MAX = 1_000_000_000
 """More than any option needs, and little enough to calculate with."""
+
+AGES = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+"""Seconds of the units of an age."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -115,6 +119,23 @@ def count(text: str, language: str = "en") -> int:
     if not 0 <= number <= COUNT_MAX:
         raise wrong("count", language, value=text, largest=COUNT_MAX)
     return number
+
+
+def keep_limit(text: str, language: str = "en") -> KeepLimit:
+    """How much a file keeps: a number of events, an age such as 30d, or both with a comma."""
+    events_max = age_seconds = None
+    for part in text.split(","):
+        seconds_of = AGES.get(part[-1:])
+        digits = part[:-1] if seconds_of else part
+        if not (digits.isascii() and digits.isdigit() and int(digits) <= COUNT_MAX):
+            raise wrong("keep_limit", language, value=text)
+        if seconds_of and age_seconds is None:
+            age_seconds = int(digits) * seconds_of
+        elif not seconds_of and events_max is None:
+            events_max = int(digits)
+        else:
+            raise wrong("keep_limit", language, value=text)
+    return KeepLimit(events_max or 0, age_seconds or 0)
 
 
 def positive_count(text: str, language: str = "en") -> int:

@@ -37,6 +37,11 @@ _ENGLISH = {
     "not_delivered": "! Your private messages to {name} were not delivered",
     "not_delivered_yet": "! {name} lost the connection before reading your private messages."
     " They will be delivered when {name} is back",
+    "disk_full": "! The server's disk is full: it accepts no messages now. What you type will be"
+    " sent when there is space",
+    "not_kept": "! The server cannot write its file: it accepts no messages now. What you type"
+    " will be sent when it can",
+    "kept_again": "! The server accepts messages again",
     "name_in_use": "! The name {name} is in use",
     "unusable_name": "! “{name}” can't be a name: letters and digits, no spaces, at most"
     " 32 characters",
@@ -172,6 +177,7 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "saved_few": "{count} lines saved in {text}",
     "saved_many": "{count} lines saved in {text}",
     "file_failed": "! Cannot write {text}: {reason}",
+    "keeps_no_more": "! What is shown from here on is not kept: {text}",
     "file_exists": "! {text} exists: /save! FILE overwrites it",
     "no_such_home": "there is no such user, so there is no home directory",
     "no_such_path": "this cannot be the name of a file",
@@ -238,6 +244,11 @@ _RUSSIAN = {
     "not_delivered": "! Ваши личные сообщения для {name} не доставлены",
     "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит."
     " Они дойдут, когда {name} вернётся",
+    "disk_full": "! На диске сервера нет места: сообщения пока не принимаются. Набранное"
+    " отправится, когда место появится",
+    "not_kept": "! Сервер не может писать в свой файл: сообщения пока не принимаются. Набранное"
+    " отправится, когда он сможет",
+    "kept_again": "! Сервер снова принимает сообщения",
     "name_in_use": "! Имя {name} занято",
     "unusable_name": "! Имя «{name}» не подходит: буквы и цифры, без пробелов, до 32 знаков",
     "unusable_name_empty": "! В имени должен быть хотя бы один знак",
@@ -370,6 +381,7 @@ _RUSSIAN = {
     "saved_few": "Сохранены {count} строки в {text}",
     "saved_many": "Сохранено {count} строк в {text}",
     "file_failed": "! Не удалось записать {text}: {reason}",
+    "keeps_no_more": "! Показанное дальше не сохраняется: {text}",
     "file_exists": "! Файл {text} уже есть: /save! ФАЙЛ запишет поверх него",
     "no_such_home": "такого пользователя нет, поэтому нет и домашнего каталога",
     "no_such_path": "так файл называться не может",

@@ -16,11 +16,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from udp_chat.app.arguments import LOG_LEVELS, Parser, room_name, wrong
+from udp_chat.app.arguments import LOG_LEVELS, Parser, keep_limit, room_name, wrong
 from udp_chat.app.catalogue import wanted_language
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.conversation import Conversation
 from udp_chat.app.doctor import main_checks
+from udp_chat.app.export import why_not_kept
+from udp_chat.app.kept_lines import RoomLines, ShownLines
 from udp_chat.app.lines import EXIT_WORD, event_line, parse_line, said_line
 from udp_chat.app.program import started_program, usage_name
 from udp_chat.app.rooms import NoRoom, find_room, open_room
@@ -39,6 +41,7 @@ from udp_chat.protocol.addresses import format_address, parse_address
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
+from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.terminal.screen import Hints, PlainTerminal, Terminal, open_terminal, wants_colours
 
 LOOK_SECONDS = 1.0
@@ -89,6 +92,10 @@ def make_parser(language: str) -> Parser:
     parser.option("--timestamps", action="store_true")
     parser.option("--no-color", action="store_true")
     parser.option("--transcript", metavar="FILE")
+    parser.option("--keep", metavar="FILE")
+    parser.option(
+        "--keep-limit", metavar="LIMIT", type=parser.typed(keep_limit), default=KeepLimit()
+    )
     parser.option("--trace", nargs="?", const="-", metavar="FILE")
     parser.option("--doctor", action="store_true")
     parser.option("--log-level", default="warning", choices=LOG_LEVELS)
@@ -313,8 +320,15 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
     try:
         if server is None and arguments.open is None:
             server = find_room(language, input if at_terminal and not arguments.json else None)
+        kept_file = None
+        if arguments.keep is not None:
+            kept_file = closing.enter_context(KeptFile(arguments.keep, arguments.keep_limit))
+        if kept_file is not None and server is None:
+            conversation.kept_lines = RoomLines(arguments.keep, language)
+        elif kept_file is not None:
+            conversation.kept_lines = ShownLines(kept_file, conversation.cannot_keep)
         if server is None:
-            server = open_room(arguments.open or "chat", language, closing)
+            server = open_room(arguments.open or "chat", language, closing, kept_file)
             closing.callback(_leave, conversation)  # before the room is closed
         if arguments.listen and not arguments.json and wants_colours():
             plain = PlainTerminal(colours=not arguments.no_color)
@@ -332,6 +346,9 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
         commands = at_terminal or arguments.commands or arguments.json
         code = _converse(conversation, limits, at_terminal=at_terminal, commands=commands)
     except NoRoom:
+        return 1
+    except CannotKeep as error:
+        complain(why_not_kept(error, arguments.keep, language))
         return 1
     except JoinFailed as error:
         if conversation.terminal is not None:

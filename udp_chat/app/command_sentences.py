@@ -31,13 +31,17 @@ _ENGLISH = {
     "client_timestamps": "show when each message was sent",
     "client_no_color": "no colours (also: NO_COLOR)",
     "client_transcript": "append what is shown to FILE",
+    "client_keep": "keep what is said in FILE, for /history; where this command opens the room, the"
+    " room is kept in it and continues from it",
+    "client_keep_limit": "how much FILE keeps: a number of events, an age (36h, 30d, 8w), or both:"
+    " 100000,30d; 0: no limit (default: 1000000)",
     "client_trace": "write each datagram, sent and received, decoded, one a line, to FILE"
     " (default: stderr)",
     "client_doctor": "check this network: can rooms be found and reached, and if not, why",
     "client_log_level": "diagnostics on stderr (default: %(default)s)",
     "server": "Opens a chat room over UDP. Others join it with: {udp_client} SERVER",
-    "server_more": "Ctrl-C stops the server; it tells the members. Messages are kept in memory"
-    " only.",
+    "server_more": "Ctrl-C stops the server; it tells the members. Without --keep, messages are"
+    " kept in memory only.",
     "server_host": "address to listen on (default: all interfaces)",
     "server_port": "0 takes a free one (default: %(default)s)",
     "server_room": "name of the room (default: %(default)s)",
@@ -51,6 +55,13 @@ _ENGLISH = {
     " what exceeds this. 0 lifts all rates (default: %(default)s)",
     "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g)",
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
+    "server_keep": "keep the room in FILE: a server that is started with it again, even after a"
+    " crash, continues the room",
+    "server_keep_limit": "how much FILE keeps: a number of events, an age (36h, 30d, 8w), or both:"
+    " 100000,30d; 0: no limit (default: 1000000)",
+    "server_export": "write what is in the FILE of --keep to OUT (- is stdout), as --json prints"
+    " it, and exit; a server may be running",
+    "server_text": "with --export: write plain text instead of JSON",
     "server_no_discovery": "do not answer clients that look for rooms: people must know the address"
     " to join",
     "server_log_level": "info: who joins and leaves, and all counters at the end; debug: every"
@@ -80,6 +91,9 @@ _ENGLISH = {
     "wrong_port": "a port is a number from 0 to 65535",
     "wrong_room_name": "a room's name has 1 to {largest} bytes of printable text",
     "wrong_server": "'{value}' is not HOST, HOST:PORT or [IPV6]:PORT with a port from 1 to 65535",
+    "wrong_keep_limit": "'{value}' is not a limit: a number of events, an age such as 30d, or both:"
+    " 100000,30d",
+    "wrong_export": "--export needs --keep FILE",
     "wrong_timeout": "--timeout must be longer than --heartbeat",
     "wrong_datagram": "'{value}' is neither a datagram in hexadecimal nor a file",
     "wrong_nothing_to_read": "give a datagram in hexadecimal or a FILE",
@@ -94,6 +108,24 @@ _ENGLISH = {
     " Take one above 1023: --port 9091",
     "address_elsewhere": "Cannot open a room on {where}, port {port}: this computer has no such"
     " address. Leave --host out to listen on all of them.",
+    # The file of --keep
+    "keep_folder": "Cannot keep a room in {path}: it is a folder. Name a file in it.",
+    "keep_not_ours": "Cannot keep a room in {path}: the file is something else. It was not changed;"
+    " choose another name.",
+    "keep_newer": "Cannot use {path}: a newer version of this program wrote it. It was not changed;"
+    " update this program.",
+    "keep_corrupt": "Cannot use {path}: the file is damaged. It was not changed; take a copy of it"
+    " made before, or choose another name.",
+    "keep_read_only": "Cannot keep a room in {path}: the file is read-only. Allow writing, or"
+    " choose another name.",
+    "keep_locked": "Cannot keep a room in {path}: another server is using the file. Stop that one,"
+    " or choose another name.",
+    "keep_full": "Cannot keep a room in {path}: the disk is full. Make space, or choose a file on"
+    " another disk.",
+    "keep_missing": "Cannot read {path}: there is no such file.",
+    "keep_export_to_itself": "Cannot export {path} to itself. Choose another name after --export.",
+    "cannot_write": "Cannot write {path}: {reason}.",
+    "keep_failed": "Cannot keep a room in {path}: {reason}.",
     "note": "note: {text}",
     "small_buffer": "the kernel grants a receive buffer of {size} KiB, enough for some {members}"
     " members who answer at once; for more, on Linux, as root:"
@@ -134,14 +166,18 @@ _RUSSIAN = {
     "client_timestamps": "показывать, когда отправлено каждое сообщение",
     "client_no_color": "без цветов (или: NO_COLOR)",
     "client_transcript": "дописывать в FILE всё, что показано",
+    "client_keep": "хранить сказанное в FILE, для /history; если комнату открывает эта команда, в"
+    " нём хранится сама комната и из него продолжается",
+    "client_keep_limit": "сколько хранить в FILE: число событий, возраст (36h, 30d, 8w — часы, дни,"
+    " недели) или оба: 100000,30d; 0: без предела (по умолчанию: 1000000)",
     "client_trace": "записывать в FILE каждую датаграмму, отправленную и полученную, в"
     " разобранном виде, по одной в строке (по умолчанию: в stderr)",
     "client_doctor": "проверить эту сеть: видны ли комнаты, можно ли в них войти, а если нет,"
     " то почему",
     "client_log_level": "диагностика в stderr (по умолчанию: %(default)s)",
     "server": "Открывает комнату чата по UDP. Другие входят так: {udp_client} SERVER",
-    "server_more": "Ctrl-C останавливает сервер; он сообщает об этом участникам. Сообщения хранятся"
-    " только в памяти.",
+    "server_more": "Ctrl-C останавливает сервер; он сообщает об этом участникам. Без --keep"
+    " сообщения хранятся только в памяти.",
     "server_host": "на каком адресе слушать (по умолчанию: на всех интерфейсах)",
     "server_port": "0 — любой свободный (по умолчанию: %(default)s)",
     "server_room": "название комнаты (по умолчанию: %(default)s)",
@@ -157,6 +193,13 @@ _RUSSIAN = {
     "server_heartbeat": "как часто молчащий клиент напоминает о себе (по умолчанию: %(default)g)",
     "server_timeout": "после какого молчания сервер исключает участника (по умолчанию:"
     " %(default)g)",
+    "server_keep": "хранить комнату в FILE: сервер, запущенный с ним снова, даже после сбоя,"
+    " продолжит её",
+    "server_keep_limit": "сколько хранить в FILE: число событий, возраст (36h, 30d, 8w — часы, дни,"
+    " недели) или оба: 100000,30d; 0: без предела (по умолчанию: 1000000)",
+    "server_export": "записать содержимое FILE из --keep в OUT (- — стандартный вывод), как его"
+    " печатает --json, и выйти; сервер при этом может работать",
+    "server_text": "с --export: писать простой текст вместо JSON",
     "server_no_discovery": "не отвечать клиентам, которые ищут комнаты: войти можно, только зная"
     " адрес",
     "server_log_level": "info: кто входит и выходит, в конце все счётчики; debug: каждая датаграмма"
@@ -186,6 +229,9 @@ _RUSSIAN = {
     "wrong_port": "порт — это число от 0 до 65535",
     "wrong_room_name": "в названии комнаты от 1 до {largest} байт, только печатные знаки",
     "wrong_server": "«{value}» — не HOST, HOST:PORT или [IPV6]:PORT с портом от 1 до 65535",
+    "wrong_keep_limit": "«{value}» — не предел: нужно число событий, возраст вроде 30d или оба:"
+    " 100000,30d",
+    "wrong_export": "для --export нужен --keep FILE",
     "wrong_timeout": "--timeout должен быть больше, чем --heartbeat",
     "wrong_datagram": "«{value}» — не датаграмма в шестнадцатеричном виде и не файл",
     "wrong_nothing_to_read": "укажите датаграмму в шестнадцатеричном виде или FILE",
@@ -201,6 +247,24 @@ _RUSSIAN = {
     " недоступен. Возьмите порт больше 1023: --port 9091",
     "address_elsewhere": "Не удалось открыть комнату ({where}, порт {port}): у этого компьютера нет"
     " такого адреса. Уберите --host, чтобы слушать на всех.",
+    "keep_folder": "Комнату нельзя хранить в {path}: это папка. Укажите файл в ней.",
+    "keep_not_ours": "Комнату нельзя хранить в {path}: это другой файл. Он не изменён; выберите"
+    " другое имя.",
+    "keep_newer": "Файл {path} записан более новой версией этой программы. Он не изменён; обновите"
+    " программу.",
+    "keep_corrupt": "Файл {path} повреждён. Он не изменён; возьмите его прежнюю копию или выберите"
+    " другое имя.",
+    "keep_read_only": "Комнату нельзя хранить в {path}: файл только для чтения. Разрешите запись"
+    " или выберите другое имя.",
+    "keep_locked": "Комнату нельзя хранить в {path}: файл занят другим сервером. Остановите его"
+    " или выберите другое имя.",
+    "keep_full": "Комнату нельзя хранить в {path}: на диске нет места. Освободите место или"
+    " выберите файл на другом диске.",
+    "keep_missing": "Не удалось прочитать {path}: такого файла нет.",
+    "keep_export_to_itself": "Нельзя записать {path} в него самого. Укажите после --export другое"
+    " имя.",
+    "cannot_write": "Не удалось записать {path}: {reason}.",
+    "keep_failed": "Комнату нельзя хранить в {path}: {reason}.",
     "note": "примечание: {text}",
     "small_buffer": "ядро даёт приёмный буфер в {size} КиБ: его хватит примерно на {members}"
     " участников, которые ответят разом; чтобы увеличить его в Linux, выполните от имени root:"

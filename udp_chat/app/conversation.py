@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.completing import Completions
+from udp_chat.app.kept_lines import KeptLines
 from udp_chat.app.lines import (
     Command,
     help_text,
@@ -44,6 +45,7 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.addresses import typed_address
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
+from udp_chat.server.keeping import CannotKeep
 from udp_chat.terminal.screen import Terminal
 from udp_chat.terminal.style import DIM, Span
 
@@ -93,6 +95,7 @@ class Conversation:
         self.failure = ""
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
+        self.kept_lines: KeptLines | None = None
         self._timestamps = timestamps
         self._shows_history = shows_history
         self._lines = Remembered()
@@ -236,6 +239,9 @@ class Conversation:
             self._lines.add(row, said)
         if self.transcript is not None:
             self.transcript.write_line(text)
+        if self.kept_lines is not None:
+            for row in text.split("\n"):
+                self.kept_lines.add(row)
         if self.terminal is None:
             self._print(text)
             return
@@ -284,6 +290,10 @@ class Conversation:
     def file_failed(self, name: str, reason: str) -> None:
         """Says that a file cannot be written; the `on_failure` of a `LineFile`."""
         self.tell("file_failed", text=printable(name), reason=reason)
+
+    def cannot_keep(self, error: CannotKeep) -> None:
+        """Says that the file of --keep takes no more lines."""
+        self.tell("keeps_no_more", text=error.text or error.reason)
 
     def refresh(self) -> None:
         """Brings the pending messages, the status and the title up to date."""
@@ -369,7 +379,7 @@ class Conversation:
         if verb in ("history", "search") and self.as_json:
             self.tell("nothing_remembered")
         elif verb == "history":
-            for old in self._lines.newest(int(text) if text else HISTORY_LINES):
+            for old in self._newest_lines(int(text) if text else HISTORY_LINES):
                 if self.terminal is not None:
                     self.terminal.show(Span(old, DIM))
                 else:
@@ -409,6 +419,13 @@ class Conversation:
             stamp = time.strftime(form, time.localtime(said.at))
             line = f"{stamp} {said.text}"
             self._tell_text(line if self.terminal is not None else own_line(line), DIM)
+
+    def _newest_lines(self, count: int) -> list[str]:
+        """What was shown last. What is not remembered any more comes from the file of --keep."""
+        lines = self._lines.newest(count)
+        if self.kept_lines is None or len(lines) >= count:
+            return lines
+        return self.kept_lines.newest(count) or lines
 
     def _save(self, path: str, *, overwrite: bool) -> None:
         if self.as_json:

@@ -31,6 +31,7 @@ HISTORY_DIGITS_MAX = 9
 NOTICES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("no_such_member", "name_in_use", "not_delivered", "not_delivered_yet"), ()),
     **dict.fromkeys((f"unusable_name_{rule}" for rule in RULES), ()),
+    **dict.fromkeys(("disk_full", "not_kept", "kept_again"), ()),
     "files_refused": ("text",),
     "members": ("members", "count"),
     "nothing_said": (),

@@ -17,6 +17,7 @@ from udp_chat.discovery.search import FoundRoom, find_rooms
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT
 from udp_chat.protocol.printable import printable
+from udp_chat.server.keeping import KeptFile
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
 
@@ -70,14 +71,16 @@ def choose_room(
         complain(CHAT.sentence(language, "no_such_room", count=len(rooms)))
 
 
-def open_room(name: str, language: str, closing: ExitStack) -> tuple[str, int]:
-    """Opens a room in this process; `closing` closes it. Raises `NoRoom`."""
+def open_room(
+    name: str, language: str, closing: ExitStack, kept_file: KeptFile | None = None
+) -> tuple[str, int]:
+    """Opens a room in this process; `closing` closes it. Raises `NoRoom` or `CannotKeep`."""
     settings = RoomSettings(room=name)
     try:
         try:
-            server = UdpServer("", DEFAULT_PORT, settings, DISCOVERY_PORT)
+            server = UdpServer("", DEFAULT_PORT, settings, DISCOVERY_PORT, kept_file)
         except OSError:  # the port is taken: any other will do, because clients look for the room
-            server = UdpServer("", 0, settings, DISCOVERY_PORT)
+            server = UdpServer("", 0, settings, DISCOVERY_PORT, kept_file)
     except OSError as error:
         complain(CHAT.sentence(language, "cannot_open", text=error.strerror or str(error)))
         raise NoRoom from error

@@ -8,12 +8,14 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from udp_chat.app.arguments import (
     LOG_LEVELS,
     Parser,
     count,
+    keep_limit,
     port,
     positive_count,
     room_name,
@@ -22,6 +24,7 @@ from udp_chat.app.arguments import (
 )
 from udp_chat.app.catalogue import wanted_language
 from udp_chat.app.command_sentences import COMMANDS
+from udp_chat.app.export import export, why_not_kept
 from udp_chat.app.invitation import invitation
 from udp_chat.app.ports import port_holders
 from udp_chat.app.program import started_program, usage_name
@@ -29,6 +32,7 @@ from udp_chat.app.standard_streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
+from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
 
@@ -58,6 +62,12 @@ def make_parser(language: str) -> Parser:
     )
     for name, duration in durations:
         parser.option(name, type=parser.typed(seconds), default=duration, metavar="SECONDS")
+    parser.option("--keep", metavar="FILE")
+    parser.option(
+        "--keep-limit", metavar="LIMIT", type=parser.typed(keep_limit), default=KeepLimit()
+    )
+    parser.option("--export", metavar="OUT")
+    parser.option("--text", action="store_true")
     parser.option("--no-discovery", action="store_true")
     parser.option("--log-level", default="warning", choices=LOG_LEVELS)
     parser.add_common_options()
@@ -77,6 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.timeout <= arguments.heartbeat:
         parser.error(parser.words("wrong_timeout"))
+    if arguments.export is not None:
+        if arguments.keep is None:
+            parser.error(parser.words("wrong_export"))
+        return export(arguments.keep, arguments.export, parser.language, as_text=arguments.text)
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
@@ -91,9 +105,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         log_entries_max=arguments.log_entries,
         history_events=arguments.history,
     )
+    with ExitStack() as closing:
+        return _serve(arguments, parser, settings, closing)
+
+
+def _serve(
+    arguments: argparse.Namespace, parser: Parser, settings: RoomSettings, closing: ExitStack
+) -> int:
+    """Serves until it is told to stop; returns the exit code."""
+    kept_file = None
     try:
         discovery_port = None if arguments.no_discovery else DISCOVERY_PORT
-        server = UdpServer(arguments.host, arguments.port, settings, discovery_port)
+        if arguments.keep is not None:
+            kept_file = closing.enter_context(KeptFile(arguments.keep, arguments.keep_limit))
+        server = UdpServer(arguments.host, arguments.port, settings, discovery_port, kept_file)
+    except CannotKeep as error:
+        print(why_not_kept(error, arguments.keep, parser.language), file=sys.stderr)
+        return 1
     except (OSError, UnicodeError) as error:  # UnicodeError: no name server is asked such a name
         print(_why_not_open(error, arguments), file=sys.stderr)
         return 1

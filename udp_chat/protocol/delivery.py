@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import ClassVar, TypeAlias
 
@@ -96,6 +97,13 @@ class EventLog:
     def bytes_held(self) -> int:
         return self._appended_bytes - self._entries[0][2] if self._entries else 0
 
+    def begin(self, epoch: int, first: int, encoded: Sequence[bytes], now: float) -> None:
+        """Makes this the log that another process wrote: its events from `first` on."""
+        self.epoch = epoch
+        self._entries.clear()
+        self.oldest, self.latest = first, first - 1
+        self.extend(encoded, now)
+
     def append(self, encoded: bytes, now: float) -> int:
         """Adds an encoded event and returns its sequence number. `now` is when it is sent."""
         return self.extend((encoded,), now)
@@ -149,6 +157,12 @@ class EventLog:
                 break
             encoded.append(event)
         return encoded
+
+    def newest(self, count: int) -> list[bytes]:
+        """The newest events, so many of them at most, encoded, in their order."""
+        newest = [event for event, _, _ in islice(reversed(self._entries), max(0, count))]
+        newest.reverse()
+        return newest
 
     def _index(self, seq: int) -> int:
         assert seq >= self.oldest, "the log has forgotten it"

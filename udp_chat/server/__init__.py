@@ -9,6 +9,8 @@ Read in this order:
 - ``congestion.py``: how much a member with a full link may be sent
 - ``floor.py``: whose message is written next
 - ``scribe.py``: what a message becomes in a log or an inbox
+- ``kept.py``: what outlives the process, and how a room begins again from it
+- ``keeping.py``: the file in which a room is kept
 - ``member.py``: one member: its positions in the logs, its link, its timer
 
 What these use:

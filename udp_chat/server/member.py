@@ -90,7 +90,7 @@ class Inbox(Position):
     that are not, so that they can be told should these never arrive.
     """
 
-    __slots__ = ("_senders", "told_seq", "waiting")
+    __slots__ = ("_senders", "kept_seq", "told_seq", "waiting")
 
     def __init__(self, epoch: int, now: float) -> None:
         super().__init__(EventLog(epoch, INBOX_ENTRIES_MAX, INBOX_BYTES_MAX), 0, now)
@@ -98,6 +98,8 @@ class Inbox(Position):
         """By sequence number: the client id of the sender."""
         self.told_seq = 0
         """Senders of messages up to here were told that these are not delivered yet."""
+        self.kept_seq = 0
+        """Up to here it is in the file of a room that keeps: see kept.py."""
         self.waiting: dict[int, Member] = {}
         """By session id: members with a private message that waits for space here."""
 
@@ -121,8 +123,12 @@ class Inbox(Position):
         know whether it arrives."""
         seq = self.log.append(encoded, now)
         if sender:
-            self._senders[seq] = sender
+            self.note_sender(seq, sender)
         return seq
+
+    def note_sender(self, seq: int, sender: int) -> None:
+        """Notes who is to know whether this event arrives."""
+        self._senders[seq] = sender
 
     def acknowledge(self, ack: int) -> bool:
         # A member cannot acknowledge what was never sent: nothing is forgotten.
@@ -294,6 +300,19 @@ class Member:
         self.probe_at = NEVER
         self.wake_at = NEVER
         """When the room next looks at this member; the one heap entry that counts."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it was in when another process began this room, and has not come back yet."""
+        return not self.address
+
+    def take_session_of(self, other: Member, now: float) -> None:
+        """Becomes the member that another room knows by the same number."""
+        self.session_id, self.address = other.session_id, other.address
+        self.newest_timestamp, self.heard_at = other.newest_timestamp, other.heard_at
+        self.rtt, self.loss = other.rtt, other.loss
+        log = self.position.log
+        self.position = Position(log, min(other.position.acked, log.latest), now)
 
     def bytes_held(self) -> int:
         """What the room holds for this member, beside what it holds for every one."""

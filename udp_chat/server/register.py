@@ -11,7 +11,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from udp_chat.protocol.names import name_fold, name_key
 from udp_chat.server.member import Member
@@ -33,6 +33,17 @@ class Register:
         """By client id, the oldest first: whole, so that what is theirs waits for them."""
         self.remembered: OrderedDict[int, tuple[int, int]] = OrderedDict()
         """By client id: member number and newest message, of those who departed before them."""
+        self.by_number: dict[int, Member] = {}
+        """Those in and the departed, by member number."""
+        self.changed: set[Member] | None = None
+        """Members that are to be kept: see kept.py. None if the room keeps nothing."""
+        self.read: set[Member] = set()
+        """Members that have read something since they were kept: that can wait for the others."""
+        self._key_of: Callable[[int], bytes] | None = None
+        self._kept_keys: dict[bytes, int] = {}
+        """What stands for the client id of a client that was kept and has not come back."""
+        self._came_back: dict[int, int] = {}
+        """By what stood for it: the client id of one that has."""
         self._departed_max = departed_max
         self._remembered_max = remembered_max
         self._number = 0
@@ -56,8 +67,61 @@ class Register:
         self._number += 1
         return self._number, max(0, next_message_id - 1)
 
+    # --- beginning with what another process kept ------------------------------------------------
+
+    def begin_from(self, number: int, key_of: Callable[[int], bytes]) -> None:
+        """Begins with the newest member number of an earlier process, which kept `key_of` the
+        client ids."""
+        self._number, self._key_of = number, key_of
+
+    def begin_with(self, member: Member, key: bytes, *, is_in: bool) -> None:
+        """Begins with a client of that process. Until it comes back, its client id is not known:
+        a number below zero stands for it."""
+        self._kept_keys[key] = member.client_id
+        self.by_number[member.number] = member
+        if is_in:
+            self.by_client[member.client_id] = member
+            self.by_name[name_key(member.name)] = member
+        else:
+            self.departed[member.client_id] = member
+
+    def recognize(self, client_id: int) -> None:
+        """A client has proven its address. If an earlier process knew it, it is that client."""
+        if self._key_of is None:
+            return
+        kept_as = self._kept_keys.pop(self._key_of(client_id), None)
+        if kept_as is None:
+            return
+        self._came_back[kept_as] = client_id
+        for table in (self.by_client, self.departed):
+            member = table.pop(kept_as, None)
+            if member is not None:
+                member.client_id = client_id
+                table[client_id] = member
+        remembered = self.remembered.pop(kept_as, None)
+        if remembered is not None:
+            self.remembered[client_id] = remembered
+
+    def present(self, client_id: int) -> Member | None:
+        """The member with this client id, or that this number stood for."""
+        return self.by_client.get(self._came_back.get(client_id, client_id))
+
+    # --- coming and going ------------------------------------------------------------------------
+
+    def note(self, member: Member) -> None:
+        """Notes that something about a member is to be kept."""
+        if self.changed is not None:
+            self.changed.add(member)
+
+    def note_read(self, member: Member) -> None:
+        """Notes that a member has read what was in its inbox."""
+        if self.changed is not None:
+            self.read.add(member)
+
     def enter(self, member: Member) -> None:
         """Takes a member in, whose session id, client id and name are set."""
+        self.note(member)
+        self.by_number[member.number] = member
         self.departed.pop(member.client_id, None)
         self.members[member.session_id] = member
         self.by_client[member.client_id] = member
@@ -65,12 +129,14 @@ class Register:
 
     def rename(self, member: Member, name: str) -> None:
         """Gives a member a name that nobody else has."""
+        self.note(member)
         del self.by_name[name_key(member.name)]
         self.by_name[name_key(name)] = member
         member.name = name
 
     def remove(self, member: Member) -> None:
         """Moves a member to the departed."""
+        self.note(member)
         del self.members[member.session_id]
         del self.by_client[member.client_id]
         del self.by_name[name_key(member.name)]
@@ -81,6 +147,7 @@ class Register:
         while len(self.departed) > self._departed_max:
             client_id, member = self.departed.popitem(last=False)
             self.remembered[client_id] = member.number, member.appended
+            del self.by_number[member.number]
             if len(self.remembered) > self._remembered_max:
                 self.remembered.popitem(last=False)
             yield member

@@ -189,9 +189,15 @@ class Relay:
 
     # --- what the room calls -----------------------------------------------------------------
 
+    def log_begun(self) -> None:
+        """Must be called when the log was begun with what another process wrote: that process has
+        sent it."""
+        self._broadcast_seq = self._checked_seq = self._log.latest
+
     def send(self, datagram: bytes, address: Address) -> None:
-        """Sends one datagram to one address."""
-        self._outgoing.append((datagram, (address,)))
+        """Sends one datagram to one address; to a member that is away, nothing."""
+        if address:
+            self._outgoing.append((datagram, (address,)))
 
     def addresses_changed(self) -> None:
         """Must be called when a member came, went or moved."""
@@ -502,7 +508,7 @@ class Relay:
             self._addresses = tuple(
                 member.address
                 for session_id, member in self._members.items()
-                if session_id not in self._limited
+                if session_id not in self._limited and member.address
             )
         if self._addresses:
             self._broadcast_to(self._addresses, max(first, log.oldest), now)
@@ -545,7 +551,7 @@ class Relay:
 
     def _is_worth_copies(self, member: Member) -> bool:
         """Whether a link loses a little, by bad luck."""
-        if member.window.is_limited:
+        if member.window.is_limited or member.is_away:
             return False
         member.loss.prior = self._loss.ratio
         return LOSSY_RATIO < member.loss.ratio < COPIED_RATIO_MAX

@@ -49,6 +49,7 @@ from udp_chat.protocol.packets import (
 from udp_chat.server.cookies import Cookies
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
+from udp_chat.server.kept import Kept, Notebook, begin_from
 from udp_chat.server.member import Member, MemberIds, MemberTimers, Position, Traffic
 from udp_chat.server.memory import Memory
 from udp_chat.server.register import Register
@@ -77,6 +78,9 @@ HEARTBEAT_LATE_RATIO = 1.1
 PROBE_VALID_SECONDS = 5.0
 """So long a sign of life answers further JOINs that want the same name."""
 
+HELD_CHECK_SECONDS = 1.0
+"""While a room is held back, it looks so often for silent members that it may remove."""
+
 STALL_SECONDS = 1.0
 """A timer this late says that this process slept. The members' silence is then not theirs."""
 
@@ -87,6 +91,8 @@ wait longer. With heartbeats too far apart to tell in that time, the name counts
 JOINS_PER_SECOND = 100.0
 JOIN_BURST = 1000.0
 """Of all addresses together. At once it is as many as the room holds, if that is more."""
+
+HELD_TEXT = "the server cannot write its file: try again later"
 
 BUSY_TEXT = "too many are joining at this moment: try again"
 
@@ -131,12 +137,15 @@ class ChatRoom:
         self._holding: dict[int, int] = {}
         """By session id: the timestamp of a SAY in this wake-up, of which something is held."""
         self._now = now
-        state = RoomState(
+        self.notebook: Notebook | None = None
+        """What is to be kept before `datagrams_to_send` goes out; None if nothing is."""
+        state = self._state = RoomState(
             settings, self.log, self.register, self.memory, self._timers, self.counters
         )
         self._relay = Relay(state)
         self._scribe = Scribe(state, self._relay, self._is_alive)
-        self._floor = Floor(state, self._scribe, self._relay.links_are_full, now)
+        self._is_held = False
+        self._floor = Floor(state, self._scribe, self._must_wait, now)
         self.wall_offset_seconds = wall_offset_seconds
         self._closed = False
 
@@ -150,6 +159,51 @@ class ChatRoom:
         self._scribe.wall_offset_seconds = seconds
 
     # --- what the shell calls ----------------------------------------------------------------
+
+    def keep(self, kept: Kept | None) -> None:
+        """From now on `notebook` has what is to be kept. The room begins as it was `kept`, if it
+        was. To be called before anything else."""
+        if kept is not None:
+            for member in begin_from(kept, self._state, self._now):
+                member.session_id = self._new_id()
+                self.members[member.session_id] = member
+                self._timers.schedule(member, self._now + self.settings.timeout_seconds)
+            for forgotten in self.register.departed_too_many():
+                self._forget_unread(forgotten)
+            self._relay.log_begun()
+        self.notebook = Notebook(self._state)
+
+    def resume_from(self, room: ChatRoom, now: float) -> None:
+        """Takes over the sessions of a room whose newest changes cannot be kept. To be called
+        after `keep`. Nobody has heard of those changes; a client that was new repeats its JOIN."""
+        self._now = now
+        self.counters.update(room.counters)
+        for theirs in room.members.values():
+            self.register.recognize(theirs.client_id)
+            member = self.register.by_client.get(theirs.client_id)
+            host = self.hosts.get(theirs.address, now) if theirs.address else None
+            if member is None or host is None:
+                continue
+            del self.members[member.session_id]
+            member.take_session_of(theirs, now)
+            self.members[member.session_id] = member
+            host.member_count += 1
+            self.memory.move(member, host)
+            self._acknowledge_inbox(member, theirs.inbox.acked)
+            if member.inbox.behind:
+                self._newcomers[member.session_id] = member  # what waits may be a roster
+            self._timers.schedule(member, now)
+
+    def hold_back(self, *, is_full: bool) -> None:
+        """From now on the room writes nothing that has to be kept, and says why: the disk is full,
+        or does not take it."""
+        self._is_held = True
+        self._scribe.tell_held_back(self._now, is_full=is_full)
+
+    def go_on(self, now: float) -> None:
+        """Ends `hold_back`."""
+        self._is_held, self._now = False, now
+        self._scribe.tell_kept_again(now)
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
@@ -202,7 +256,10 @@ class ChatRoom:
             self._handle_status(status, member, now)
         else:
             decode_body(packet_type, datagram)
-            self._remove(member, "left")
+            if self._is_held:
+                member.heard_at = float("-inf")  # the room notices it once it may
+            else:
+                self._remove(member, "left")
             self._relay.send(Bye(session_id, ByeReason.LEFT).encode(), member.address)
 
     def handle_timeout(self, now: float) -> None:
@@ -255,6 +312,7 @@ class ChatRoom:
             cookie = self._cookies.make(address, join.client_id, now)
             self._reply(Challenge(join.client_id, cookie).encode(), address, size)
             return
+        self.register.recognize(join.client_id)
         member = self.register.by_client.get(join.client_id)
         if member is not None:
             self._rejoin(member, join, address, now)
@@ -276,6 +334,9 @@ class ChatRoom:
             return
         host = self._host_with_a_place(join, address, now)
         if host is None:
+            return
+        if self._is_held:
+            self._refuse(join, address, RefusedReason.BUSY, HELD_TEXT)
             return
         # An address pays for each try: what follows may look at all who are gone.
         if host.joins.take(1, now):
@@ -304,9 +365,12 @@ class ChatRoom:
             # Only newer datagrams move an address: else a replayed JOIN would take it back.
             self._drop("stale", address)
             return
+        was_away = member.is_away
         if member.address != address and not self._move(member, join, address, now):
             return
         self._skip_to(member, join.next_message_id)
+        if was_away:
+            self._come_back(member, join)
         if join.epoch == self.log.epoch:
             if join.room_ack <= self.log.latest:  # else it was led astray, and learns that now
                 member.position.acknowledge(join.room_ack)
@@ -314,9 +378,18 @@ class ChatRoom:
                 self._acknowledge_inbox(member, join.inbox_ack)
         self._welcome(member, join)
 
+    def _come_back(self, member: Member, join: Join) -> None:
+        """A member is here again that another process of this room knew."""
+        has_been_in = join.epoch == self.log.epoch and join.room_ack <= self.log.latest
+        acked = join.room_ack if has_been_in else member.joined_seq - 1
+        member.first_seq = acked + 1
+        member.position = Position(self.log, acked, self._now)
+        self._newcomers[member.session_id] = member
+        self._rosters_at = max(self._rosters_at, self._now)
+
     def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
         """Moves a member to another address; false if it was refused there."""
-        if member.address[0] != address[0]:
+        if member.is_away or member.address[0] != address[0]:
             host = self._host_with_a_place(join, address, now)
             if host is None:
                 return False
@@ -379,6 +452,7 @@ class ChatRoom:
             member.drop_held()
             self.memory.recount(member)
             member.received = member.appended = next_message_id - 1
+            self.register.note(member)
 
     def _welcome(self, member: Member, join: Join) -> None:
         resumes = join.epoch == self.log.epoch
@@ -439,7 +513,7 @@ class ChatRoom:
         """Asks once more, or gives up; false if the member is gone."""
         if member.heard_at > member.probe_started_at:
             member.probe_at = NEVER
-        elif now >= self._gives_up_at(member):
+        elif now >= self._gives_up_at(member) and not self._is_held:
             self._remove(member, "timeout")
             return False
         else:
@@ -475,6 +549,7 @@ class ChatRoom:
         """Drops what waits for a member that has gone, and tells the senders."""
         self._scribe.tell_undelivered(member, self._now)
         member.inbox.clear()
+        self.register.note_read(member)
         self.memory.recount(member)
 
     # --- messages ----------------------------------------------------------------------------
@@ -499,6 +574,10 @@ class ChatRoom:
             self._holding[member.session_id] = timestamp
         elif not messages and now - member.said_at > member.rtt.rto:
             self._relay.answer(member, timestamp)  # no echo is to come
+
+    def _must_wait(self) -> bool:
+        """Whether no message may be written now."""
+        return self._is_held or self._relay.links_are_full()
 
     def _rosters_due(self, now: float) -> bool:
         return bool(self._newcomers) and self._rosters_at <= now
@@ -565,6 +644,7 @@ class ChatRoom:
     def _acknowledge_inbox(self, member: Member, ack: int) -> None:
         inbox = member.inbox
         if inbox.acknowledge(ack):
+            self.register.note_read(member)
             self.memory.recount(member)
             self._relay.inbox_acknowledged(member)
             if inbox.waiting and inbox.has_space_again:
@@ -574,6 +654,8 @@ class ChatRoom:
 
     def _on_member_timer(self, member: Member, now: float) -> None:
         silent_at = member.heard_at + self.settings.timeout_seconds
+        if self._is_held:
+            silent_at = max(silent_at, now + HELD_CHECK_SECONDS)
         if silent_at <= now:
             self._remove(member, "timeout")
             return

@@ -103,6 +103,19 @@ class Scribe:
         self._tell(inbox.senders(inbox.told_seq), "not_delivered_yet", member, now)
         inbox.told_seq = inbox.log.latest
 
+    def tell_held_back(self, now: float, *, is_full: bool) -> None:
+        """Tells all that nothing is written now, and why."""
+        for member in self._register.members.values():
+            if is_full:
+                self._write_notice(member, "disk_full", "", 0, now)
+            else:
+                self._write_notice(member, "not_kept", "", 0, now)
+
+    def tell_kept_again(self, now: float) -> None:
+        """Tells all that what waits is written now."""
+        for member in self._register.members.values():
+            self._write_notice(member, "kept_again", "", 0, now)
+
     def _write_private(self, member: Member, message: Message, now: float) -> None:
         recipient = self._register.called(message.to)
         if recipient is None:
@@ -176,12 +189,13 @@ class Scribe:
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         member.inbox.append(event, now, sender)
         self._memory.recount(member)
+        self._register.note(member)
         self._relay.inbox_grew(member, now)
         self._tell(member.inbox.take_pushed_out(), "not_delivered", member, now)
 
     def _tell(self, client_ids: Iterable[int], code: str, about: Member, now: float) -> None:
         for client_id in client_ids:
-            sender = self._register.by_client.get(client_id)
+            sender = self._register.present(client_id)
             if sender is not None:
                 self._write_notice(sender, code, about.name, 0, now)
 

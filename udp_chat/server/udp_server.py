@@ -19,6 +19,7 @@ from udp_chat.discovery.beacon import Beacon
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, Address, Offer
 from udp_chat.protocol.worker import Service
+from udp_chat.server.keeping import CannotKeep, KeptFile
 from udp_chat.server.relay import Outgoing
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.server_socket import ask_for_buffer, bind, dropped_count, open_datagrams
@@ -29,6 +30,9 @@ logger = logging.getLogger("udp_chat.server")
 DRAINS_MAX = 4
 """How often at most a wake-up takes in what has arrived, before it sends. To look once more costs
 2 µs, to send one datagram to each of ten members 45 µs: so what arrives meanwhile goes along."""
+
+KEEP_AGAIN_SECONDS = 0.25
+"""How soon a full disk is tried again."""
 
 DROPS_INTERVAL_SECONDS = 1.0
 """How often at most the kernel is asked for what it dropped."""
@@ -48,10 +52,13 @@ class UdpServer(Service):
         port: int = DEFAULT_PORT,
         settings: RoomSettings | None = None,
         discovery_port: int | None = None,
+        kept_file: KeptFile | None = None,
     ) -> None:
         """Binds the socket; raises OSError if that fails. No host means all interfaces.
 
         With a `discovery_port`, clients on the LAN find the room (groups.py has the usual one).
+        With a `kept_file`, the room begins as it was kept there, and is kept: raises `CannotKeep`.
+        The caller closes the file, after the server.
         """
         super().__init__("udp-chat server")
         settings = settings or RoomSettings()
@@ -61,12 +68,16 @@ class UdpServer(Service):
         self.shortfall = ask_for_buffer(self._socket, settings.members_max)
         """Warnings about what a full room may lack; empty if nothing."""
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
-        self.room = ChatRoom(
-            settings,
-            random.SystemRandom(),
-            time.monotonic(),
-            time.time() - time.monotonic(),
-        )
+        self.room = self._make_room(settings)
+        self._kept_file = kept_file
+        self._keep_again_at = 0.0
+        """When to try again to keep what cannot be kept; 0 while all is kept."""
+        if kept_file is not None:
+            try:
+                self.room.keep(kept_file.read(settings.log_entries_max))
+            except BaseException:
+                self._socket.close()
+                raise
         self._beacon: Beacon | None = None
         if discovery_port is not None:
             self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
@@ -93,7 +104,6 @@ class UdpServer(Service):
         self._wake_sender.close()
 
     def _serve(self) -> None:
-        room = self.room
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
@@ -101,27 +111,72 @@ class UdpServer(Service):
             for sock in beacon.sockets() if beacon is not None else ():
                 selector.register(sock, selectors.EVENT_READ, beacon)
             while not self.is_stopping:
-                timeout_at = room.next_timeout()
+                timeout_at = self.room.next_timeout()
                 if beacon is not None:
                     timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
+                if self._keep_again_at:
+                    timeout_at = min(self._keep_again_at, timeout_at or self._keep_again_at)
                 timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
                 ready = selector.select(timeout)
-                room.wall_offset_seconds = time.time() - time.monotonic()
+                self.room.wall_offset_seconds = time.time() - time.monotonic()
                 now = self._drain()
-                room.handle_timeout(now)
+                self.room.handle_timeout(now)
                 self._count_drops(now)
-                self._send(room.datagrams_to_send())
+                self._keep(now)
+                self._send(self.room.datagrams_to_send())
                 if beacon is not None:  # behind the chat: a flood of questions is not to delay it
                     beacon.rescan(now)
                     for key, _ in ready:
                         if key.data is beacon:
                             beacon.handle(key.fileobj, self._offer, now)
-        room.close(time.monotonic())
-        self._send(room.datagrams_to_send())
+        now = time.monotonic()
+        self._keep(now)
+        self.room.close(now)
+        self._send(self.room.datagrams_to_send())
         self._drops_counted_at = float("-inf")
         self._count_drops(time.monotonic())
-        counted = ", ".join(f"{what} {number}" for what, number in room.counters.most_common())
+        counted = ", ".join(f"{what} {number}" for what, number in self.room.counters.most_common())
         logger.info("stopped; counted: %s", counted or "nothing")
+
+    def _make_room(self, settings: RoomSettings) -> ChatRoom:
+        now = time.monotonic()
+        return ChatRoom(settings, random.SystemRandom(), now, time.time() - now)
+
+    def _keep(self, now: float) -> None:
+        """Keeps what was accepted, before anybody is told that it is."""
+        file, notebook = self._kept_file, self.room.notebook
+        if file is None or notebook is None or now < self._keep_again_at:
+            return
+        is_held = self._keep_again_at > 0.0
+        changes = notebook.changes()
+        if changes is None and not is_held:
+            return
+        try:
+            if is_held:
+                file.try_to_write()
+            if changes is not None:
+                file.write(changes)
+        except CannotKeep as error:
+            if not is_held:
+                self._go_back(file, error, now)
+            self._keep_again_at = now + KEEP_AGAIN_SECONDS
+            return
+        notebook.note_kept()
+        if is_held:
+            logger.warning("the room can be kept again")
+            self._keep_again_at = 0.0
+            self.room.go_on(now)
+            self._keep(now)
+
+    def _go_back(self, file: KeptFile, error: CannotKeep, now: float) -> None:
+        """Makes the room what it was before this wake-up, which cannot be kept. Nothing of it was
+        sent, so its clients send all of it again."""
+        logger.warning("the room cannot be kept: %s", error)
+        before = self.room
+        self.room = self._make_room(before.settings)
+        self.room.keep(file.read(before.settings.log_entries_max))
+        self.room.resume_from(before, now)
+        self.room.hold_back(is_full=error.reason == "keep_full")
 
     def _offer(self, nonce: int) -> Offer:
         room = self.room

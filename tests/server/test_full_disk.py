@@ -1,0 +1,158 @@
+"""A room whose file cannot be written: nothing is accepted, and all see why, until it can."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from tests.kills import messages_in
+from tests.processes import WAIT_SECONDS, Client, Server
+from udp_chat.client.chat_events import ChatEvent
+from udp_chat.client.udp_client import UdpClient
+from udp_chat.server.keeping import CannotKeep, KeptFile
+from udp_chat.server.kept import Changes
+from udp_chat.server.udp_server import UdpServer
+
+
+class Disk(KeptFile):
+    """A file on a disk that may be full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_full = False
+
+    def __enter__(self) -> Disk:
+        return self
+
+    def write(self, changes: Changes) -> None:
+        if self.is_full:
+            raise CannotKeep("keep_full")
+        super().write(changes)
+
+    def try_to_write(self) -> None:
+        if self.is_full:
+            raise CannotKeep("keep_full")
+        super().try_to_write()
+
+
+class Person:
+    """A client, and what it was shown."""
+
+    def __init__(self, server: UdpServer, name: str) -> None:
+        self.events: list[ChatEvent] = []
+        self._changed = threading.Condition()
+        self.client = UdpClient(server.address, name, self._show)
+
+    def _show(self, event: ChatEvent) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def __enter__(self) -> Person:
+        self.client.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.client.close()
+
+    def wait(self, kind: str, **fields: object) -> None:
+        def has_come() -> bool:
+            return any(
+                event["event"] == kind and fields.items() <= event.items() for event in self.events
+            )
+
+        with self._changed:
+            assert self._changed.wait_for(has_come, WAIT_SECONDS), self.events
+
+    def said(self) -> list[str]:
+        return [event["text"] for event in self.events if event["event"] == "chat"]
+
+
+def test_while_the_disk_is_full_nothing_is_accepted_and_all_see_why(tmp_path: Path) -> None:
+    with (
+        Disk(tmp_path / "room.db") as file,
+        UdpServer("127.0.0.1", 0, kept_file=file) as server,
+        Person(server, "Anna") as anna,
+        Person(server, "Boris") as boris,
+    ):
+        anna.client.say("before")
+        boris.wait("chat", text="before")
+        file.is_full = True
+        anna.client.say("meanwhile")
+        for person in (anna, boris):
+            person.wait("notice", reason="disk_full")
+            assert person.said() == ["before"]
+        assert not anna.client.flush(0.05), "it waits at the speaker"
+        file.is_full = False
+        for person in (anna, boris):
+            person.wait("notice", reason="kept_again")
+            person.wait("chat", text="meanwhile")
+        assert anna.client.flush(WAIT_SECONDS)
+        for person in (anna, boris):
+            assert person.said() == ["before", "meanwhile"]
+            kinds = {event["event"] for event in person.events}
+            assert not kinds & {"lost", "reconnecting", "leave"}
+    assert [text for _, _, text in messages_in(tmp_path / "room.db")] == ["before", "meanwhile"]
+
+
+def test_a_member_that_leaves_meanwhile_is_gone_once_there_is_space(tmp_path: Path) -> None:
+    with (
+        Disk(tmp_path / "room.db") as file,
+        UdpServer("127.0.0.1", 0, kept_file=file) as server,
+        Person(server, "Anna") as anna,
+    ):
+        with Person(server, "Boris"):
+            anna.wait("join", name="Boris")
+            file.is_full = True
+            anna.client.say("meanwhile")
+            anna.wait("notice", reason="disk_full")
+        file.is_full = False
+        anna.wait("leave", name="Boris")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB, where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("nothing may be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow  # it fills a disk, and waits until the server has tried again
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    texts = [f"{number} {'x' * 500}" for number in range(400)]
+    with Server("--keep", str(small_disk / "room.db")) as server:
+        with Client(f"127.0.0.1:{server.port}", "Anna") as anna:
+            ballast.write_bytes(b"x" * 3_700_000)
+            anna.say(*texts)
+            anna.wait_event("notice", reason="disk_full")
+            ballast.unlink()
+            anna.wait_event("notice", reason="kept_again")
+            anna.wait_event("chat", text=texts[-1])
+            anna.end_input()
+            assert anna.wait() == 0
+            assert [text for _, _, text in anna.chat()] == texts
+            assert anna.events("lost") == anna.events("reconnecting") == []
+        server.kill()
+    assert [text for _, _, text in messages_in(small_disk / "room.db")] == texts
