@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from compare.steps.breakage import Breakage
 from compare.steps.tcp_breakages import BREAKAGES as OVER_TCP
+from compare.steps.udp_breakages import BREAKAGES as OVER_UDP
 
-BREAKAGES = {breakage.step: breakage for breakage in [*OVER_TCP]}
+BREAKAGES = {breakage.step: breakage for breakage in [*OVER_TCP, *OVER_UDP]}
 
 
 def show(breakage: Breakage) -> bool:
