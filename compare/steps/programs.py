@@ -17,8 +17,11 @@ FOLDER = Path(__file__).resolve().parent
 READY_SECONDS = 10.0
 """How long a process may take to start on a busy machine."""
 
+LEAVE_SECONDS = 0.5
+"""How long a client may take to leave when its input ends."""
+
 END_SECONDS = 3.0
-"""How long a process may take to end when it is asked to."""
+"""How long a process may take to end at Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Program:
             stdout=subprocess.PIPE,
             env=environment,
         )
+        self._is_client = role == "client"
         self._lines: list[Line] = []
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, name=f"{step} {role}")
@@ -103,18 +107,22 @@ class Program:
         return self._process.wait(timeout_seconds)
 
     def close(self) -> None:
-        """Ends the process, by Ctrl-C or, where that does not help, by force."""
+        """Ends the process: by the end of its input, by Ctrl-C, or by force."""
         self.end_input()
+        if self._is_client:
+            self._wait_at_most(LEAVE_SECONDS)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._wait_at_most(END_SECONDS)
+        self._process.kill()  # does nothing where it has ended
+        self._process.wait()
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def _wait_at_most(self, seconds: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
 
 class Chat:
@@ -138,6 +146,8 @@ class Chat:
 
     def close(self) -> None:
         """Ends the clients, then the server."""
+        for program in self._programs:
+            program.end_input()  # all at once: leaving takes some time
         for program in reversed(self._programs):
             program.close()
         self._programs.clear()

@@ -71,7 +71,6 @@ def _duplicating(step: str) -> Outcome:
         talk.link.quality.duplicate = 0.2
         talk.anna_says()
         # Duplicates may follow the last one. What is said after them is shown behind them.
-        talk.link.quality.duplicate = 0.0
         talk.anna.say("end")
         talk.boris.need("Anna: end")
         shown = [int(t.split()[1]) for t in talk.boris.texts("Anna: ") if t != "Anna: end"]
