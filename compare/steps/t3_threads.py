@@ -1,0 +1,138 @@
+"""T3: a thread for each wait. Each member has a reader thread, and a writer thread with a queue.
+
+`relay` puts a line into the queues and waits for nobody. A member that does not read stops its own
+writer only. The queue is bounded: the server drops a member that is too far behind.
+
+    python3 compare/steps/t3_threads.py server [PORT]
+    python3 compare/steps/t3_threads.py client [PORT]
+
+A member whose cable is pulled says no goodbye, and its reader thread waits for ever. The next step,
+t4_timeouts.py, notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+HOST, PORT, EXIT = "localhost", 9091, "выйти"
+LINE_BYTES_MAX = 65536  # a longer one would fill the memory
+QUEUE_LINES_MAX = 1000  # the server drops a member that is further behind
+
+
+def lines_from(sock: socket.socket) -> Iterator[str]:
+    rest = b""
+    while data := sock.recv(4096):
+        *lines, rest = (rest + data).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise OSError("a line without an end")
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
+
+
+class Member:
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.name = ""  # until it has said one
+        self.queue: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def post(self, text: str) -> None:
+        if self.queue.qsize() == QUEUE_LINES_MAX:
+            self.end()
+        self.queue.put(text)
+
+    def write(self) -> None:
+        """The writer thread: the only place that waits for this member to read."""
+        with contextlib.suppress(OSError):  # it has gone; its reader sees that, too
+            while text := self.queue.get():
+                self.sock.sendall(f"{text}\n".encode())
+        self.sock.close()
+
+    def end(self) -> None:
+        """Ends both threads: the reader gets an end, the writer an error or an empty line."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.queue.put("")
+
+
+class Server:
+    """The main thread accepts. The lock guards the members, and makes one order for all."""
+
+    def __init__(self, port: int) -> None:
+        self.listener = socket.create_server((HOST, port))
+        self.members: set[Member] = set()
+        self.lock = threading.Lock()
+        print(f"listening on {HOST}:{self.listener.getsockname()[1]}", flush=True)
+
+    def serve(self) -> None:
+        while True:
+            sock, _ = self.listener.accept()
+            member = Member(sock)
+            member.post("Your name?")
+            threading.Thread(target=member.write, daemon=True).start()
+            threading.Thread(target=self.receive, args=(member,), daemon=True).start()
+
+    def receive(self, member: Member) -> None:
+        """The reader thread: the life of one connection."""
+        with self.lock:
+            self.members.add(member)
+        with contextlib.suppress(OSError):  # the connection broke: the same as its end
+            for line in lines_from(member.sock):
+                if line == EXIT:
+                    break
+                with self.lock:
+                    self.handle(member, line)
+        with self.lock:
+            self.members.remove(member)
+            member.end()
+            if member.name:
+                self.relay(f"* {member.name} left")
+
+    def handle(self, member: Member, text: str) -> None:
+        """The first line is the name, the others are for all."""
+        if member.name:
+            self.relay(f"{member.name}: {text}", member)
+        elif not text or any(text == other.name for other in self.members):
+            member.post("That name is taken. Your name?")
+        else:
+            member.name = text
+            self.relay(f"* {text} joined")
+
+    def relay(self, text: str, sender: Member | None = None) -> None:
+        for member in self.members:
+            if member.name and member is not sender:
+                member.post(text)
+
+
+def run_client(port: int) -> None:
+    """The main thread sends what is typed; a second thread blocks in `recv`."""
+    sock = socket.create_connection((HOST, port))
+    receiver = threading.Thread(target=show, args=(sock,), daemon=True)
+    receiver.start()
+    with contextlib.suppress(OSError):  # the server has gone
+        for line in sys.stdin:
+            sock.sendall(f"{line.rstrip()}\n".encode())
+            if line.strip() == EXIT:
+                break
+        sock.shutdown(socket.SHUT_WR)  # “I have said all”: the server closes, too
+    receiver.join()
+
+
+def show(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        for line in lines_from(sock):
+            print(line, flush=True)
+    print("* The connection is closed. Press Enter.", flush=True)
+
+
+if __name__ == "__main__":
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else PORT
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
+        if sys.argv[1] == "server":
+            Server(port).serve()
+        else:
+            run_client(port)

@@ -1,0 +1,93 @@
+"""U2: numbers. Each end numbers what it says to the other, so that a duplicate is known as one.
+
+The receiver remembers the numbers that it has seen, and drops a message that it has already. A
+network may duplicate datagrams, and from u3 on we do so ourselves.
+
+    python3 compare/steps/u2_numbers.py server|client [PORT]
+"""
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+HOST, PORT, EXIT = "127.0.0.1", 9091, "выйти"
+Address = tuple[str, int]
+
+
+class Peer:  # the other end: a member for the server, the server for a client
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.sock, self.address, self.name = sock, address, ""
+        self.number = 0  # of the newest message to it
+        self.seen: set[int] = set()  # the numbers that have come from it
+
+    def send(self, kind: str, number: int = 0, text: str = "") -> None:
+        self.sock.sendto(f"{kind} {number} {text}".encode(), self.address)
+
+    def say(self, text: str) -> None:
+        self.number += 1
+        self.send("SAY", self.number, text)
+
+    def receive(self, kind: str, number: int, text: str) -> Iterator[str]:  # the new messages
+        if kind == "SAY" and number not in self.seen:
+            self.seen.add(number)
+            yield text
+
+
+class Server:
+    def __init__(self, port: int) -> None:
+        self.sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.sock.bind((HOST, port))
+        self.members: dict[Address, Peer] = {}
+        print(f"listening on {HOST}:{self.sock.getsockname()[1]}", flush=True)
+
+    def receive(self, address: Address, kind: str, number: int, text: str) -> None:
+        if kind == "SAY" and number == 1:
+            self.members.setdefault(address, Peer(self.sock, address))
+        member = self.members.get(address)
+        if member:
+            for new in member.receive(kind, number, text):
+                self.handle(member, new)
+
+    def handle(self, member: Peer, text: str) -> None:
+        if not member.name:
+            member.name = text
+            self.relay(f"* {text} joined")
+        else:
+            self.relay(f"{member.name}: {text}", member)
+
+    def relay(self, text: str, sender: Peer | None = None) -> None:
+        for member in self.members.values():
+            if member is not sender:
+                member.say(text)
+
+
+class Client:
+    def __init__(self, port: int) -> None:
+        self.sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.server = Peer(self.sock, (HOST, port))
+
+    def run(self) -> None:
+        print("Your name?", flush=True)
+        threading.Thread(target=loop, args=(self,), daemon=True).start()
+        while (text := (sys.stdin.readline() or EXIT).strip()) != EXIT:
+            self.server.say(text)
+
+    def receive(self, _: Address, kind: str, number: int, text: str) -> None:
+        for new in self.server.receive(kind, number, text):
+            print(new, flush=True)
+
+
+def loop(end: Server | Client) -> None:  # a client's second thread: it blocks in `recvfrom`
+    while True:
+        with contextlib.suppress(OSError, ValueError):  # the other end is down, or nonsense
+            datagram, address = end.sock.recvfrom(2048)
+            kind, number, text = datagram.decode().split(" ", 2)
+            end.receive(address, kind, int(number), text)
+
+
+if __name__ == "__main__":
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else PORT
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
+        loop(Server(port)) if sys.argv[1] == "server" else Client(port).run()

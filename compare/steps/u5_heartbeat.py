@@ -1,0 +1,132 @@
+"""U5: a heartbeat and a goodbye. Those who are silent for too long are no members any more.
+
+Each end says PING twice a second. The server removes a member that it has not heard for two seconds
+and tells the others, and so it does with one that says выйти.
+
+    python3 compare/steps/u5_heartbeat.py server|client [PORT]
+"""
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+HOST, PORT, EXIT = "127.0.0.1", 9091, "выйти"
+TICK_SECONDS = 0.01  # how often the timers are looked at
+RETRANSMIT_SECONDS = 0.1  # without an ACK; longer than a round trip
+HEARTBEAT_SECONDS, DEAD_SECONDS = 0.5, 2.0  # short, to be watched; 5 and 15 are usual
+Address = tuple[str, int]
+
+
+class Peer:  # the other end: a member for the server, the server for a client
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.sock, self.address, self.name = sock, address, ""
+        self.number, self.expected = 0, 1  # of the newest message to it; of the next from it
+        self.waiting: list[str] = []  # what has not been sent yet
+        self.unacked: dict[int, tuple[str, float]] = {}  # number: text, when sent
+        self.early: dict[int, str] = {}  # what has come and waits for others
+        self.heard_at, self.ping_at = time.monotonic(), 0.0
+
+    def send(self, kind: str, number: int = 0, text: str = "") -> None:
+        self.sock.sendto(f"{kind} {number} {text}".encode(), self.address)
+
+    def tick(self, now: float) -> None:
+        while self.waiting:
+            self.number += 1
+            self.unacked[self.number] = self.waiting[0], 0.0  # due at once
+            del self.waiting[0]
+        for number, (text, sent_at) in self.unacked.items():
+            if now >= sent_at + RETRANSMIT_SECONDS:
+                self.unacked[number] = text, now
+                self.send("SAY", number, text)
+        if now >= self.ping_at:
+            self.send("PING")
+            self.ping_at = now + HEARTBEAT_SECONDS
+
+    def receive(self, kind: str, number: int, text: str) -> Iterator[str]:  # what is new
+        self.heard_at = time.monotonic()
+        if kind == "ACK":
+            self.unacked.pop(number, None)
+        elif kind == "SAY" and number < self.expected + 1000:  # more would fill the memory
+            self.send("ACK", number)  # of a duplicate, too: perhaps the first ACK was lost
+            if number >= self.expected:
+                self.early[number] = text
+        while self.expected in self.early:
+            self.expected += 1
+            yield self.early.pop(self.expected - 1)
+
+
+class Server:
+    def __init__(self, port: int) -> None:
+        self.sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.sock.bind((HOST, port))
+        self.members: dict[Address, Peer] = {}
+        print(f"listening on {HOST}:{self.sock.getsockname()[1]}", flush=True)
+
+    def receive(self, address: Address, kind: str, number: int, text: str) -> None:
+        if kind == "SAY" and number == 1:
+            self.members.setdefault(address, Peer(self.sock, address))
+        member = self.members.get(address)
+        if member:
+            for new in member.receive(kind, number, text):
+                self.handle(member, new)
+
+    def handle(self, member: Peer, text: str) -> None:
+        if not member.name:
+            member.name = text
+            self.relay(f"* {text} joined")
+        elif text == EXIT:
+            member.heard_at = 0.0  # the next tick removes it
+        else:
+            self.relay(f"{member.name}: {text}", member)
+
+    def relay(self, text: str, sender: Peer | None = None) -> None:
+        for member in self.members.values():
+            if member is not sender:
+                member.waiting.append(text)
+
+    def tick(self, now: float) -> None:
+        for key, member in list(self.members.items()):
+            member.tick(now)
+            if now > member.heard_at + DEAD_SECONDS:
+                del self.members[key]
+                self.relay(f"* {member.name} left")
+
+
+class Client:
+    def __init__(self, port: int) -> None:
+        self.sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.server = Peer(self.sock, (HOST, port))
+        self.tick = self.server.tick
+
+    def run(self) -> None:
+        print("Your name?", flush=True)
+        threading.Thread(target=loop, args=(self,), daemon=True).start()
+        while (text := (sys.stdin.readline() or EXIT).strip()) != EXIT:
+            self.server.waiting.append(text)
+        self.server.waiting.append(EXIT)
+        give_up_at = time.monotonic() + DEAD_SECONDS
+        while (self.server.waiting or self.server.unacked) and time.monotonic() < give_up_at:
+            time.sleep(TICK_SECONDS)
+
+    def receive(self, _: Address, kind: str, number: int, text: str) -> None:
+        for new in self.server.receive(kind, number, text):
+            print(new, flush=True)
+
+
+def loop(end: Server | Client) -> None:  # a client's second thread: it blocks in `recvfrom`
+    end.sock.settimeout(TICK_SECONDS)
+    while True:
+        end.tick(time.monotonic())
+        with contextlib.suppress(OSError, ValueError):  # nothing has come, or nonsense
+            datagram, address = end.sock.recvfrom(2048)
+            kind, number, text = datagram.decode().split(" ", 2)
+            end.receive(address, kind, int(number), text)
+
+
+if __name__ == "__main__":
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else PORT
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
+        loop(Server(port)) if sys.argv[1] == "server" else Client(port).run()
