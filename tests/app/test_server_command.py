@@ -68,7 +68,10 @@ def test_the_arguments_are_the_room_s_settings(monkeypatch: pytest.MonkeyPatch) 
     made: list[tuple[str, int, RoomSettings]] = []
     discoverable: list[int | None] = []
 
-    def refuse(host: str, port: int, settings: RoomSettings, discovery_port: int | None) -> None:
+    def refuse(
+        host: str, port: int, settings: RoomSettings, discovery_port: int | None, kept_file: object
+    ) -> None:
+        assert kept_file is None
         made.append((host, port, settings))
         discoverable.append(discovery_port)
         raise OSError("enough is known")
