@@ -118,6 +118,8 @@ class _Conversation:
         self._sentences = SENTENCES[arguments.lang]
         self._at_terminal = sys.stdin is not None and sys.stdin.isatty()
         self._name = ""
+        # Kept to the end: a Ctrl-C would be lost in a generator that is just being deleted.
+        self._names_to_try = self._names()
         self._client: Client | None = None
         self._is_reading = False
         self._has_read = threading.Event()
@@ -151,7 +153,7 @@ class _Conversation:
     def _join(self) -> Client | None:
         """The client, once it has joined; None if the person gives no name."""
         failure: JoinFailed | None = None
-        for name in self._names():
+        for name in self._names_to_try:
             self._name = name
             try:
                 why = refusal(name)

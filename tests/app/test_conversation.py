@@ -138,3 +138,48 @@ def test_with_json_the_client_says_that_it_remembers_nothing(
     printed = capsys.readouterr()
     assert printed.err.startswith("With --json the client remembers no messages")
     assert printed.out == ""
+
+
+def test_r_asks_whom_to_answer_where_somebody_else_has_just_written(server: UdpServer) -> None:
+    told, heard = Recorder(), Recorder()
+    conversation = Conversation("en")
+    terminal = conversation.terminal = ShownLines()
+
+    def show(event: ChatEvent) -> None:
+        conversation.show(event)
+        told(event)
+
+    boris = UdpClient(server.address, "Boris", show)
+    conversation.client = boris
+    with (
+        UdpClient(server.address, "Anna") as anna,
+        UdpClient(server.address, "Clara", heard) as clara,
+        boris,
+    ):
+        anna.whisper("Boris", "lunch?")
+        told.wait_for("private", name="Anna")
+        clara.whisper("Boris", "psst")
+        told.wait_for("private", name="Clara")
+        conversation.do(Command("r", "at six, Anna"))
+        assert "Clara has just written to you" in terminal.lines[-1][0]
+        conversation.do(Command("r", "what?"))
+        heard.wait_for("private", to="Clara", text="what?")
+    assert not any("at six" in str(event) for event in heard.events)
+
+
+def test_nobody_can_ignore_oneself(capsys: pytest.CaptureFixture[str]) -> None:
+    conversation = conversation_of("Boris")
+    conversation.do(Command("ignore", "BORIS"))
+    conversation.show({"event": "chat", "name": "Boris", "text": "still here"})
+    output = capsys.readouterr()
+    assert "That is you" in output.err
+    assert "still here" in output.out
+
+
+def test_what_is_shown_again_stands_between_two_crowds() -> None:
+    conversation = conversation_of("Boris")
+    terminal = conversation.terminal = ShownLines()
+    conversation.show({"event": "join", "name": "p1"})
+    conversation.do(Command("history", "1"))
+    conversation.show({"event": "join", "name": "p2"})
+    assert [line for line, _ in terminal.lines].count("► p2 joined") == 1

@@ -488,3 +488,14 @@ def test_a_hostile_event_is_one_harmless_line(event: ChatEvent, language: str) -
     line = event_line(hostile, language)
     assert line is not None
     assert printable(line) == line
+
+
+@pytest.mark.parametrize("typed", ["/exit", "/Exit"])
+def test_the_words_for_leaving_are_commands_too(typed: str) -> None:
+    assert parse_line(typed) == Command("quit")
+
+
+@pytest.mark.parametrize("name", ["@Борис", "Борис:", "Борис,", "@Борис:"])
+def test_a_name_as_it_stands_in_a_message_is_a_name_in_msg(name: str) -> None:
+    assert parse_line(f"/msg {name} привет") == Command("msg", "привет", "Борис")
+    assert parse_line("/msg @ привет") == Command("usage", "msg")

@@ -70,7 +70,10 @@ def decoded(*pieces: bytes) -> list[Key | str | Paste]:
         (b"\x1b[99;99Xa\x1b[?1;2cb\x00\x1cc", ["abc"]),
         (b"\x1bxy", ["y"]),
         (b"\x1b\x1b[A", [Key.UP]),
-        (b"\x1b[200~a\tb\x01\r\nc\x1b[201~d", [f"a{PASTED_TAB}b\x01", Key.ENTER, "cd"]),
+        (
+            b"\x1b[200~a\tb\x01\r\nc\x1b[201~d",
+            [Key.END_SEARCH, f"a{PASTED_TAB}b\x01", Key.ENTER, "cd"],
+        ),
         (b"\x1b[200~\x1b[2\x1b[201~\x1b[A", ["\x1b[2", Key.UP]),
     ],
 )
@@ -111,7 +114,8 @@ def test_an_escape_alone_is_given_up_and_noise_is_not_waited_for() -> None:
 @pytest.mark.parametrize("end", ["", "\r\n"])
 def test_more_than_five_pasted_lines_are_a_paste(end: str) -> None:
     few, many = ["\r\n".join(f"{n}" for n in range(count)) + end for count in (5, 6)]
-    assert decoded(*(bytes([b]) for b in f"\x1b[200~{few}\x1b[201~".encode()))[:2] == [
+    assert decoded(*(bytes([b]) for b in f"\x1b[200~{few}\x1b[201~".encode()))[:3] == [
+        Key.END_SEARCH,
         "0",
         Key.ENTER,
     ]
@@ -622,3 +626,34 @@ def test_no_screen_is_too_small(size: tuple[int, int]) -> None:
 def test_an_unknown_alt_key_types_nothing() -> None:
     decoder = KeyDecoder()
     assert decoder.feed("a\x1bx\x1bжb\x1b\r".encode()) == ["a", "b", Key.ENTER]
+
+
+def test_a_paste_of_several_lines_ends_a_search_and_sends_nothing_that_was_found() -> None:
+    decoder = KeyDecoder()
+    editor = typed("found", Key.ENTER, "draft ", Key.SEARCH, "fo")
+    sent = [
+        line for key in decoder.feed(b"\x1b[200~eins\rzwei\x1b[201~") for line in editor.press(key)
+    ]
+    assert sent == ["draft eins"]
+    assert (editor.text, editor.searched) == ("zwei", None)
+
+
+def test_enter_in_a_search_that_finds_nothing_rings_and_sends_nothing() -> None:
+    editor = typed("draft", Key.SEARCH, "zzz")
+    assert editor.finds_nothing
+    assert editor.press(Key.ENTER) == []
+    assert editor.wants_bell
+    editor.press(Key.CANCEL)
+    assert editor.text == "draft"
+
+
+def test_a_sequence_stands_between_two_controls() -> None:
+    keys = KeyDecoder().feed(b"\r\x1b[A\n")
+    assert keys == [Key.ENTER, Key.UP, Key.ENTER]
+
+
+def test_a_line_that_tab_has_made_too_long_takes_no_more() -> None:
+    editor = typed()
+    editor.complete(("x" * (LINE_CHARACTERS_MAX + 20), 0))
+    editor.press("y" * 50)
+    assert len(editor.text) == LINE_CHARACTERS_MAX + 20

@@ -206,11 +206,13 @@ def test_a_line_that_folds_takes_the_place_of_one_that_folds_and_of_no_other() -
         demo.wait_typed("half a line")
         demo.order(show="2 together", folds=True)
         demo.wait_for("2 together")
+        demo.wait_typed("half a line")
         shown = [row for row in demo.transcript() if row]
         assert shown == ["somebody talks", "2 together", "> half a line"]
         demo.order(show="a message")
         demo.order(show="3 together", folds=True)
         demo.wait_for("3 together")
+        demo.wait_typed("half a line")
         shown = [row for row in demo.transcript() if row]
         assert shown[1:] == ["2 together", "a message", "3 together", "> half a line"]
 
@@ -223,6 +225,7 @@ def test_after_a_resize_a_line_that_folds_takes_no_place() -> None:
         demo.resize(60, 12)
         demo.order(show="2 here", folds=True)
         demo.wait_for("2 here")
+        demo.wait_typed("")
         shown = [row for row in demo.transcript() if row]
         assert shown == ["somebody talks", "1 here", "2 here", ">"]
 

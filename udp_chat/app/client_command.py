@@ -181,6 +181,7 @@ def _hints(language: str) -> Hints:
         leave=CHAT.sentence(language, "hint_leave"),
         pasted=lambda count: CHAT.sentence(language, "hint_pasted", count=count),
         searched=lambda word: CHAT.sentence(language, "hint_searched", text=word),
+        not_found=lambda word: CHAT.sentence(language, "hint_not_found", text=word),
     )
 
 
@@ -280,6 +281,8 @@ def main(argv: Sequence[str] | None = None, limits: Limits | None = None) -> int
     """The command `udp_client.py`; returns its exit code."""
     parser = make_parser(wanted_language(sys.argv[1:] if argv is None else argv))
     arguments = parser.parse_args(argv)
+    if arguments.server is not None and arguments.open is not None:
+        parser.error(parser.words("wrong_open"))
     logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
     forgive_characters()
     if arguments.doctor:

@@ -94,6 +94,7 @@ _ENGLISH = {
     "wrong_keep_limit": "'{value}' is not a limit: a number of events, an age such as 30d, or both:"
     " 100000,30d",
     "wrong_export": "--export needs --keep FILE",
+    "wrong_open": "SERVER joins a room, --open opens one: leave one of them out",
     "wrong_timeout": "--timeout must be longer than --heartbeat",
     "wrong_datagram": "'{value}' is neither a datagram in hexadecimal nor a file",
     "wrong_nothing_to_read": "give a datagram in hexadecimal or a FILE",
@@ -232,6 +233,7 @@ _RUSSIAN = {
     "wrong_keep_limit": "«{value}» — не предел: нужно число событий, возраст вроде 30d или оба:"
     " 100000,30d",
     "wrong_export": "для --export нужен --keep FILE",
+    "wrong_open": "SERVER — войти в комнату, --open — открыть свою: уберите одно из них",
     "wrong_timeout": "--timeout должен быть больше, чем --heartbeat",
     "wrong_datagram": "«{value}» — не датаграмма в шестнадцатеричном виде и не файл",
     "wrong_nothing_to_read": "укажите датаграмму в шестнадцатеричном виде или FILE",

@@ -43,6 +43,7 @@ from udp_chat.app.showing import (
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.addresses import typed_address
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
 from udp_chat.server.keeping import CannotKeep
@@ -60,6 +61,9 @@ FOUND_LINES_MAX = 20
 
 SEEN_FLUSH_SECONDS = 1.0
 """How long /seen waits until the server has accepted the newest message."""
+
+ANSWER_SETTLES_SECONDS = 5.0
+"""So soon after another person has written in private, /r asks whom it is to answer."""
 
 END_AGAIN_SECONDS = 0.2
 """How soon the main thread is told again to leave, if it has not heard."""
@@ -101,6 +105,8 @@ class Conversation:
         self._lines = Remembered()
         self._answer_to = ""
         """Whom /r answers."""
+        self._answers_another_at = -NEVER
+        """When somebody else wrote, so that an answer just being typed is meant for another one."""
         self._bell = "mentions"
         self._shows_joins = True
         self._notifies = True
@@ -122,7 +128,8 @@ class Conversation:
             return
         kind = event["event"]
         self._note_sender(event)
-        self.found_nobody |= kind == "notice" and event.get("reason") == "no_such_member"
+        if kind == "notice" and event.get("reason") == "no_such_member":
+            self.found_nobody = True
         try:
             said_by_main = kind == "refused" and not self.joined.is_set()
             if kind == "left" and "reason" in event:
@@ -151,6 +158,8 @@ class Conversation:
         if event["event"] == "rename" and name == self._answer_to:
             self._answer_to = event.get("new_name", "")
         elif event["event"] == "private" and name != self._my_name and not self._is_hidden(event):
+            if self._answer_to not in ("", name):
+                self._answers_another_at = time.monotonic()
             self._answer_to = name
 
     def _is_end_of_listening(self, event: ChatEvent) -> bool:
@@ -195,6 +204,7 @@ class Conversation:
     def _mark_unread(self) -> None:
         """Draws the mark on the screen; it is no part of the conversation."""
         if self.terminal is not None:
+            self._crowd.end()
             with contextlib.suppress(OSError):  # the message itself meets it, too
                 self.terminal.show(*unread_spans(self.language))
 
@@ -309,6 +319,7 @@ class Conversation:
         count, waiting = len(client.members), self._pending()
         away_seconds, unread = self._reconnection.seconds, self._unread.count
         state = (room, name, server, count, waiting, away_seconds, unread)
+        terminal.set_pending(waiting)  # `show` changes them, too
         if state == self._refreshed:  # as after nearly every message
             return
         parts = [printable(room)]
@@ -318,7 +329,6 @@ class Conversation:
             parts.append(CHAT.sentence(self.language, "status_waiting", count=len(waiting)))
         parts.append(CHAT.sentence(self.language, "status_members", count=count))
         parts += [printable(name), printable(typed_address(server))]
-        terminal.set_pending(waiting)
         terminal.set_status(parts)
         terminal.set_title(title(printable(room), unread))
         self._refreshed = state
@@ -348,7 +358,11 @@ class Conversation:
             except UnusableName:
                 self.show({"event": "notice", "reason": "no_such_member", "name": command.to})
         elif verb == "r":
-            if self._answer_to:
+            since = time.monotonic() - self._answers_another_at
+            if self.terminal is not None and since < ANSWER_SETTLES_SECONDS:
+                self._answers_another_at = -NEVER
+                self.tell("answers_another", name=printable(self._answer_to))
+            elif self._answer_to:
                 self.do(Command("msg", text, self._answer_to))
             else:
                 self.found_nobody = True
@@ -379,6 +393,7 @@ class Conversation:
         if verb in ("history", "search") and self.as_json:
             self.tell("nothing_remembered")
         elif verb == "history":
+            self._crowd.end()
             for old in self._newest_lines(int(text) if text else HISTORY_LINES):
                 if self.terminal is not None:
                     self.terminal.show(Span(old, DIM))
@@ -400,6 +415,9 @@ class Conversation:
             self.tell(f"notify_{text}" if can or text == "off" else "notify_cannot")
         elif verb == "ignore":
             key = name_fold(text)
+            if key == name_fold(self._my_name):
+                self.tell("ignoring_oneself")
+                return
             self._ignored ^= {key}
             ignored = key in self._ignored
             self.tell("ignoring" if ignored else "ignoring_no_more", name=printable(text))

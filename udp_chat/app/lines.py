@@ -96,6 +96,8 @@ def meant_verbs(typed: str) -> list[str]:
     folded = typed.casefold()
     if folded in VERBS:
         return [folded]
+    if folded in LEAVING_WORDS:
+        return ["quit"]
     return [verb for verb in VERBS if folded and verb.startswith(folded) and verb != "save!"]
 
 
@@ -115,8 +117,8 @@ def _with_arguments(word: str, rest: str) -> Command:
         return Command(word, rest) if number or not rest else Command("usage", word)
     if word == "msg":
         to, _, text = rest.partition(" ")
-        text = text.strip()
-        return Command("msg", text, to) if text else Command("usage", word)
+        to, text = to.removeprefix("@").rstrip(":,"), text.strip()  # as Tab writes a name
+        return Command("msg", text, to) if to and text else Command("usage", word)
     return Command(word, rest) if rest else Command("usage", word)
 
 

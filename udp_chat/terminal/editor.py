@@ -187,6 +187,11 @@ class LineEditor:
         return []
 
     @property
+    def finds_nothing(self) -> bool:
+        """Whether no line typed before has the word that is searched."""
+        return self._search is not None and not self._search.has_found
+
+    @property
     def searched(self) -> str | None:
         """The word for which the history is being searched; None if it is not."""
         return self._search.word if self._search else None
@@ -206,7 +211,9 @@ class LineEditor:
             self._become(
                 search.look_for(search.word[: boundary_left(search.word, len(search.word))])
             )
-        elif key in (Key.CANCEL, Key.INTERRUPT):
+        elif key is Key.ENTER and not search.has_found:
+            self.wants_bell = True  # the line that is shown is not what was looked for
+        elif key in (Key.CANCEL, Key.INTERRUPT, Key.END_SEARCH):
             self._search = None
             self._become(search.line_before)
         elif key is not Key.CLEAR_SCREEN:
@@ -231,7 +238,7 @@ class LineEditor:
             self.candidates = self._completion.labels
 
     def _insert(self, text: str) -> None:
-        room = LINE_CHARACTERS_MAX - len(self.text)
+        room = max(0, LINE_CHARACTERS_MAX - len(self.text))
         self.wants_bell |= len(text) > room
         left = clean(self.text[: self.cursor] + text[:room])
         self.text = left + self.text[self.cursor :]

@@ -67,6 +67,8 @@ class Search:
         self.word = ""
         self.line_before = line
         """The line being typed when the search began."""
+        self.has_found = True
+        """Whether a line has the word; also before there is one."""
         self._history = history
         self._number: int | None = None
 
@@ -84,6 +86,7 @@ class Search:
 
     def _taken(self, before: int | None) -> Typed | None:
         found = self._history.found(self.word, before)
+        self.has_found = found is not None or not self.word
         if found is None:
             return None
         self._number, line = found

@@ -48,6 +48,8 @@ class Key(Enum):
     YANK = auto()
     COMPLETE = auto()
     CLEAR_SCREEN = auto()
+    END_SEARCH = auto()
+    """No key of a keyboard: ends a search, and is nothing without one."""
     FOCUS_IN = auto()
     FOCUS_OUT = auto()
     UNDO = auto()
@@ -159,6 +161,7 @@ class KeyDecoder:
     def _type(self, keys: list[Key | str | Paste]) -> bool:
         """Takes one key, or the text before the next; false if its end has not come yet."""
         if self._waiting[0] == "\x1b":
+            self._last_control = ""
             found = _SEQUENCE.match(self._waiting)
             if found:
                 self._waiting = self._waiting[found.end() :]
@@ -211,6 +214,8 @@ class KeyDecoder:
         elif len(lines) - (not lines[-1]) > PASTED_LINES_MAX:
             keys.append(Paste(tuple(lines)))
         else:
+            if len(lines) > 1:
+                keys.append(Key.END_SEARCH)  # what is pasted is sent, and not what was found
             keys.append(lines[0])
             for line in lines[1:]:
                 keys += [Key.ENTER, line]

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 
 PROMPT = "> "
 
-SEQUENCE_WAIT_SECONDS = 0.5
-"""How long the rest of a key's sequence may take on a slow link, as in readline."""
+SEQUENCE_WAIT_SECONDS = 0.1
+"""How long the rest of a key's sequence may take on a slow link. Esc is heard after it."""
 
 LEAVE_AGAIN_SECONDS = 2.0
 """How soon after the first Ctrl-C on an empty line a second one leaves."""
@@ -75,6 +75,8 @@ class Hints:
     """In the place of a long paste with so many lines, which waits for Enter or Ctrl-C."""
     searched: Callable[[str], str] = "[{}]".format
     """Before a line of the history that was found by this word."""
+    not_found: Callable[[str], str] = "[{}?]".format
+    """The same where no line has the word."""
 
 
 def wants_colours() -> bool:
@@ -453,7 +455,9 @@ class EditorTerminal(Terminal):
         if self._editor.pasted:
             prompt += self._hints.pasted(len(self._editor.pasted))
         elif self._editor.searched is not None:
-            prompt += f"{self._hints.searched(self._editor.searched)} "
+            nothing = self._editor.finds_nothing
+            hint = self._hints.not_found if nothing else self._hints.searched
+            prompt += f"{hint(self._editor.searched)} "
         block = block_rows(self._editor, prompt, self._pending, status, columns, rows)
         drawn = [
             *(rendered([Span(row, DIM)], self.colours) for row in block.pending),
