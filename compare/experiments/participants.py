@@ -500,12 +500,20 @@ def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
     Raises what the first that fails raises, once all are done.
     """
     chosen = list(cases)
+    all_wait = threading.Event()
+
+    def begin(case: _C) -> _T:
+        all_wait.wait()  # an interrupt while the pool starts its threads loses one of them
+        return work(case)
+
     with contextlib.ExitStack() as behind, ThreadPoolExecutor(len(chosen), "experiment") as pool:
         try:
-            futures = [pool.submit(work, case) for case in chosen]
+            futures = [pool.submit(begin, case) for case in chosen]
+            all_wait.set()
             wait(futures)
         except BaseException:  # Ctrl-C: only the main thread gets it
             _interrupted.set()
+            all_wait.set()
             behind.callback(_interrupted.clear)
             raise
     return [future.result() for future in futures]
