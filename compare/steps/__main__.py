@@ -37,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python3 -m compare.steps",
         description="Breaks the step before the one that is named, and shows the named one whole.",
     )
-    parser.add_argument(
-        "steps", nargs="*", metavar="STEP", choices=[*BREAKAGES, []], help=", ".join(BREAKAGES)
-    )
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(BREAKAGES))
     wanted = parser.parse_args(argv).steps or list(BREAKAGES)
+    for step in wanted:
+        if step not in BREAKAGES:
+            parser.error(f"there is no step {step}, only {', '.join(BREAKAGES)}")
     try:
         shown = [show(BREAKAGES[step]) for step in wanted]
     except KeyboardInterrupt:

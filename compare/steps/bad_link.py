@@ -18,8 +18,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from typing_extensions import Self
-
 Address = tuple[str, int]
 
 
@@ -62,7 +60,7 @@ class BadLink:
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="bad link")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> BadLink:
         self._thread.start()
         return self
 

@@ -14,8 +14,6 @@ import sys
 import threading
 import time
 
-from typing_extensions import Self
-
 GATHER_SECONDS = 0.2
 """How long it collects before it passes on what has come."""
 
@@ -36,7 +34,7 @@ class BadStream:
         self._sockets: list[socket.socket] = [self._listener]
         self._threads = [threading.Thread(target=self._serve, name="bad stream")]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> BadStream:
         self._threads[0].start()
         return self
 

@@ -110,7 +110,7 @@ def show(sock: socket.socket) -> None:
 if __name__ == "__main__":
     port = int(sys.argv[2]) if len(sys.argv) > 2 else PORT
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
-        if sys.argv[1] == "server":
+        if sys.argv[1:2] == ["server"]:
             Server(port).serve()
         else:
             run_client(port)

@@ -112,4 +112,4 @@ def loop(end: Server | Client) -> None:  # a client's second thread: it blocks i
 if __name__ == "__main__":
     port = int(sys.argv[2]) if len(sys.argv) > 2 else PORT
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
-        loop(Server(port)) if sys.argv[1] == "server" else Client(port).run()
+        loop(Server(port)) if sys.argv[1:2] == ["server"] else Client(port).run()
