@@ -1,7 +1,7 @@
 """``python3 -m compare.steps u3`` breaks u2, the step before it, and shows u3 whole.
 
-Several steps may be named; without a name it breaks all. It needs no root: the bad network is a
-relay on this machine. Ctrl-C ends it.
+Several steps may be named; without a name it breaks all. The bad network is a relay on this
+machine; only the cut of t4 may need root, and says so. Ctrl-C ends it.
 """
 
 from __future__ import annotations

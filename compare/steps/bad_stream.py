@@ -1,4 +1,4 @@
-"""A bad road for a TCP stream, on this machine and without root: it cuts the stream anew.
+"""A bad road for a TCP stream, on this machine: it cuts the stream anew.
 
 It accepts a client's connection and passes the bytes on to the server. It may gather what comes in
 quick succession, as a busy machine does, or cut it into small pieces, as a full network does. TCP
@@ -112,8 +112,15 @@ class _Filter(ctypes.Structure):
 
 
 def missing_for_cut() -> str | None:
-    """What this machine lacks for `cut`; None if nothing."""
-    return None if sys.platform == "linux" else "to cut a TCP connection without root needs Linux"
+    """What this machine lacks for `cut`; None if nothing. Tries it out."""
+    if sys.platform != "linux":
+        return "a socket filter, which cuts the connection, needs Linux"
+    with socket.socket() as sock:
+        try:
+            cut(sock)
+        except OSError as error:
+            return f"this machine allows no socket filter, which cuts the connection: {error}"
+    return None
 
 
 def cut(sock: socket.socket) -> None:
