@@ -150,6 +150,7 @@ def test_nothing_is_missed(server: UdpServer, size: tuple[int, int]) -> None:
         anna.type("first thought\r")
         anna.wait_for("Anna: first thought")
         boris.say("eventually, not a word to Annabel")
+        anna.wait_for("eventually, not a word")
         another.whisper("Anna", "лично 花子")
         anna.wait_for("[private]")
         anna.wait_until("one bell", lambda screen: screen.bell_count == 1)
