@@ -1,4 +1,4 @@
-"""A bad road for a TCP stream, on this machine: it cuts the stream anew.
+"""A bad road for a TCP stream, on this machine: it joins and splits what was sent.
 
 It accepts a client's connection and passes the bytes on to the server. It may gather what comes in
 quick succession, as a busy machine does, or cut it into small pieces, as a full network does. TCP

@@ -136,7 +136,7 @@ class Chat:
         try:
             self._server = self._start("server", 0)
             self.port = int(self._server.need("listening on ").rpartition(":")[2])
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: without `__enter__` there is no `__exit__`
             self.close()
             raise
         return self

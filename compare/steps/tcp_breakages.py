@@ -1,4 +1,4 @@
-"""What breaks the steps over TCP: a stream that is cut anew, a stalled reader, a pulled cable."""
+"""What breaks the steps over TCP: a stream with other borders, a stalled reader, a pulled cable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _merged(step: str) -> Outcome:
     )
 
 
-def _cut_anew(step: str) -> Outcome:
+def _in_pieces(step: str) -> Outcome:
     """The network passes the stream on in pieces of five bytes, which cut words and characters."""
     said = [f"сообщение {number}" for number in range(1, 11)]
     with Chat(step) as chat, BadStream(chat.port) as stream:
@@ -96,7 +96,7 @@ def _stranger(port: int, name: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("localhost", port))
         sock.sendall(f"{name}\n".encode())
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: the caller has no socket to close yet
         sock.close()
         raise
     return sock
@@ -104,7 +104,7 @@ def _stranger(port: int, name: str) -> socket.socket:
 
 BREAKAGES = [
     Breakage("t1", None, "Three messages arrive in one recv", _merged),
-    Breakage("t2", "t1", "The stream arrives in pieces of five bytes", _cut_anew),
+    Breakage("t2", "t1", "The stream arrives in pieces of five bytes", _in_pieces),
     Breakage("t3", "t2", "One member reads nothing", _stalled),
     Breakage("t4", "t3", "A member's cable is pulled", _cable_pulled, missing_for_cut),
 ]

@@ -26,8 +26,8 @@ from tests.discovery.test_discovery import (
     Network,
     bound_chat,
     free_port,
+    need_network,
     offered,
-    why_no_network,
 )
 from tests.processes import WAIT_SECONDS, eventually
 from udp_chat.app.catalogue import LANGUAGES
@@ -484,9 +484,7 @@ with UdpServer("", 9091, RoomSettings("Kitchen")) as server, socket.socket(type=
 @pytest.fixture(scope="module")
 def lan() -> Iterator[Network]:
     """Anna, who asks, and others beside her on one bridge; Zoya is plugged in nowhere."""
-    missing = why_no_network()
-    if missing:
-        pytest.skip(missing)
+    need_network()
     hosts = ("anna", "boris")
     with Network() as network:
         network.add_bridge("bridge")

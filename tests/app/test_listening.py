@@ -16,7 +16,9 @@ from udp_chat.app.conversation import Conversation
 from udp_chat.client.udp_client import UdpClient
 from udp_chat.server.udp_server import UdpServer
 
-posix_only = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and terminals")
+posix_only = pytest.mark.skipif(
+    os.name != "posix", reason="sends signals and opens pseudo-terminals, which are POSIX's"
+)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.discovery.test_discovery import Network, why_no_network
+from tests.discovery.test_discovery import Network, need_network
 from tests.processes import PROJECT
 from tests.terminal.screen import Screen
 
@@ -21,9 +21,7 @@ CLIENT = str(PROJECT / "udp_client.py")
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Network]:
-    missing = why_no_network()
-    if missing:
-        pytest.skip(missing)
+    need_network()
     with Network() as network:
         network.add_bridge("lan")
         for number, host in enumerate(("anna", "boris", "vera"), 1):

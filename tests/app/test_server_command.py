@@ -143,7 +143,7 @@ def test_a_signal_ends_the_command_and_puts_the_handlers_back(
 def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `nohup python3 udp_server.py &` asks for."""
     if not hasattr(signal, "SIGHUP"):
-        pytest.skip("there is no hangup on this system")
+        pytest.skip("this system has no SIGHUP")
     handlers: list[object] = []
 
     class Looking(UdpServer):

@@ -340,8 +340,9 @@ def with_effort(attack: Attack, effort: Effort) -> Attack:
         "after_seconds": effort.after_seconds,
         "bystanders": effort.bystanders,
     }
-    # Each has its own type: `replace` checks the names.
-    return replace(attack, **{k: v for k, v in chosen.items() if v is not None})  # type: ignore
+    given = {name: value for name, value in chosen.items() if value is not None}
+    # A dict has one type for all its values; the fields have one each.
+    return replace(attack, **given)  # type: ignore[arg-type]
 
 
 def measure(attack: Attack, quiet_seconds: float = QUIET_SECONDS) -> Measured:

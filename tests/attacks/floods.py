@@ -441,7 +441,7 @@ class Attack:
 
 
 def _talk(**what: object) -> Callable[[Company, float], Flood]:
-    # Each has its own type: Talk checks the names.
+    # `what` has one type for all its values; Talk's fields have one each.
     return partial(Talkers, talk=Talk(**what))  # type: ignore[arg-type]
 
 

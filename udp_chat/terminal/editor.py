@@ -34,7 +34,7 @@ class Completion:
         """What differs in the candidates; empty if there are not several."""
 
     def forget(self) -> None:
-        """Another key was pressed: the next Tab begins anew."""
+        """Another key was pressed: the next Tab starts over."""
         self._shown = None
 
     def next(self, text: str, cursor: int) -> tuple[str, int] | None:
