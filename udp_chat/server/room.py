@@ -428,7 +428,7 @@ class ChatRoom:
         member.newest_timestamp = join.timestamp
         member.heard_at = now
         member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now)
-        member.first_seq = self._scribe.history_start(member.joined_seq)
+        member.first_seq = self._scribe.history.start(member.joined_seq)
         if join.epoch == log.epoch and join.room_ack < member.joined_seq:
             member.first_seq = join.room_ack + 1
         elif join.epoch:

@@ -11,7 +11,6 @@ Nothing here touches a socket, a thread, a clock or a random source.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from udp_chat.protocol.answers import parse_asked
@@ -25,14 +24,11 @@ from udp_chat.protocol.packets import (
     RawMessage,
     encode_plain,
 )
+from udp_chat.server.history import History
 from udp_chat.server.member import Inbox, Member
 from udp_chat.server.relay import Relay
 from udp_chat.server.state import RoomState
 from udp_chat.server.survey import Survey
-
-HISTORY_REACH = 1000
-"""Events that a newcomer is sent at most, however many messages they hold: some 40 kB of joins and
-leaves. If a whole large room comes in at once, each member of it costs that."""
 
 
 class Scribe:
@@ -47,8 +43,7 @@ class Scribe:
         self.wall_offset_seconds = 0.0
         """Unix time less the time of `now`."""
         self._log = state.log
-        self._said: deque[int] = deque(maxlen=state.settings.history_events)
-        """The newest messages to all, by sequence number: as many as a newcomer is shown."""
+        self.history = History(state.log, state.settings.history_events)
         self._register = state.register
         self._memory = state.memory
         self._relay = relay
@@ -85,8 +80,7 @@ class Scribe:
     def write_plain(self, member: Member, messages: Sequence[RawMessage], now: float) -> None:
         """Writes messages of a member, chat or actions, into the room's log."""
         name, time_ms = member.name.encode(), self._unix_ms(now)
-        latest = self._log.extend(encode_plain(messages, name, member.number, time_ms), now)
-        self._said.extend(range(latest - len(messages) + 1, latest + 1))
+        self._log.extend(encode_plain(messages, name, member.number, time_ms), now)
 
     def write_event(
         self, kind: EventKind, member: Member, now: float, text: str = "", message_id: int = 0
@@ -94,18 +88,7 @@ class Scribe:
         """Writes into the room's log what a member did; returns its sequence number."""
         time_ms = self._unix_ms(now)
         event = Event(kind, time_ms, member.name, "", text, member.number, message_id)
-        seq = self._log.append(event.encode(), now)
-        if kind is EventKind.CHAT or kind is EventKind.ACTION:
-            self._said.append(seq)
-        return seq
-
-    def history_start(self, joined_seq: int) -> int:
-        """The first event for a newcomer. The newest messages come with it, however many joins
-        and leaves lie between, and as many events where fewer messages were said."""
-        first = joined_seq - (self._said.maxlen or 0)
-        if self._said:
-            first = min(first, max(self._said[0], joined_seq - HISTORY_REACH))
-        return max(first, self._log.oldest)
+        return self._log.append(event.encode(), now)
 
     def give_up(self, member: Member, message: Message, now: float) -> None:
         """Tells a member that a private message was not delivered."""
