@@ -176,8 +176,8 @@ class Scribe:
             for text in self._survey().roster
         ]
         for member in newcomers:
-            for event in events:
-                self._write_inbox(member, event, now)
+            member.inbox.log.extend(events, now)
+            self._inbox_grew(member, now)
 
     def _survey(self) -> Survey:
         members = self._register.members.values()
@@ -190,6 +190,9 @@ class Scribe:
 
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         member.inbox.append(event, now, sender)
+        self._inbox_grew(member, now)
+
+    def _inbox_grew(self, member: Member, now: float) -> None:
         self._memory.recount(member)
         self._register.note(member)
         self._relay.inbox_grew(member, now)
