@@ -50,7 +50,7 @@ _ENGLISH = {
     "server_max_members": "refuse more than N (default: %(default)s)",
     "server_per_address": "members from one address, who share its rates; 0: any number, and no"
     " rates for an address (default: %(default)s)",
-    "server_history": "events shown to a newcomer (default: %(default)s)",
+    "server_history": "messages shown to a newcomer (default: %(default)s)",
     "server_log_entries": "events kept for members who come back (default: %(default)s)",
     "server_rate": "messages a second that one client, and all clients of one address together,"
     " may send in the long run; all members together may send twice as many. The server delays"
@@ -191,7 +191,7 @@ _RUSSIAN = {
     "server_max_members": "пускать не больше N участников (по умолчанию: %(default)s)",
     "server_per_address": "сколько участников пускать с одного адреса: пределы скорости у них"
     " общие; 0: сколько угодно и без общих пределов (по умолчанию: %(default)s)",
-    "server_history": "сколько событий показывать новому участнику (по умолчанию: %(default)s)",
+    "server_history": "сколько сообщений показывать новому участнику (по умолчанию: %(default)s)",
     "server_log_entries": "сколько событий хранить для тех, кто вернётся (по умолчанию:"
     " %(default)s)",
     "server_rate": "сколько сообщений в секунду принимать в среднем от одного клиента и от"

@@ -227,7 +227,7 @@ class Conversation:
 
     def _is_hidden(self, event: ChatEvent) -> bool:
         kind = event["event"]
-        if kind in COME_AND_GONE and not self._shows_joins:
+        if kind in COME_AND_GONE and (event.get("history") or not self._shows_joins):
             return True
         return kind in SAID and name_fold(event.get("name", "")) in self._ignored
 
