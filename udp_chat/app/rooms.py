@@ -84,7 +84,8 @@ def open_room(
     except OSError as error:
         complain(CHAT.sentence(language, "cannot_open", text=error.strerror or str(error)))
         raise NoRoom from error
-    closing.enter_context(server)
+    closing.callback(server.close)  # first: an interrupt behind `start` would leave its thread
+    server.start()
     port = server.address[1]
     complain(CHAT.sentence(language, "opened", room=printable(name), port=port))
     complain(invitation("", port, language))
