@@ -152,6 +152,9 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "not_accepted_one": "{count} message was not sent: the server did not answer.",
     "not_accepted_few": "{count} messages were not sent: the server did not answer.",
     "not_accepted_many": "{count} messages were not sent: the server did not answer.",
+    "unsent_more_one": "and {count} more",
+    "unsent_more_few": "and {count} more",
+    "unsent_more_many": "and {count} more",
     "no_answer": "No chat server answers at {server}. Check the address and the port, or start"
     " one there: {udp_server} --port {port}. To find the cause: {udp_client} --doctor {server}",
     "unknown_host": "Cannot look up {host}: {text}. Check the name, or give the address in"
@@ -360,6 +363,9 @@ _RUSSIAN = {
     "not_accepted_one": "Не отправлено {count} сообщение: сервер не ответил.",
     "not_accepted_few": "Не отправлено {count} сообщения: сервер не ответил.",
     "not_accepted_many": "Не отправлено {count} сообщений: сервер не ответил.",
+    "unsent_more_one": "и ещё {count}",
+    "unsent_more_few": "и ещё {count}",
+    "unsent_more_many": "и ещё {count}",
     "no_answer": "По адресу {server} чат не отвечает. Проверьте адрес и порт или запустите там"
     " сервер: {udp_server} --port {port}. Узнать причину: {udp_client} --doctor {server}",
     "unknown_host": "Не удалось найти компьютер {host}: {text}. Проверьте имя или укажите адрес"

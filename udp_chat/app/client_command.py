@@ -232,7 +232,7 @@ def _converse(
         complete = False
     count = client.pending_count
     if count and not conversation.failure:
-        conversation.tell("not_accepted", count=count)
+        conversation.tell_unsent(count)
     return 0 if complete and not count else 1
 
 
