@@ -13,8 +13,9 @@ import pytest
 
 from tests.kills import messages_in
 from tests.processes import WAIT_SECONDS, Client, Server
+from udp_chat.app.lines import event_line
 from udp_chat.client.chat_events import ChatEvent
-from udp_chat.client.udp_client import UdpClient
+from udp_chat.client.udp_client import JoinFailed, UdpClient
 from udp_chat.server.keeping import CannotKeep, KeptFile
 from udp_chat.server.kept import Changes
 from udp_chat.server.udp_server import UdpServer
@@ -119,6 +120,29 @@ def test_a_member_that_leaves_meanwhile_is_gone_once_there_is_space(tmp_path: Pa
             anna.wait("notice", reason="disk_full")
         file.is_full = False
         anna.wait("leave", name="Boris")
+
+
+def test_a_newcomer_meanwhile_reads_why_nobody_may_join(tmp_path: Path) -> None:
+    with (
+        Disk(tmp_path / "room.db") as file,
+        UdpServer("127.0.0.1", 0, kept_file=file) as server,
+        Person(server, "Anna") as anna,
+    ):
+        file.is_full = True
+        anna.client.say("meanwhile")
+        anna.wait("notice", reason="disk_full")
+        boris = UdpClient(
+            server.address, "Boris", join_timeout_seconds=0.2, heard_timeout_seconds=0.2
+        )
+        with pytest.raises(JoinFailed) as failed:
+            boris.start()
+        file.is_full = False  # Anna need not wait for her message when she leaves
+    refused: ChatEvent = {"event": "refused", "reason": failed.value.reason}
+    refused["text"] = str(failed.value)
+    assert event_line(refused, "en") == (
+        "! The server refused: the server cannot write its file: try again later"
+    )
+    assert "не может писать в свой файл" in (event_line(refused, "ru") or "")
 
 
 @pytest.fixture

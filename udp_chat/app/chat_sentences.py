@@ -33,6 +33,7 @@ _ENGLISH = {
     "refused_room_full": "the room is full",
     "refused_address_full": "too many members come from this address",
     "refused_busy": "too many people are joining right now; try again",
+    "refused_not_kept": "the server cannot write its file: try again later",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
     "not_delivered": "! Your private messages to {name} were not delivered",
     "not_delivered_yet": "! {name} lost the connection before reading your private messages."
@@ -247,6 +248,7 @@ _RUSSIAN = {
     "refused_room_full": "в комнате нет места",
     "refused_address_full": "с этого адреса уже слишком много участников",
     "refused_busy": "сейчас входит слишком много людей; попробуйте ещё раз",
+    "refused_not_kept": "сервер не может писать в свой файл; попробуйте позже",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
     "not_delivered": "! Ваши личные сообщения для {name} не доставлены",
     "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит."
