@@ -123,6 +123,8 @@ _ENGLISH = {
     " made before, or choose another name.",
     "keep_read_only": "Cannot keep a room in {path}: the file is read-only. Allow writing, or"
     " choose another name.",
+    "keep_folder_read_only": "Cannot keep a room in {path}: its folder is read-only. Allow writing"
+    " there, or choose another folder.",
     "keep_locked": "Cannot keep a room in {path}: another server is using the file. Stop that one,"
     " or choose another name.",
     "keep_full": "Cannot keep a room in {path}: the disk is full. Make space, or choose a file on"
@@ -266,6 +268,8 @@ _RUSSIAN = {
     " другое имя.",
     "keep_read_only": "Комнату нельзя хранить в {path}: файл только для чтения. Разрешите запись"
     " или выберите другое имя.",
+    "keep_folder_read_only": "Комнату нельзя хранить в {path}: папка только для чтения. Разрешите"
+    " запись в неё или выберите другую папку.",
     "keep_locked": "Комнату нельзя хранить в {path}: файл занят другим сервером. Остановите его"
     " или выберите другое имя.",
     "keep_full": "Комнату нельзя хранить в {path}: на диске нет места. Освободите место или"

@@ -18,7 +18,7 @@ HISTORY_REACH = 1000
 """So many events back a message may lie: some 40 kB of joins and leaves. If a whole large room
 comes in at once, each member of it may cost that."""
 
-SAID = (EventKind.CHAT, EventKind.ACTION)
+SAID = (EventKind.CHAT, EventKind.ACTION, EventKind.CHAT_APART, EventKind.ACTION_APART)
 
 
 class History:
