@@ -17,7 +17,7 @@ from struct import Struct
 from typing import Any, cast
 
 from tests.machines import reseal
-from tests.protocol.test_packets import (
+from tests.protocol.golden import (
     CLIENT,
     COOKIE,
     EPOCH,
