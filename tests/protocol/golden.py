@@ -10,6 +10,7 @@ import zlib
 
 from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.packets import (
+    HEADER_BYTES,
     OFFER_HANDED_ON,
     OFFER_HOSTS,
     OFFER_TALKED,
@@ -321,3 +322,16 @@ def golden(name: str) -> bytes:
 def sealed(head: bytes, body: bytes) -> bytes:
     """A datagram with a correct checksum, so that only what comes after it can refuse it."""
     return head + zlib.crc32(head + body).to_bytes(4, "big") + body
+
+
+def resealed(datagram: bytes) -> bytes:
+    return sealed(datagram[:4], datagram[HEADER_BYTES:])
+
+
+def events_with(encoded: bytes) -> bytes:
+    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_with([encoded])
+
+
+def say_with(encoded: bytes) -> bytes:
+    datagram = Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, ""),)).encode()
+    return resealed(datagram[: HEADER_BYTES + Say.LAYOUT.size] + encoded)

@@ -25,7 +25,10 @@ from tests.protocol.golden import (
     TAG,
     TIMESTAMP,
     UNIX_MS,
+    events_with,
     golden,
+    resealed,
+    say_with,
     sealed,
 )
 from udp_chat.protocol.packets import (
@@ -72,10 +75,6 @@ EVERY_GOLDEN = pytest.mark.parametrize(
     [(packet, bytes.fromhex(text)) for packet, text in GOLDEN.values()],
     ids=GOLDEN,
 )
-
-
-def resealed(datagram: bytes) -> bytes:
-    return sealed(datagram[:4], datagram[HEADER_BYTES:])
 
 
 def refusal(datagram: bytes) -> str:
@@ -320,15 +319,6 @@ def test_text_that_is_not_utf_8_is_refused(name: str, text: bytes, bad: bytes) -
     datagram = golden(name)
     assert datagram.count(text) == 1
     assert refusal(resealed(datagram.replace(text, padded))) == "invalid utf-8"
-
-
-def events_with(encoded: bytes) -> bytes:
-    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_with([encoded])
-
-
-def say_with(encoded: bytes) -> bytes:
-    datagram = Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, ""),)).encode()
-    return resealed(datagram[: HEADER_BYTES + Say.LAYOUT.size] + encoded)
 
 
 def text_over(name: str, lengths: bytes, number: int, bytes_max: int = 64) -> bytes:
