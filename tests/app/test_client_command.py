@@ -262,7 +262,7 @@ def test_the_end_of_the_input_waits_until_every_line_is_accepted(
         def close(self, flush_seconds: float = 0.0) -> None:
             super().close(flush_seconds)
 
-    def patient(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+    def patient(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
         return LeavesAtOnce(server, name, on_event, join_timeout_seconds=WAIT_SECONDS)
 
     lines = "".join(f"{number}\n" for number in range(300))
@@ -276,13 +276,13 @@ def test_the_end_of_the_input_waits_until_every_line_is_accepted(
 def test_what_was_asked_is_answered_below_joined_however_slow_the_screen_is(
     server: UdpServer, run: Run
 ) -> None:
-    def slow(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+    def slow(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
         def show_slowly(event: ChatEvent) -> None:
             if event["event"] == "joined":
                 time.sleep(0.2)  # as slow as a screen may be
             on_event(event)
 
-        return make_client(server, name, show_slowly, trace)
+        return make_client(server, name, show_slowly, trace, hosted)
 
     code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n", make_client=slow)
     assert code == 0

@@ -52,8 +52,8 @@ OF_HOSTED_ROOMS = {
     *(EventKind.SUCCESSORS, EventKind.REGISTER),
     *(EventKind.CHAT_APART, EventKind.ACTION_APART),
 }
-CHAT = Event(EventKind.CHAT, 1, "Boris", "", "said", 8, 1)
-ACTION = Event(EventKind.ACTION, 1, "Boris", "", "waved", 8, 2)
+CHAT = Event(EventKind.CHAT, 1, "Boris", "", "said", 9, 1)
+ACTION = Event(EventKind.ACTION, 1, "Boris", "", "waved", 9, 2)
 
 
 def _slice(event: Event, inbox: bool) -> bytes:

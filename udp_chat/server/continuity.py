@@ -95,10 +95,10 @@ class Continuity:
             return None
         return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
 
-    def note_branch(self, join: Join, address: Address, until: int | None) -> None:
+    def note_branch(self, join: Join, address: Address, until: int | None, now: float) -> None:
         """Notes what a returning client has that was said in another part of the room."""
         if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
-            self._branches.note(join, address, until)
+            self._branches.note(join, address, until, now)
 
     def number_for(self, join: Join) -> tuple[int, int]:
         """The member number of a client that is neither in nor departed, and the newest of its
@@ -122,7 +122,7 @@ class Continuity:
 
     def receive_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
-        for seq, event in self._branches.take(told, address):
+        for seq, event in self._branches.take(told, address, now):
             if event.kind not in SAID:
                 continue
             sender = self._register.by_number.get(event.member)
