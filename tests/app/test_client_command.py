@@ -332,7 +332,7 @@ def test_the_command_explains_what_it_could_not_do(server: UdpServer, run: Run) 
     )
 
 
-def in_a_hurry(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+def in_a_hurry(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
     """A client that soon gives up joining."""
     seconds = 0.3
     return UdpClient(
@@ -621,7 +621,7 @@ class Fault(BaseException):
     """A bug that nothing in the client expects."""
 
 
-def fails_at_the_word(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+def fails_at_the_word(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
     """A client whose receiver fails when "fail" comes in a datagram."""
 
     def fail(way: str, datagram: bytes) -> None:
