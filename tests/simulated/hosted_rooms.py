@@ -1,23 +1,24 @@
 """Machines that can host a room, on a simulated network, in virtual time, replayable by a seed.
 
 Each `Machine` has a client and, if it may host, a `RoomHost`; nothing is real but these. Machines
-crash, leave, sleep, are cut off and come back; links lose. What each client shows is checked as it
-comes (`_check_shown`), and `heal` checks that all become one room again and have the same messages.
+crash, leave, sleep, are cut off and come back; links lose; firewalls keep out what was not asked
+for. A `Judge` (hosted_judge.py) sees all of it, and raises AssertionError where a promise is broken.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
+from tests.simulated.hosted_judge import HEALED_SECONDS, Judge, Shown
 from tests.simulated.virtual_clock import VirtualClock
-from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.replica import Replica
 from udp_chat.client.session import ChatSession, State
 from udp_chat.client.whereabouts import Standing
 from udp_chat.hosting.room_host import EVERYWHERE, HOSTED_HEARTBEAT_SECONDS, RoomHost
-from udp_chat.protocol.packets import Address
+from udp_chat.protocol.packets import Address, MessageKind
 from udp_chat.server.settings import RoomSettings
 
 CLIENT_PORT = 40_000
@@ -33,16 +34,6 @@ class Weather:
     delay_seconds: float = 0.002
     jitter_seconds: float = 0.0
     duplication: float = 0.0
-
-
-@dataclass
-class Shown:
-    """What one client has shown."""
-
-    events: list[ChatEvent] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """The messages, in order."""
-    sent_count: int = 0
 
 
 class Machine:
