@@ -114,9 +114,9 @@ class HostedEvening:
 
     def _act(self, machine: Machine) -> None:
         rooms, chance = self.rooms, self.chance
-        if machine.is_up and machine.session is not None:
-            if machine.session.state is State.CLOSED and not machine.is_leaving:
-                rooms.crash(machine)  # its name was in use
+        session = machine.session
+        if session is not None and session.state is State.CLOSED and not machine.is_leaving:
+            rooms.crash(machine)  # its name was in use
         if not machine.is_up:
             if chance.random() < 0.4:
                 rooms.counted["came back"] += machine.life > 0

@@ -96,7 +96,7 @@ class Judge:
                 self.counted["gathered from another part"] += 1
         self._written_until[log.epoch] = log.latest
 
-    # --- what is said and shown ------------------------------------------------------------------------
+    # --- what is said and shown --------------------------------------------------------------
 
     def said(self, machine: Machine, text: str, now: float) -> None:
         """Notes what a person has typed; no text comes twice."""
@@ -197,17 +197,18 @@ class Judge:
         """A member's part of the network has a host of its room soon, and the member is in."""
         assert machine.session is not None
         number, room_id = machine.number, machine.session.standing.room_id
-        near = [
-            m
-            for m in awake
-            if m is machine or (self._reaches(m, machine) and self._reaches(machine, m))
-        ]
-        world = tuple((m.number, m.life) for m in near)
-        here = [m for m in hosts if m in near and m.room is not None and m.room.room_id == room_id]
+        near = [m for m in awake if self._is_near(machine, m)]
+        world = tuple((m.number, m.life, self._is_near(machine, m)) for m in awake)
+        ours = [m for m in hosts if m.room is not None and m.room.room_id == room_id]
+        here = [m for m in ours if m in near]
         if here or machine.session.state is State.JOINED:
             self._no_host_since.pop(number, None)
         else:
-            able = {m.number for m in near if m.is_in and m.is_successor}
+            able = {
+                m.number
+                for m in near
+                if m.is_in and m.is_successor and not any(self._is_near(m, h) for h in ours)
+            }
             since, was, were = self._no_host_since.get(number, (now, world, able))
             if was != world or not were & able:
                 since, were = now, able
@@ -224,6 +225,12 @@ class Judge:
             self._away_since[number] = away_since, what
             lasts = f"{machine.name} is away since {away_since:.1f}, beside {here[0].name}"
             assert now - away_since <= AWAY_SECONDS * factor, lasts
+
+    def _is_near(self, machine: Machine, other: Machine) -> bool:
+        """Whether datagrams go both ways, whoever hosts."""
+        if machine is other:
+            return True
+        return self._reaches(machine, other) and self._reaches(other, machine)
 
     # --- after the faults --------------------------------------------------------------------
 

@@ -26,6 +26,11 @@ CLIENT_PORT = 40_000
 HOST_PORT = 9091
 SOCKET_QUEUE_MAX = 200
 
+JOIN_SECONDS = 5.0
+"""So long a command tries to join."""
+
+NOT_IN = (State.JOINING, State.CLOSED)
+
 SEARCH_EACH_SECONDS = 3.0
 """A client that is away looks for its room so often."""
 
@@ -130,6 +135,15 @@ class HostedRooms(VirtualClock):
             machine.host = RoomHost(settings, chance, HOST_PORT, membership, lan_address=lan)
             machine.session.stand_by(HOST_PORT, self.now)
         machine.session.start(self.now)
+        life = machine.life
+        self.at(self.now + JOIN_SECONDS, lambda: self._give_up(machine, life))
+
+    def _give_up(self, machine: Machine, life: int) -> None:
+        """The command ends if it has not come in."""
+        session = machine.session
+        if machine.life == life and session is not None and session.state in NOT_IN:
+            self.counted["could not join"] += 1
+            self.crash(machine)
 
     def say(
         self, machine: Machine, text: str, kind: MessageKind = MessageKind.CHAT, to: str = ""
