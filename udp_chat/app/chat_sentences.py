@@ -26,6 +26,19 @@ _ENGLISH = {
     "reconnecting_shutting_down": "! The server has stopped. Reconnecting when it is back;"
     " what you type will be sent then",
     "reconnecting_never": "! The server has stopped",
+    "reconnecting_moved": "! The room has moved, but does not answer yet. Reconnecting …",
+    "host_first": "{name} hosts this room. Others join with: {udp_client} {server}",
+    "host_first_server": "Others join with: {udp_client} {server}",
+    "host_now": "{name} hosts the room now",
+    "host_now_server": "The server at {server} hosts the room now",
+    "apart": "(apart) {line}",
+    "close_question_one": "{count} other is here, and that computer cannot take over the room."
+    " Close it? [y/N] ",
+    "close_question_few": "{count} others are here, and none of their computers can take over the"
+    " room. Close it? [y/N] ",
+    "close_question_many": "{count} others are here, and none of their computers can take over the"
+    " room. Close it? [y/N] ",
+    "room_choice_hosted": "  {number}  {room}  ({members}, hosted by {name}, {address})",
     "resumed": "! Back in the room “{room}” as {name}",
     "refused": "! The server refused: {text}",
     "refused_version": "the server has another version of this chat",
@@ -203,7 +216,7 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "none_found": "If there should be a room here, find the cause: {udp_client} --doctor",
     "open_question": "No room here. Open one? [Y/n] ",
     "opened": "The room “{room}” is open on port {port}. Others join with the same command,"
-    " {udp_client}. The room closes when you leave.",
+    " {udp_client}. When you leave, another computer takes the room over, if one can.",
     "invitation": "Others on this network join with: {udp_client} {server}",
     "invitation_or": " (or {server})",
     "invitation_nobody": "Only people on this computer can join.",
@@ -237,6 +250,19 @@ _RUSSIAN = {
     "reconnecting_shutting_down": "! Сервер остановлен. Переподключусь, когда он вернётся;"
     " набранное отправится позже",
     "reconnecting_never": "! Сервер остановлен",
+    "reconnecting_moved": "! Комната переехала, но пока не отвечает. Переподключаюсь …",
+    "host_first": "Комнату держит {name}. Другие входят так: {udp_client} {server}",
+    "host_first_server": "Другие входят так: {udp_client} {server}",
+    "host_now": "Теперь комнату держит {name}",
+    "host_now_server": "Теперь комнату держит сервер {server}",
+    "apart": "(порознь) {line}",
+    "close_question_one": "Здесь ещё {count} участник, и его компьютер не может продолжить комнату."
+    " Закрыть её? [д/Н] ",
+    "close_question_few": "Здесь ещё {count} участника, и ни один их компьютер не может продолжить"
+    " комнату. Закрыть её? [д/Н] ",
+    "close_question_many": "Здесь ещё {count} участников, и ни один их компьютер не может"
+    " продолжить комнату. Закрыть её? [д/Н] ",
+    "room_choice_hosted": "  {number}  {room}  ({members}, у участника {name}, {address})",
     "resumed": "! Снова в комнате «{room}» под именем {name}",
     "refused": "! Сервер отказал: {text}",
     "refused_version": "на сервере другая версия чата",
@@ -411,7 +437,7 @@ _RUSSIAN = {
     "none_found": "Если комната должна быть, причину найдёт: {udp_client} --doctor",
     "open_question": "Комнат здесь нет. Открыть свою? [Д/н] ",
     "opened": "Комната «{room}» открыта, порт {port}. Другие входят той же командой,"
-    " {udp_client}. Комната закроется, когда вы выйдете.",
+    " {udp_client}. Когда вы выйдете, её продолжит другой компьютер, если сможет.",
     "invitation": "Другие в этой сети входят так: {udp_client} {server}",
     "invitation_or": " (или {server})",
     "invitation_nobody": "Войти можно только с этого компьютера.",

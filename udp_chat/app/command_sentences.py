@@ -21,6 +21,8 @@ _ENGLISH = {
     "client_server": "where the room is (default: look for it; port {port})",
     "client_name": "your name (default: your login name)",
     "client_open": "open a room here without looking for one (default name: %(const)s)",
+    "client_takeover": "whether this computer may host the room when its host leaves or dies"
+    " (default: yes where a person types, else no)",
     "client_json": "print each event as one JSON object a line; implies --commands, but commands"
     " touch no files",
     "client_commands": "read commands also where the input is not a terminal: lines that start"
@@ -55,6 +57,8 @@ _ENGLISH = {
     " what exceeds this. 0 lifts all rates (default: %(default)s)",
     "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g)",
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
+    "server_takeover": "whether members may host the room when this server stops or dies; else"
+    " they wait for it to come back (default: no)",
     "server_keep": "keep the room in FILE: a server that is started with it again, even after a"
     " crash, continues the room",
     "server_keep_limit": "how much FILE keeps: a number of events, an age (36h, 30d, 8w), or both:"
@@ -157,6 +161,8 @@ _RUSSIAN = {
     "client_server": "где комната (по умолчанию: искать; порт {port})",
     "client_name": "ваше имя (по умолчанию: имя пользователя в системе)",
     "client_open": "открыть комнату здесь, не ища других (имя по умолчанию: %(const)s)",
+    "client_takeover": "может ли этот компьютер продолжить комнату, когда тот, кто её держит, уйдёт"
+    " или пропадёт (по умолчанию: yes, если пишет человек, иначе no)",
     "client_json": "печатать каждое событие отдельной строкой в виде объекта JSON; включает"
     " --commands, но файлы командам недоступны",
     "client_commands": "читать команды и тогда, когда ввод не с терминала: строки, которые"
@@ -194,6 +200,8 @@ _RUSSIAN = {
     "server_heartbeat": "как часто молчащий клиент напоминает о себе (по умолчанию: %(default)g)",
     "server_timeout": "после какого молчания сервер исключает участника (по умолчанию:"
     " %(default)g)",
+    "server_takeover": "могут ли участники продолжить комнату, когда сервер остановится или"
+    " пропадёт; иначе они ждут, пока он вернётся (по умолчанию: no)",
     "server_keep": "хранить комнату в FILE: сервер, запущенный с ним снова, даже после сбоя,"
     " продолжит её",
     "server_keep_limit": "сколько хранить в FILE: число событий, возраст (36h, 30d, 8w — часы, дни,"

@@ -109,6 +109,7 @@ class Conversation:
         """When somebody else wrote, so that an answer just being typed is meant for another one."""
         self._bell = "mentions"
         self._shows_joins = True
+        self._knows_host = False
         self._notifies = True
         self._ignored: set[str] = set()
         self._reconnection = Reconnection(self.refresh)
@@ -169,6 +170,8 @@ class Conversation:
     def _show_line(self, event: ChatEvent) -> None:
         if self._is_end_of_listening(event):
             event = {"event": "reconnecting", "reason": "never"}
+        if event["event"] == "host" and not self._knows_host:
+            event, self._knows_host = {**event, "reason": "first"}, True
         spans = event_spans(event, self.language, self._my_name)
         if self._is_hidden(event) or not spans:
             return

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from udp_chat.protocol.answers import Link, parse_seen
 from udp_chat.protocol.packets import Event, EventKind, Message, MessageKind
 
 TIME_MS_MAX = 32_503_680_000_000
 """The end of the year 2999, in Unix time: beyond it not every system knows what time that is."""
+
+SAID_APART = {EventKind.CHAT_APART: EventKind.CHAT, EventKind.ACTION_APART: EventKind.ACTION}
+"""What was said in another part of the room, and what it was there."""
 
 
 class _EventKind(TypedDict):
@@ -34,6 +37,8 @@ class ChatEvent(_EventKind, total=False):
     members: list[str]
     reason: str
     history: bool
+    address: str
+    apart: bool
     total: int
     links: list[Link]
 
@@ -45,8 +50,10 @@ def _seconds(event: Event) -> float:
 
 def of_room(seq: int, event: Event, history: bool) -> ChatEvent:
     """An event of the room's log; `history` if it is from before the reader joined."""
+    said_apart = event.kind in SAID_APART
+    kind = SAID_APART[event.kind] if said_apart else event.kind
     shown: ChatEvent = {
-        "event": event.kind.name.lower(),
+        "event": kind.name.lower(),
         "seq": seq,
         "time": _seconds(event),
         "name": event.name,
@@ -57,9 +64,16 @@ def of_room(seq: int, event: Event, history: bool) -> ChatEvent:
         shown["new_name"] = event.text
     elif event.kind is not EventKind.JOIN:
         shown["text"] = event.text
+    if said_apart:
+        shown["apart"] = True
     if history:
         shown["history"] = True
     return shown
+
+
+def of_host(name: str, address: str) -> ChatEvent:
+    """Who hosts the room, and where; the name is None for a server of its own."""
+    return cast(ChatEvent, {"event": "host", "name": name or None, "address": address})
 
 
 def of_sent(message: Message, seq: int | None) -> ChatEvent:

@@ -26,6 +26,11 @@ REJOIN_RETRY_MAX_SECONDS = 2.0
 """Between JOINs when the server went away, doubled each time up to this: it may take minutes, and
 a class of clients waits."""
 
+HURRIED_RETRY_SECONDS = 0.1
+HURRIED_TRIES = 80
+"""The same in a room that is handed on, at first: one address after the other is asked, and one of
+them will be the new host."""
+
 MOVED_RETRY_MAX_SECONDS = 1.0
 """The same when the address has changed: the server is there."""
 
@@ -68,6 +73,8 @@ class Joining:
         """When JOIN is sent again; never while none is running."""
         self.began_timestamp = 0
         """Older answers are of an attempt before."""
+        self.is_hurried = False
+        """Whether another host is about to take the room over."""
         self.last_refusal: ChatEvent | None = None
         """Why the server last said no in this attempt, as an event `refused`."""
         self.refused_for = 0
@@ -105,6 +112,8 @@ class Joining:
             was_away = self._attempt is Attempt.RETURN
             longest = REJOIN_RETRY_MAX_SECONDS if was_away else MOVED_RETRY_MAX_SECONDS
             wait = min(REJOIN_RETRY_SECONDS * 2.0 ** min(self._tries, 16), longest)
+            if was_away and self.is_hurried and self._tries < HURRIED_TRIES:
+                wait = HURRIED_RETRY_SECONDS
         if self.refused_for == RefusedReason.BUSY:
             wait = max(wait, 1.2 * BUSY_RETRY_SECONDS)
         self.at = now + wait * self._jitter()

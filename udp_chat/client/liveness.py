@@ -15,6 +15,10 @@ SILENCE_SECONDS = 4.0
 """Asked for so long without an answer, a client says that it is reconnecting. With 30 % loss
 each way a dozen questions fail together once in three thousand times."""
 
+HURRIED_SILENCE_SECONDS = 2.0
+HURRIED_ASK_RETRY_SECONDS = 0.25
+"""The same where a member takes the room over: it asks more often, and gives up sooner."""
+
 HEARTBEAT_SLOTS = 20
 """Heartbeats are sent at so many moments of the interval, the same for all, by the server's clock:
 together they cost it a third of what they cost one by one (docs/performance.md)."""
@@ -56,7 +60,8 @@ class Liveness:
         """Since when an answer has been missing; never while none is."""
         self._ask_at = NEVER
         self._ask_tries = 0
-        self._silence_seconds = silence_seconds
+        self._silence_seconds = self._gives_up_seconds = silence_seconds
+        self._retry_max_seconds = ASK_RETRY_MAX_SECONDS
         self._rtt = rtt
         self._jitter = jitter
 
@@ -65,8 +70,16 @@ class Liveness:
         """Whether an answer is missing."""
         return self.asked_since != NEVER
 
-    def begin(self, heartbeat_ms: int, now: float) -> None:
-        """A session begins, or goes on at another address; its server has just been heard."""
+    def begin(self, heartbeat_ms: int, now: float, *, hurried: bool = False) -> None:
+        """A session begins, or goes on at another address; its server has just been heard.
+
+        `hurried` says that another host is there if this one is silent.
+        """
+        self._gives_up_seconds = self._silence_seconds
+        self._retry_max_seconds = ASK_RETRY_MAX_SECONDS
+        if hurried:
+            self._gives_up_seconds = min(self._silence_seconds, HURRIED_SILENCE_SECONDS)
+            self._retry_max_seconds = HURRIED_ASK_RETRY_SECONDS
         interval_seconds = heartbeat_ms / 1000
         interval_seconds = min(max(interval_seconds, HEARTBEAT_MIN_SECONDS), HEARTBEAT_MAX_SECONDS)
         self.heartbeat_seconds = interval_seconds * self._jitter()
@@ -108,7 +121,7 @@ class Liveness:
     def asked(self, now: float) -> None:
         """A heartbeat has been sent: expects an answer, and plans to ask again until it comes."""
         self.asked_since = min(self.asked_since, now)
-        wait = min(self._rtt.backed_off(self._ask_tries), ASK_RETRY_MAX_SECONDS)
+        wait = min(self._rtt.backed_off(self._ask_tries), self._retry_max_seconds)
         self._ask_at = now + wait * self._jitter()
         self._ask_tries += 1
 
@@ -116,7 +129,7 @@ class Liveness:
         """Something else has been sent that the server answers."""
         if not self.is_asking:
             self.asked_since = now
-            self._ask_at = now + ASK_RETRY_MAX_SECONDS
+            self._ask_at = now + self._retry_max_seconds
 
     def ask_soon(self, now: float) -> None:
         """Has the client ask at once."""
@@ -132,7 +145,7 @@ class Liveness:
 
     def is_silent(self, now: float) -> bool:
         """Whether the server has not answered for too long."""
-        return self.asked_since + self._silence_seconds <= now
+        return self.asked_since + self._gives_up_seconds <= now
 
     def is_ask_due(self, now: float) -> bool:
         """Whether it is time to ask, for the first time or again."""
@@ -143,7 +156,7 @@ class Liveness:
 
     def next_timeout(self) -> float:
         """When something is due next; never, if nothing is."""
-        return min(self._ask_at, self.heartbeat_at(), self.asked_since + self._silence_seconds)
+        return min(self._ask_at, self.heartbeat_at(), self.asked_since + self._gives_up_seconds)
 
     def echo(self, now: float) -> int:
         """The server's clock, as far as it is known here: what a STATUS says; 0 if it is not."""

@@ -29,11 +29,14 @@ from udp_chat.client.liveness import SILENCE_SECONDS, Liveness
 from udp_chat.client.outbox import FULL_QUEUE_SECONDS, LINES, PENDING_MAX, Outbox
 from udp_chat.client.own_link import OwnLink
 from udp_chat.client.postbag import Postbag
+from udp_chat.client.replica import Replica
 from udp_chat.client.roster import Roster
 from udp_chat.client.states import DROPPED_AS, Input, State, StateMachine
 from udp_chat.client.streams import Seam, Streams
 from udp_chat.client.transcript import Transcript
+from udp_chat.client.whereabouts import Standing, Whereabouts
 from udp_chat.protocol.delivery import NEVER, Delivery, LossEstimate, Lost, RttEstimator
+from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.packets import (
     NO_COOKIE,
     Address,
@@ -44,6 +47,7 @@ from udp_chat.protocol.packets import (
     Event,
     EventKind,
     Events,
+    Fetch,
     Join,
     Leave,
     MalformedDatagram,
@@ -61,6 +65,15 @@ __all__ = ["GATED_MAX", "ChatSession", "State"]
 
 GATED_MAX = 1024
 """Deliveries that wait for the roster when joining; what comes later is not acknowledged yet."""
+
+MOVED = "moved"
+"""Why a host has said goodbye that has handed the room on."""
+
+MOVED_QUIET_SECONDS = 1.5
+"""A room that has moved is back before that. Only if not, it is told."""
+
+PINNED_TRIES = 15
+"""JOINs to an address that has answered once: as long as a new host may gather what others have."""
 
 LOSS_PRIOR = 0.05
 """A link counts as one that loses this much until it has shown otherwise: a copy of a message costs
@@ -86,7 +99,6 @@ class ChatSession:
         pending_max: int = PENDING_MAX,
         loss_prior: float = LOSS_PRIOR,
     ) -> None:
-        self.server = server
         self.name = name
         self.room = ""
         self.counters: Counter[str] = Counter()
@@ -103,6 +115,17 @@ class ChatSession:
         self._postbag = Postbag()
         self._leaving = Leaving(self.rtt)
         self._acknowledging = Acknowledging(self.rtt, randomness, self._jitter)
+        self.whereabouts = Whereabouts(server)
+        self.replica = Replica()
+        self.standby_port = 0
+        """Where this client's machine can host the room; 0 if it cannot."""
+        self._is_pinned = False
+        """Whether one of the addresses that are asked has answered, so that it alone is asked."""
+        self._unanswered_count = 0
+        self._newest_private: dict[int, int] = {}
+        """By member number: the newest private message that came from it."""
+        self._tell_away_at = NEVER
+        """When it is told that the room, which has moved, does not answer."""
         self.joining = Joining(name, randomness, self._jitter, self._next_timestamp)
         self.liveness = Liveness(self.rtt, self._jitter, silence_seconds)
         self.own_link = OwnLink()
@@ -112,6 +135,30 @@ class ChatSession:
         self.outbox = Outbox(self.rtt, self.loss, self._jitter, pending_max)
 
     # --- what the shell calls ----------------------------------------------------------------
+
+    @property
+    def server(self) -> Address:
+        """Where datagrams go."""
+        return self.whereabouts.server
+
+    @property
+    def standing(self) -> Standing:
+        """What a machine that may host the room has to know."""
+        places = self.whereabouts
+        return Standing(
+            self.room,
+            self.replica.room_id,
+            self.name,
+            self.member,
+            places.server,
+            places.host,
+            places.last_host,
+            tuple(places.successors),
+            places.handed_on,
+            self.streams.is_begun,
+            places.away_since,
+            places.called_until,
+        )
 
     @property
     def state(self) -> State:
@@ -183,6 +230,21 @@ class ChatSession:
         self._now = now
         self.outbox.ask(MessageKind.STATS)
 
+    def stand_by(self, port: int, now: float) -> None:
+        """Tells the host that this machine can host the room at a port; 0: it cannot any more."""
+        self._now = now
+        self.standby_port = port
+        if self.whereabouts.handed_on:
+            self.outbox.ask(MessageKind.STAND_BY, str(port))
+
+    def look_at(self, address: Address, now: float) -> None:
+        """The room is at this address, too: a client that is away looks there first."""
+        if self.state is State.REJOINING:
+            self._now = now
+            self.whereabouts.add(address)
+            self._is_pinned = False
+            self._send_join()
+
     def leave(self, now: float) -> None:
         """Says LEAVE, repeated until the server says BYE; harmless in any state."""
         self._now = now
@@ -197,8 +259,10 @@ class ChatSession:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
         self._now = now
         if address[:2] != self.server[:2]:
-            self._drop("not from the server")
-            return
+            is_looking = self.state is State.REJOINING and not self._is_pinned
+            if not (is_looking and self.whereabouts.knows(address)):
+                self._drop("not from the server")
+                return
         try:
             packet = decode(datagram)
         except MalformedDatagram as error:
@@ -207,13 +271,15 @@ class ChatSession:
         if isinstance(packet, Events):
             self._handle_events(packet)
         elif isinstance(packet, Challenge):
-            self._handle_challenge(packet)
+            self._handle_challenge(packet, address)
         elif isinstance(packet, Welcome):
             self._handle_welcome(packet)
         elif isinstance(packet, Refused):
             self._handle_refused(packet)
         elif isinstance(packet, Bye):
             self._handle_bye(packet)
+        elif isinstance(packet, Fetch):
+            self._handle_fetch(packet)
         else:
             self._drop("unexpected packet")
 
@@ -222,6 +288,8 @@ class ChatSession:
         self._now = now
         if self.liveness.forgive_stall(self.next_timeout(), now):
             self.counters["stalls"] += 1
+        if self._tell_away_at <= now:
+            self._tell_away("moved")
         if self.joining.at <= now:
             self._send_join()
         if self._leaving.at <= now:
@@ -231,7 +299,7 @@ class ChatSession:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
-        at = min(self.joining.at, self._leaving.at)
+        at = min(self.joining.at, self._leaving.at, self._tell_away_at)
         if self.state is State.JOINED:
             at = min(at, self.outbox.next_timeout(), self._acknowledging.next_timeout())
             at = min(at, self.liveness.next_timeout())
@@ -258,6 +326,8 @@ class ChatSession:
         self.streams.note_claim()
 
     def _send_join(self) -> None:
+        if self.state is State.REJOINING:
+            self._look_on()
         log, inbox = self.streams.log, self.streams.inbox
         join = Join(
             client_id=self.client_id,
@@ -268,12 +338,24 @@ class ChatSession:
             inbox_epoch=inbox.epoch,
             inbox_ack=inbox.acknowledged,
             next_message_id=self.outbox.first_id,
+            room_id=self.replica.room_id,
+            member=self.member,
+            lineage=self.replica.lineage.encode(),
             name=self.joining.wanted_name,
         )
         self._postbag.put(join)
         self.joining.sent(self._now)
 
-    def _handle_challenge(self, challenge: Challenge) -> None:
+    def _look_on(self) -> None:
+        """Chooses the address that the next JOIN goes to."""
+        self._unanswered_count += 1
+        if self._is_pinned and self._unanswered_count > PINNED_TRIES:
+            self._is_pinned = False
+            self.joining.cookie = NO_COOKIE
+        if not self._is_pinned:
+            self.whereabouts.look_on()
+
+    def _handle_challenge(self, challenge: Challenge, address: Address) -> None:
         joining = self.joining
         if joining.is_running and challenge.sender_id == self.client_id:
             what = Input.CHALLENGE
@@ -285,6 +367,9 @@ class ChatSession:
         if not self._takes(what):
             return
         self._move(what)
+        if self.state is State.REJOINING:
+            self.whereabouts.server = address
+            self._is_pinned, self._unanswered_count = True, 0
         if not joining.is_running:
             # The server sees this session at a new address: the network has moved us.
             self._begin_attempt(Attempt.MOVE)
@@ -308,6 +393,7 @@ class ChatSession:
             return
         was_session, was_state = self.session_id, self.state
         self._move(Input.WELCOME)
+        self._is_pinned = False
         self.joining.welcomed(welcome.name)
         self.liveness.stop()
         self.rtt.sample(self._now - welcome.echoed_timestamp / 1e6)
@@ -317,7 +403,8 @@ class ChatSession:
         self.member = welcome.member
         self.transcript.begin_session(welcome.joined)
         self._acknowledging.wait_as_asked(welcome.ack_delay_ms)
-        self.liveness.begin(welcome.heartbeat_ms, self._now)
+        self.liveness.begin(welcome.heartbeat_ms, self._now, hurried=welcome.handed_on)
+        self.joining.is_hurried = welcome.handed_on
         if was_state is State.JOINED and was_session == welcome.session_id:
             return  # an address change: nothing to show
         seam = self._begin_streams(welcome)
@@ -332,18 +419,46 @@ class ChatSession:
             received = max(received, self.outbox.received)  # it may have grown since this was sent
             if seam.is_astray:
                 self._ask_roster()
-        resumed: ChatEvent = {"event": "resumed", "name": self.name, "room": self.room}
-        self.transcript.show_unless_joining(resumed)
+        if self._tell_away_at == NEVER:
+            resumed: ChatEvent = {"event": "resumed", "name": self.name, "room": self.room}
+            self.transcript.show_unless_joining(resumed)
+        self._tell_away_at = NEVER
+        hosted = self.whereabouts.welcomed(welcome)
+        if hosted is not None:
+            self.transcript.show_host(hosted)
         self.outbox.resume(received)
+        if self.standby_port and welcome.handed_on and was_session != welcome.session_id:
+            self.outbox.ask(MessageKind.STAND_BY, str(self.standby_port))
         log = self.streams.room
-        self._deliver(log.receive(welcome.start, (), welcome.oldest, welcome.latest))
+        deliveries = log.receive(welcome.start, (), welcome.oldest, welcome.latest)
+        if welcome.handed_on:
+            self.replica.follow(deliveries, log.acknowledged, self._now)
+        self._deliver(deliveries)
         self._plan_gap_report()
 
     def _begin_streams(self, welcome: Welcome) -> Seam:
         """Begins to receive the logs of this WELCOME, and says what of them nobody can show."""
-        streams, transcript = self.streams, self.transcript
+        streams, transcript, replica = self.streams, self.transcript, self.replica
         was_in = streams.is_begun and transcript.held_back is None
-        seam = streams.begin(welcome)
+        fork = self._fork(welcome)
+        was_until = streams.room.acknowledged if fork is not None else 0
+        missed_private = streams.inbox.latest > streams.inbox.acknowledged
+        seam = streams.begin(welcome, continues=fork is not None)
+        lineage = Lineage.decode(welcome.lineage)
+        if fork is not None:
+            # Another host, another term: the log up to here is the same.
+            replica.continue_in(lineage, fork, self._now)
+            self.roster.restart()
+            self.liveness.forget_clock()
+            if fork < was_until:
+                transcript.begin_apart(welcome.latest)
+            if missed_private:
+                transcript.show_unless_joining({"event": "lost", "count": None})
+        elif seam.is_other_log:
+            self._newest_private.clear()
+            replica.begin(welcome.room_id, lineage, welcome.start, self._now)
+        elif seam.is_log_astray:
+            replica.begin(welcome.room_id, lineage, streams.room.acknowledged + 1, self._now)
         if seam.is_other_log:
             # A returning client missed what was said meanwhile: it is history to a newcomer only.
             transcript.begin_log(welcome.joined, was_in=was_in)
@@ -353,7 +468,7 @@ class ChatSession:
             if seam.is_log_astray:
                 self.roster.restart()
                 transcript.keep_what_is_true(streams.room.acknowledged, welcome.latest)
-            if seam.is_astray or seam.is_other_inbox:
+            if seam.is_astray or (seam.is_other_inbox and fork is None):
                 transcript.show_unless_joining({"event": "lost", "count": None})
         if seam.is_other_inbox or seam.is_inbox_astray:
             self.roster.drop_chunks()
@@ -364,6 +479,15 @@ class ChatSession:
         if seam.is_astray:
             self.counters["astray"] += 1
         return seam
+
+    def _fork(self, welcome: Welcome) -> int | None:
+        """The last event that this client and the host of another term have in common; None if
+        this is no other term of the same room."""
+        log, replica = self.streams.log, self.replica
+        if log is None or log.epoch == welcome.epoch or replica.room_id != welcome.room_id:
+            return None
+        lineage = Lineage.decode(welcome.lineage)
+        return replica.lineage.fork(log.acknowledged, lineage, welcome.latest)
 
     def _handle_refused(self, refused: Refused) -> None:
         what = Input.BUSY if refused.reason == RefusedReason.BUSY else Input.REFUSED
@@ -383,13 +507,32 @@ class ChatSession:
         self.outbox.stop()
         self._acknowledging.stop()
         self.liveness.stop()
-        self.transcript.show_unless_joining({"event": "reconnecting", "reason": reason})
+        self.whereabouts.gone(self._now)
+        self._is_pinned, self._unanswered_count = False, 0
+        if reason == MOVED:  # it is back before a person could read about it
+            self._tell_away_at = self._now + MOVED_QUIET_SECONDS
+        else:
+            self._tell_away(reason)
         self._join(Attempt.RETURN)
+
+    def _tell_away(self, reason: str) -> None:
+        self._tell_away_at = NEVER
+        self.transcript.show_unless_joining({"event": "reconnecting", "reason": reason})
+
+    def _handle_fetch(self, fetch: Fetch) -> None:
+        """Tells a host what it lacks."""
+        if fetch.client_id != self.client_id:
+            self._drop("unexpected packet")
+            return
+        for told in self.replica.tell(fetch, iter(self._next_timestamp, 0)):
+            self._postbag.put(told)
 
     def _handle_bye(self, bye: Bye) -> None:
         if bye.session_id != self.session_id or self.session_id == 0:
             self._drop("stale")
         elif self._takes(Input.BYE):
+            if bye.reason == ByeReason.MOVED:
+                self.whereabouts.moved(bye.text, self.member)
             if self.state is State.JOINED:
                 self._rejoin(Input.BYE, chat_events.reason_of(ByeReason, bye.reason))
             else:
@@ -455,6 +598,8 @@ class ChatSession:
         if not packet.inbox and held_back is not None and len(held_back) > GATED_MAX:
             return
         deliveries = receiver.receive(packet.first, packet.events, packet.oldest, packet.latest)
+        if not packet.inbox and self.whereabouts.handed_on:
+            self.replica.follow(deliveries, receiver.acknowledged, self._now)
         if answer is not None:
             self._handle_answer(answer, packet.latest)
         if deliveries:
@@ -525,6 +670,9 @@ class ChatSession:
                 self.liveness.ask_soon(self._now)
                 continue
             seq, event = delivery
+            if event.kind is EventKind.SUCCESSORS:
+                self.whereabouts.take_successors(event.text)
+                continue
             self.roster.follow(seq, event)
             is_mine = event.member == self.member
             if is_mine and event.kind is EventKind.RENAME:
@@ -532,7 +680,8 @@ class ChatSession:
                 self.joining.renamed(event.text)
             if is_mine and event.message_id:
                 self._confirm(event.message_id, seq)
-            transcript.show_of_room(seq, event, is_mine=is_mine)
+            if not self.replica.has_shown(event):
+                transcript.show_of_room(seq, event, is_mine=is_mine)
 
     def _deliver_inbox(self, deliveries: Iterable[Delivery]) -> None:
         """Shows what came for this member alone."""
@@ -547,12 +696,24 @@ class ChatSession:
                 self._confirm(event.message_id, None, accepted=event.kind is not EventKind.NOTICE)
             if event.kind is EventKind.ROSTER:
                 self._take_roster(event)
+            elif event.kind is EventKind.REGISTER:
+                self.replica.take_register(event)
+            elif event.kind is EventKind.PRIVATE and not self._is_news(event):
+                self.counters["duplicates"] += 1
             elif event.kind is EventKind.STATS:
                 links = self.own_link.take(event.text, self.counters)
                 if links is not None:
                     self.transcript.show({"event": "notice", "reason": "stats", "links": links})
             else:
                 self.transcript.show_of_inbox(event)
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether a private message is not one that another host has delivered."""
+        newest = self._newest_private.get(event.member, 0)
+        if event.message_id <= newest and event.member != self.member:
+            return False
+        self._newest_private[event.member] = event.message_id
+        return True
 
     def _ask_roster(self) -> None:
         self.roster.need(self.streams.room.acknowledged)  # what was delivered before is in it
@@ -567,6 +728,7 @@ class ChatSession:
             held_back = self.transcript.release()
             joined: ChatEvent = {"event": "joined", "name": self.name, "room": self.room}
             self.transcript.show({**joined, "members": self.members})
+            self.transcript.show_held_host()
             self._deliver(held_back)
 
     # --- acknowledging, asking, repairing ----------------------------------------------------

@@ -66,8 +66,10 @@ class Streams:
         self._log_claim = self.log.acknowledged if self.log is not None else 0
         self._inbox_claim = self.inbox.acknowledged
 
-    def begin(self, welcome: Welcome) -> Seam:
+    def begin(self, welcome: Welcome, *, continues: bool = False) -> Seam:
         """Begins to receive the logs of this WELCOME, or resumes those that are known.
+
+        `continues` says that the room's log is the known one in another term.
 
         A WELCOME that answers a changed address may come after EVENTS that the server sent later.
         So it is compared with what the JOIN claimed, too, not only with what is here by now.
@@ -78,7 +80,10 @@ class Streams:
             self._inbox_claim < welcome.inbox_start <= inbox.acknowledged + 1
         )
         is_other_log = is_log_astray = False
-        if log is None or log.epoch != welcome.epoch:
+        if log is not None and continues:
+            is_other_inbox = True
+            self.log = OrderedReceiver(welcome.epoch, welcome.start)
+        elif log is None or log.epoch != welcome.epoch:
             is_other_log = is_other_inbox = True
             self.log = OrderedReceiver(welcome.epoch, welcome.start)
         elif welcome.start > log.acknowledged + 1 or welcome.latest < self._log_claim:

@@ -13,6 +13,8 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.protocol.delivery import Delivery, Lost
 from udp_chat.protocol.packets import Event, EventKind, Message
 
+SAID = (EventKind.CHAT, EventKind.ACTION)
+
 SEEN_LINES = 3
 """Messages of mine that "who has them?" is about."""
 
@@ -27,7 +29,9 @@ class Transcript:
         """My newest messages in the room, by sequence number."""
         self._events: list[ChatEvent] = []
         self._history_before = 0
+        self._apart_until = 0
         self._joined_seq = 0
+        self._held_host: ChatEvent | None = None
 
     @property
     def has_events(self) -> bool:
@@ -59,7 +63,26 @@ class Transcript:
         else:
             self.held_back = []
         self._history_before = 0 if was_in else joined_seq
+        self._apart_until = 0
         self.own_messages.clear()  # their numbers mean other events there
+
+    def begin_apart(self, until: int) -> None:
+        """What comes up to this event was said while this client was in another part of the
+        room."""
+        self._apart_until = until
+
+    def show_host(self, event: ChatEvent) -> None:
+        """Shows who hosts the room, but not before the client is in."""
+        if self.held_back is None:
+            self._events.append(event)
+        else:
+            self._held_host = event
+
+    def show_held_host(self) -> None:
+        """Shows it now, if that has waited."""
+        if self._held_host is not None:
+            self._events.append(self._held_host)
+            self._held_host = None
 
     def keep_what_is_true(self, acknowledged: int, latest: int) -> None:
         """Of what is held back, forgets what cannot come from a log that ends at `latest`.
@@ -84,10 +107,14 @@ class Transcript:
 
     def show_of_room(self, seq: int, event: Event, *, is_mine: bool) -> None:
         """Shows an event of the room's log."""
-        if is_mine and event.message_id and event.kind in (EventKind.CHAT, EventKind.ACTION):
+        if is_mine and event.message_id and event.kind in SAID:
             self.own_messages.append((seq, event.text))
-        if seq != self._joined_seq:
-            self._events.append(chat_events.of_room(seq, event, seq < self._history_before))
+        if seq == self._joined_seq:
+            return
+        shown = chat_events.of_room(seq, event, seq < self._history_before)
+        if seq <= self._apart_until and event.kind in SAID:
+            shown["apart"] = True
+        self._events.append(shown)
 
     def show_sent(self, message: Message, seq: int | None) -> None:
         """Shows that the server has accepted a message of mine."""

@@ -13,12 +13,23 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from struct import error as struct_error
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
+from typing import ClassVar, TypeAlias, cast
 
+from udp_chat.protocol.framing import (
+    HEAD,
+    HEADER,
+    HEADER_BYTES,
+    PREFIX,
+    Plain,
+    seal,
+    sender_and_timestamp,
+)
+from udp_chat.protocol.lineage import NO_LINEAGE
 from udp_chat.protocol.wire import (
+    ADDRESS_BYTES_MAX,
     CODE_BYTES_MAX,
     COOKIE_BYTES,
     COUNT_MAX,
@@ -27,12 +38,14 @@ from udp_chat.protocol.wire import (
     DISCOVER_BYTES,
     IN_FLIGHT_MAX,
     MAGIC,
+    MOVED_BYTES_MAX,
     NAME_BYTES_MAX,
     NO_COOKIE,
     PLAIN_KIND_MAX,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
     RUN_MAX,
+    SUCCESSORS_BYTES_MAX,
     TEXT_BYTES_MAX,
     VERSION,
     Address,
@@ -48,21 +61,19 @@ from udp_chat.protocol.wire import (
     RawMessage,
     RefusedReason,
     UnsupportedVersion,
-    bounded,
     encode_plain,
 )
 
-if TYPE_CHECKING:
-    from typing_extensions import Self  # in typing from Python 3.11 on
-
 # A user of packets finds what they are made of here, too.
 __all__ = [
+    "ADDRESS_BYTES_MAX",
     "CODE_BYTES_MAX",
     "COOKIE_BYTES",
     "COUNT_MAX",
     "DATAGRAM_BYTES_MAX",
     "DEFAULT_PORT",
     "DISCOVER_BYTES",
+    "HEADER_BYTES",
     "IN_FLIGHT_MAX",
     "MAGIC",
     "NAME_BYTES_MAX",
@@ -71,6 +82,7 @@ __all__ = [
     "REASON_BYTES_MAX",
     "ROOM_NAME_BYTES_MAX",
     "RUN_MAX",
+    "SUCCESSORS_BYTES_MAX",
     "TEXT_BYTES_MAX",
     "VERSION",
     "Address",
@@ -86,122 +98,69 @@ __all__ = [
     "RefusedReason",
     "UnsupportedVersion",
     "encode_plain",
+    "sender_and_timestamp",
 ]
-
-# --- the header ------------------------------------------------------------------------------
-#
-#  0      2         3      4         8
-#  +------+---------+------+---------+----------
-#  | "UC" | version | type | CRC-32  | body …
-#  +------+---------+------+---------+----------
-#
-# The CRC covers the first four bytes and the body. UDP's own checksum has 16 bits, may be
-# absent over IPv4, and misses errors that end a chat's promise: a flipped bit in a sequence
-# number. It is no protection against forgery; the 64-bit random ids are.
-
-_HEADER = Struct("!2sBBI")
-_HEAD = Struct("!2sBB")
-HEADER_BYTES = _HEADER.size
-
-_HEADS = {packet_type: _HEAD.pack(MAGIC, VERSION, packet_type) for packet_type in PacketType}
-
-
-def _seal(packet_type: PacketType, body: bytes) -> bytes:
-    head = _HEADS[packet_type]
-    return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "big") + body
-
-
-# Whatever the version, a client's packets begin as follows, so that a server of another
-# version can still refuse a JOIN to its sender.
-#
-#  8                    16                     24
-#  +--------------------+----------------------+----------
-#  | client/session id  | timestamp (µs)       | …
-#  +--------------------+----------------------+----------
-#
-# The timestamp is the client's monotonic clock: it grows with each datagram, so a server
-# tells a late or replayed datagram from a new one; echoed, it measures the round trip.
-
-_PREFIX = Struct("!QQ")
-
-
-def sender_and_timestamp(datagram: bytes) -> tuple[int, int] | None:
-    """(id, timestamp) of a client's datagram of any version, None if it is too short."""
-    if len(datagram) < HEADER_BYTES + _PREFIX.size:
-        return None
-    sender, timestamp = _PREFIX.unpack_from(datagram, HEADER_BYTES)
-    return sender, timestamp
-
 
 # --- the packets -----------------------------------------------------------------------------
 
 
-class _Plain:
-    """A packet of fixed fields, then texts; each text's length is a byte after the fields.
-
-    The dataclass lists its fields in the order of the wire, so the layout is all there is to say.
-    """
-
-    __slots__: ClassVar[tuple[str, ...]] = ()
-    TYPE: ClassVar[PacketType]
-    LAYOUT: ClassVar[Struct]
-    TEXT_BYTES: ClassVar[tuple[int, ...]] = ()
-    """The most UTF-8 bytes of each text."""
-
-    def encode(self) -> bytes:
-        fields = [getattr(self, name) for name in self.__slots__]
-        fixed_count = len(fields) - len(self.TEXT_BYTES)
-        texts = [
-            bounded(text.encode(), bytes_max)
-            for text, bytes_max in zip(fields[fixed_count:], self.TEXT_BYTES, strict=True)
-        ]
-        head = self.LAYOUT.pack(*fields[:fixed_count], *map(len, texts))
-        return _seal(self.TYPE, head + b"".join(texts))
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        fields = parser.fields(cls.LAYOUT)
-        if not cls.TEXT_BYTES:
-            return cls(*fields)
-        fixed_count = len(fields) - len(cls.TEXT_BYTES)
-        lengths = zip(fields[fixed_count:], cls.TEXT_BYTES, strict=True)
-        return cls(*fields[:fixed_count], *(parser.text(*length) for length in lengths))
-
-
 @dataclass(frozen=True, slots=True)
-class Discover(_Plain):
-    """Client → LAN: who has a room? ``nonce:8 | timestamp:8 | zeros up to 128 bytes``"""
+class Discover(Plain):
+    """Anybody → LAN: who has a room? ``nonce:8 | timestamp:8 | zeros up to 192 bytes``
+
+    A host also asks each member that would take its room over, at the port where that one waits.
+    """
 
     nonce: int
     timestamp: int
 
     TYPE = PacketType.DISCOVER
-    LAYOUT = Struct(f"!QQ{DISCOVER_BYTES - HEADER_BYTES - _PREFIX.size}x")
+    LAYOUT = Struct(f"!QQ{DISCOVER_BYTES - HEADER_BYTES - PREFIX.size}x")
+
+
+OFFER_HOSTS = 1  # the room is hosted here; else it could be
+OFFER_HANDED_ON = 2  # a member takes the room over when its host is gone
+OFFER_TALKED = 4  # something was said in it
 
 
 @dataclass(frozen=True, slots=True)
-class Offer(_Plain):
-    """Server → client: ``nonce:8 | epoch:8 | members:4 | port:2 | room bytes:1 | room …``"""
+class Offer(Plain):
+    """Host → asker: this room is here.
+
+    ::
+
+      nonce:8 | epoch:8 | members:4 | port:2 | room id:8 | absorbs:8 | flags:1
+      room bytes:1 | host bytes:1 | room … | host …
+    """
 
     nonce: int
     epoch: int
+    """Of the room's term; it tells two parts of one room apart."""
     member_count: int
     port: int
+    room_id: int = field(default=0, kw_only=True)
+    """The same for the room's whole life, whoever hosts it."""
+    absorbs: int = field(default=0, kw_only=True)
+    """The epoch of a part of this room, or of another room of this name, whose host should send
+    its members here; 0 for none."""
+    flags: int = field(default=OFFER_HOSTS, kw_only=True)
     room: str
+    host: str = field(default="", kw_only=True)
+    """The name of the member that hosts it; empty for a server of its own."""
 
     TYPE = PacketType.OFFER
-    LAYOUT = Struct("!QQIHB")
-    TEXT_BYTES = (ROOM_NAME_BYTES_MAX,)
+    LAYOUT = Struct("!QQIHQQBBB")
+    TEXT_BYTES = (ROOM_NAME_BYTES_MAX, NAME_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
-class Join(_Plain):
+class Join(Plain):
     """Client → server: let me in, or let me back in.
 
     ::
 
       client id:8 | timestamp:8 | cookie:16 | epoch:8 | room ack:8 | inbox epoch:8 | inbox ack:8
-      next message id:4 | name bytes:1 | name …
+      next message id:4 | room id:8 | member:4 | lineage:128 | name bytes:1 | name …
     """
 
     client_id: int
@@ -216,15 +175,21 @@ class Join(_Plain):
     next_message_id: int
     """The oldest message that may have to be sent: where a server that does not know this
     client starts to count."""
+    room_id: int = field(default=0, kw_only=True)
+    """Of the room that the client was in; 0 for one that was never in."""
+    member: int = field(default=0, kw_only=True)
+    """The client's number there."""
+    lineage: bytes = field(default=NO_LINEAGE, kw_only=True)
+    """The terms of the log that `room_ack` counts in: see lineage.py."""
     name: str
 
     TYPE = PacketType.JOIN
-    LAYOUT = Struct("!QQ16sQQQQIB")
+    LAYOUT = Struct("!QQ16sQQQQIQI128sB")
     TEXT_BYTES = (NAME_BYTES_MAX,)
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge(_Plain):
+class Challenge(Plain):
     """Server → address: come back with this cookie. ``id:8 | cookie:16``
 
     The id is that of the datagram it answers: a client id, or a session id whose owner
@@ -239,14 +204,16 @@ class Challenge(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome(_Plain):
+class Welcome(Plain):
     """Server → client: you are in.
 
     ::
 
       client id:8 | echoed timestamp:8 | session:8 | epoch:8 | inbox epoch:8 | oldest:8
       latest:8 | start:8 | joined:8 | inbox start:8 | received:4 | member:4
-      heartbeat ms:4 | ack delay ms:2 | name bytes:1 | room bytes:1 | name … | room …
+      heartbeat ms:4 | ack delay ms:2 | room id:8 | host:4 | lineage:128 | handed on:1
+      name bytes:1 | room bytes:1 | host name bytes:1 | host address bytes:1 | successors bytes:1
+      name … | room … | host name … | host address … | successors …
     """
 
     client_id: int
@@ -267,12 +234,31 @@ class Welcome(_Plain):
     member: int
     heartbeat_ms: int
     ack_delay_ms: int
+    room_id: int = field(default=0, kw_only=True)
+    """The same for the room's whole life, whoever hosts it."""
+    host: int = field(default=0, kw_only=True)
+    """The number of the member that hosts the room; 0 for a server of its own."""
+    lineage: bytes = field(default=NO_LINEAGE, kw_only=True)
+    """The terms of the room's log: see lineage.py."""
+    handed_on: bool = field(default=False, kw_only=True)
+    """Whether a member takes the room over when its host is gone."""
     name: str
     room: str
+    host_name: str = field(default="", kw_only=True)
+    host_address: str = field(default="", kw_only=True)
+    """HOST:PORT for others on the network; empty where the host does not know it."""
+    successors: str = field(default="", kw_only=True)
+    """Who takes the room over, as in an event SUCCESSORS."""
 
     TYPE = PacketType.WELCOME
-    LAYOUT = Struct("!QQQQQQQQQQIIIHBB")
-    TEXT_BYTES = (NAME_BYTES_MAX, ROOM_NAME_BYTES_MAX)
+    LAYOUT = Struct("!QQQQQQQQQQIIIHQI128s?BBBBB")
+    TEXT_BYTES = (
+        NAME_BYTES_MAX,
+        ROOM_NAME_BYTES_MAX,
+        NAME_BYTES_MAX,
+        ADDRESS_BYTES_MAX,
+        SUCCESSORS_BYTES_MAX,
+    )
 
     @classmethod
     def parse(cls, parser: Parser) -> Welcome:
@@ -290,7 +276,7 @@ class Welcome(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(_Plain):
+class Refused(Plain):
     """Server → client: no.
 
     ``client id:8 | echoed timestamp:8 | reason:1 | text bytes:1 | text …``
@@ -330,7 +316,7 @@ class Say:
     def encode_with(self, encoded: Sequence[bytes]) -> bytes:
         """The same packet with messages that were encoded before, in place of `messages`."""
         head = self.LAYOUT.pack(self.session_id, self.timestamp, len(encoded))
-        return _seal(PacketType.SAY, head + b"".join(encoded))
+        return seal(PacketType.SAY, head + b"".join(encoded))
 
     @classmethod
     def parse(cls, parser: Parser) -> Say:
@@ -442,7 +428,7 @@ class Events:
         body += b"".join(encoded)
         if self.padded:
             body = body.ljust(DATAGRAM_BYTES_MAX - HEADER_BYTES, b"\0")
-        return _seal(PacketType.EVENTS, body)
+        return seal(PacketType.EVENTS, body)
 
     @classmethod
     def parse(cls, parser: Parser) -> Events:
@@ -475,7 +461,7 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
-class Status(_Plain):
+class Status(Plain):
     """Client → server: acknowledgement, heartbeat and repair request in one.
 
     ::
@@ -505,7 +491,7 @@ class Status(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Leave(_Plain):
+class Leave(Plain):
     """Client → server: I am going. ``session:8 | timestamp:8 | zeros:8``
 
     The zeros make it no smaller than the CHALLENGE that answers it from a new address.
@@ -519,21 +505,85 @@ class Leave(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Bye(_Plain):
-    """Server → client: this session is over. ``session:8 | reason:1``
+class Bye(Plain):
+    """Server → client: this session is over. ``session:8 | reason:1 | text bytes:1 | text …``
 
-    The reason is a `ByeReason`, or a number that a later version has added.
+    The reason is a `ByeReason`, or a number that a later version has added. Where the room has
+    moved, the text says where it is now: ``NUMBER SEQ ADDRESS``, the number of the member that
+    hosts it, where the log of the last host ended, and HOST:PORT.
     """
 
     session_id: int
     reason: int
+    text: str = ""
 
     TYPE = PacketType.BYE
-    LAYOUT = Struct("!QB")
+    LAYOUT = Struct("!QBB")
+    TEXT_BYTES = (MOVED_BYTES_MAX,)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Plain):
+    """Host → client: tell me these events. ``client id:8 | epoch:8 | first:8 | last:8``
+
+    They were said in a term of this room, and the host has not got them.
+    """
+
+    client_id: int
+    epoch: int
+    first: int
+    last: int
+
+    TYPE = PacketType.FETCH
+    LAYOUT = Struct("!QQQQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Client → host: the events of a FETCH, or as many as fit.
+
+    ``client id:8 | timestamp:8 | epoch:8 | first:8 | count:1 | events …``
+    """
+
+    client_id: int
+    timestamp: int
+    epoch: int
+    first: int
+    """The sequence number of the first event; the others follow without a gap."""
+    events: tuple[Event, ...]
+
+    LAYOUT: ClassVar[Struct] = Struct("!QQQQB")
+    EVENTS_BYTES_MAX: ClassVar[int] = DATAGRAM_BYTES_MAX - HEADER_BYTES - LAYOUT.size
+
+    def encode(self) -> bytes:
+        head = self.LAYOUT.pack(
+            self.client_id, self.timestamp, self.epoch, self.first, len(self.events)
+        )
+        return seal(PacketType.TOLD, head + b"".join(event.encode() for event in self.events))
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Told:
+        client_id, timestamp, epoch, first, count = parser.fields(cls.LAYOUT)
+        if not 1 <= first <= 2**63:
+            raise MalformedDatagram("impossible slice")
+        events = tuple([Event.parse(parser, inbox=False) for _ in range(count)])
+        return cls(client_id, timestamp, epoch, first, events)
 
 
 Packet: TypeAlias = (
-    Discover | Offer | Join | Challenge | Welcome | Refused | Say | Events | Status | Leave | Bye
+    Discover
+    | Offer
+    | Join
+    | Challenge
+    | Welcome
+    | Refused
+    | Say
+    | Events
+    | Status
+    | Leave
+    | Bye
+    | Fetch
+    | Told
 )
 
 PACKETS: dict[int, type[Packet]] = {
@@ -548,6 +598,8 @@ PACKETS: dict[int, type[Packet]] = {
     PacketType.STATUS: Status,
     PacketType.LEAVE: Leave,
     PacketType.BYE: Bye,
+    PacketType.FETCH: Fetch,
+    PacketType.TOLD: Told,
 }
 
 
@@ -564,10 +616,10 @@ def check_header(datagram: bytes) -> int:
         raise MalformedDatagram("too long")
     if len(datagram) < HEADER_BYTES:
         raise MalformedDatagram("truncated")
-    magic, version, packet_type, checksum = _HEADER.unpack_from(datagram)
+    magic, version, packet_type, checksum = HEADER.unpack_from(datagram)
     if magic != MAGIC:
         raise MalformedDatagram("not udp-chat")
-    if zlib.crc32(datagram[HEADER_BYTES:], zlib.crc32(datagram[: _HEAD.size])) != checksum:
+    if zlib.crc32(datagram[HEADER_BYTES:], zlib.crc32(datagram[: HEAD.size])) != checksum:
         raise MalformedDatagram("bad checksum")
     if version != VERSION and packet_type != PacketType.REFUSED:
         raise UnsupportedVersion(version)  # a REFUSED says just that, so it is read in any

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 MAGIC = b"UC"
-VERSION = 1
+VERSION = 2
 
 DEFAULT_PORT = 9091
 """The port of the coursework's chat."""
@@ -39,8 +39,20 @@ COOKIE_BYTES = 16
 
 NO_COOKIE = bytes(COOKIE_BYTES)
 
-DISCOVER_BYTES = 128
+DISCOVER_BYTES = 192
 """Every DISCOVER is padded to this, so that no OFFER is larger than what asked for it."""
+
+ADDRESS_BYTES_MAX = 64
+"""UTF-8 bytes of an address as text, HOST:PORT or [HOST]:PORT: an IPv6 one with its scope fits."""
+
+MOVED_BYTES_MAX = ADDRESS_BYTES_MAX + 32
+"""UTF-8 bytes of where a room has moved: a number, a sequence number and an address."""
+
+SUCCESSORS_MAX = 3
+"""Members that are named to take a room over. Each is asked whether it is there, all the time."""
+
+SUCCESSORS_BYTES_MAX = SUCCESSORS_MAX * (ADDRESS_BYTES_MAX + 12)
+"""UTF-8 bytes of their numbers and addresses, a line each."""
 
 COUNT_MAX = 255
 """Events in an EVENTS, messages in a SAY: the count is one byte."""
@@ -71,14 +83,16 @@ class PacketType(IntEnum):
     STATUS = 9
     LEAVE = 10
     BYE = 11
+    FETCH = 12
+    TOLD = 13
 
 
 class EventKind(IntEnum):
-    """What happened. The first five are in the room's log, the others in a member's inbox."""
+    """What happened. `_SHAPES` says which are in the room's log and which in an inbox."""
 
     CHAT = 1
     ACTION = 2
-    JOIN = 3
+    JOIN = 3  # text: the tag of the client, 16 hex digits, or nothing
     LEAVE = 4  # text: why ("left", "timeout")
     RENAME = 5  # name: the old one, text: the new one
     PRIVATE = 6  # to: the recipient
@@ -86,6 +100,10 @@ class EventKind(IntEnum):
     ROSTER = 8  # text: "SEQ REMAINING" and then a name a line; see docs/protocol.md
     SEEN = 9  # text: "SEQ HAVE TOTAL" and then the names of those who have it not, a line each
     STATS = 10  # text: "REMAINING" and then a member a line; see docs/protocol.md
+    SUCCESSORS = 11  # text: "NUMBER ADDRESS" a line, the first one first
+    CHAT_APART = 12  # to: "EPOCH SEQ", where it stood in another part of the room
+    ACTION_APART = 13
+    REGISTER = 14  # text: "SEQ REMAINING" and then a client a line; see docs/protocol.md
 
 
 class MessageKind(IntEnum):
@@ -98,10 +116,11 @@ class MessageKind(IntEnum):
     WHO = 5
     SEEN = 6  # text: sequence numbers of lines of mine, separated by spaces
     STATS = 7
+    STAND_BY = 8  # text: the port at which the client can host the room; 0: it cannot any more
 
 
 class RefusedReason(IntEnum):
-    VERSION = 1
+    VERSION = 2
     NAME_IN_USE = 2
     UNUSABLE_NAME = 3
     ROOM_FULL = 4
@@ -114,6 +133,7 @@ class ByeReason(IntEnum):
     TIMEOUT = 2
     UNKNOWN_SESSION = 3
     SHUTTING_DOWN = 4
+    MOVED = 5  # text: where the room is now
 
 
 # --- errors ----------------------------------------------------------------------------------
@@ -291,13 +311,15 @@ _ANY = range(TEXT_BYTES_MAX + 1)
 _CODE = range(1, CODE_BYTES_MAX + 1)
 _NAMES = rb"(?:\n[^\n]{1,%d})*" % NAME_BYTES_MAX
 _NUMBER = rb"[0-9]{1,20}"
+_TAG = range(17)
+_ORIGIN = range(1, NAME_BYTES_MAX + 1)
 
 _SHAPES: dict[int, _Shape] = {
     shape.kind: shape
     for shape in (
         _Shape(EventKind.CHAT, False, _NAME, _NONE, _ANY),
         _Shape(EventKind.ACTION, False, _NAME, _NONE, _ANY),
-        _Shape(EventKind.JOIN, False, _NAME, _NONE, _NONE),
+        _Shape(EventKind.JOIN, False, _NAME, _NONE, _TAG, form=re.compile(rb"(?:[0-9a-f]{16})?")),
         _Shape(EventKind.LEAVE, False, _NAME, _NONE, _CODE),
         _Shape(EventKind.RENAME, False, _NAME, _NONE, _NAME),
         _Shape(EventKind.PRIVATE, True, _NAME, _NAME, _ANY),
@@ -322,6 +344,29 @@ _SHAPES: dict[int, _Shape] = {
         ),
         _Shape(
             EventKind.STATS, True, _NONE, _NONE, _ANY, False, re.compile(rb"%b(?:\n.*)*" % _NUMBER)
+        ),
+        _Shape(
+            EventKind.SUCCESSORS,
+            False,
+            _NONE,
+            _NONE,
+            range(SUCCESSORS_BYTES_MAX + 1),
+            False,
+            re.compile(rb"(?:%b [^ \n]{1,%d}\n)*" % (_NUMBER, ADDRESS_BYTES_MAX)),
+        ),
+        _Shape(EventKind.CHAT_APART, False, _NAME, _ORIGIN, _ANY),
+        _Shape(EventKind.ACTION_APART, False, _NAME, _ORIGIN, _ANY),
+        _Shape(
+            EventKind.REGISTER,
+            True,
+            _NONE,
+            _NONE,
+            _ANY,
+            False,
+            re.compile(
+                rb"%b %b(?:\n%b [0-9a-f]{16} %b %b [^ \n]{1,%d})*"
+                % (_NUMBER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, NAME_BYTES_MAX)
+            ),
         ),
     )
 }

@@ -93,7 +93,7 @@ TURN_SECONDS_MAX = 60.0
 HELD_MAX = IN_FLIGHT_MAX
 """Messages of one member waiting for its turn or for the rest of a long line."""
 
-QUESTIONS = (MessageKind.WHO, MessageKind.SEEN, MessageKind.STATS)
+QUESTIONS = (MessageKind.WHO, MessageKind.SEEN, MessageKind.STATS, MessageKind.STAND_BY)
 ALONE = (*QUESTIONS, MessageKind.RENAME)
 """Kinds of messages that have no parts."""
 

@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from udp_chat.protocol.lineage import NO_TERMS, Lineage
 from udp_chat.protocol.packets import Event, EventKind
 from udp_chat.protocol.wire import Parser
 from udp_chat.server.hosts import Host
@@ -24,6 +25,7 @@ from udp_chat.server.member import Member, MemberIds
 from udp_chat.server.state import RoomState
 
 CLIENT_KEY_BYTES = 16
+CLIENT_TAG_BYTES = 8
 
 UNKEPT_EVENT = Event(EventKind.ROSTER, 0, text="0 1").encode()
 """Stands for a roster in an inbox that is begun again: a part without names, of a roster that is to
@@ -36,6 +38,11 @@ def client_key(client_id: int, epoch: int) -> bytes:
     return hashlib.blake2b(
         secret, digest_size=CLIENT_KEY_BYTES, key=epoch.to_bytes(8, "big")
     ).digest()
+
+
+def client_tag(client_id: int, room_id: int) -> bytes:
+    """What a room's log has in the place of a client id: enough of the key to know who it is."""
+    return client_key(client_id, room_id)[:CLIENT_TAG_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,10 @@ class Kept:
     """Those who are gone in the order in which they went."""
     unread: dict[int, dict[int, bytes]] = field(default_factory=dict)
     """By member number and sequence number."""
+    room_id: int = 0
+    """0: the epoch of this log, which has had one term."""
+    lineage: Lineage = NO_TERMS
+    """Empty where the log has had one term. The newest term has this epoch."""
 
 
 class Notebook:
@@ -155,7 +166,8 @@ def begin_from(kept: Kept, state: RoomState, now: float) -> list[Member]:
     """
     log, register = state.log, state.register
     log.begin(kept.epoch, kept.first_seq, kept.events, now)
-    register.begin_from(kept.number, lambda client_id: client_key(client_id, kept.epoch))
+    room_id = kept.room_id or kept.epoch
+    register.begin_from(kept.number, lambda client_id: client_tag(client_id, room_id))
     nowhere = Host(state.settings, now)
     present = []
     for each in kept.members:
@@ -165,7 +177,8 @@ def begin_from(kept: Kept, state: RoomState, now: float) -> list[Member]:
         member.received = member.appended = each.appended
         member.joined_seq = member.first_seq = each.joined_seq
         _fill_inbox(member, each, kept.unread.get(each.number, {}), now)
-        register.begin_with(member, each.client_key, is_in=not each.left_seq)
+        tag = each.client_key[:CLIENT_TAG_BYTES]
+        register.begin_with(member, tag, is_in=not each.left_seq)
         state.memory.recount(member)
         if not each.left_seq:
             present.append(member)

@@ -39,6 +39,11 @@ OWN_QUESTION_BURST = 8.0
 """Questions of one client: a person asks one now and then."""
 
 
+ELSEWHERE_MAX = 8
+"""Runs of messages said in other parts of the room that are remembered of a member: as often as it
+moved between two hosts."""
+
+
 class Position:
     """Where one peer is in one log."""
 
@@ -249,6 +254,7 @@ class Member:
         "received",
         "rtt",
         "said_at",
+        "said_elsewhere",
         "session_id",
         "traffic",
         "turn_at",
@@ -282,6 +288,8 @@ class Member:
         self.bytes_counted = 0
         """What memory.py last counted of `bytes_held`."""
         self.said_at = float("-inf")
+        self.said_elsewhere: deque[tuple[int, int]] = deque(maxlen=ELSEWHERE_MAX)
+        """The first and last message id of runs that it said in another part of the room."""
         # These outlive a session: leaving and coming back renews nothing.
         self.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
         limited = settings.message_rate > 0
@@ -329,6 +337,16 @@ class Member:
         message = self.held.popleft()
         self.held_bytes -= sys.getsizeof(message.text)
         return message
+
+    def may_say_apart(self, message_id: int, *, is_here: bool) -> bool:
+        """Whether a message of this member that was said in another part of the room is none that
+        it has said here, or will say here, itself."""
+        if any(first <= message_id <= last for first, last in self.said_elsewhere):
+            return True
+        if is_here or message_id <= self.appended:
+            return False
+        self.received = self.appended = message_id
+        return True
 
     def hear(self, timestamp: int, now: float) -> bool:
         """Notes a datagram of this member; false if it is a late or replayed one."""

@@ -42,6 +42,7 @@ class Register:
         self._key_of: Callable[[int], bytes] | None = None
         self._kept_keys: dict[bytes, int] = {}
         """What stands for the client id of a client that was kept and has not come back."""
+        self._key_by_number: dict[int, bytes] = {}
         self._came_back: dict[int, int] = {}
         """By what stood for it: the client id of one that has."""
         self._departed_max = departed_max
@@ -58,12 +59,21 @@ class Register:
         member = self.by_name.get(name_key(name))
         return member if member is not None and name_fold(member.name) == name_fold(name) else None
 
-    def new_number(self, client_id: int, next_message_id: int) -> tuple[int, int]:
+    def new_number(
+        self, client_id: int, next_message_id: int, draw: Callable[[], int] | None = None
+    ) -> tuple[int, int]:
         """The member number of a client that is neither in nor departed, and the newest of its
-        messages that was appended; by its own account where it is not remembered."""
+        messages that was appended; by its own account where it is not remembered.
+
+        A number is the next one, or the first of those that `draw` gives which nobody has.
+        """
         remembered = self.remembered.pop(client_id, None)
         if remembered is not None:
             return remembered
+        if draw is not None:
+            while (number := draw()) in self.by_number or not number:
+                pass
+            return number, max(0, next_message_id - 1)
         self._number += 1
         return self._number, max(0, next_message_id - 1)
 
@@ -78,12 +88,18 @@ class Register:
         """Begins with a client of that process. Until it comes back, its client id is not known:
         a number below zero stands for it."""
         self._kept_keys[key] = member.client_id
+        self._key_by_number[-member.client_id] = key
         self.by_number[member.number] = member
         if is_in:
             self.by_client[member.client_id] = member
             self.by_name[name_key(member.name)] = member
         else:
             self.departed[member.client_id] = member
+
+    def tag(self, client_id: int) -> bytes:
+        """What stands for a client id in the room's log."""
+        assert self._key_of is not None, "begin_from comes first"
+        return self._key_of(client_id) if client_id > 0 else self._key_by_number[-client_id]
 
     def recognize(self, client_id: int) -> None:
         """A client has proven its address. If an earlier process knew it, it is that client."""

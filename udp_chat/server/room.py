@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.delivery import NEVER, EventLog, TokenBucket
+from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.names import UnusableName, check_name
 from udp_chat.protocol.packets import (
     FROM_SESSIONS,
@@ -32,13 +33,16 @@ from udp_chat.protocol.packets import (
     Bye,
     ByeReason,
     Challenge,
+    Event,
     EventKind,
     Join,
     MalformedDatagram,
+    Offer,
     PacketType,
     Refused,
     RefusedReason,
     Status,
+    Told,
     UnsupportedVersion,
     Welcome,
     check_header,
@@ -47,9 +51,10 @@ from udp_chat.protocol.packets import (
     sender_and_timestamp,
 )
 from udp_chat.server.cookies import Cookies
+from udp_chat.server.fetching import SAID, Fetching, taken_apart
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
-from udp_chat.server.kept import Kept, Notebook, begin_from
+from udp_chat.server.kept import Kept, Notebook, begin_from, client_tag
 from udp_chat.server.member import Member, MemberIds, MemberTimers, Position, Traffic
 from udp_chat.server.memory import Memory
 from udp_chat.server.register import Register
@@ -57,6 +62,7 @@ from udp_chat.server.relay import Outgoing, Relay
 from udp_chat.server.scribe import Scribe
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.state import RoomState
+from udp_chat.server.succession import HostedBy, Succession
 
 __all__ = ["ChatRoom", "RoomSettings"]
 
@@ -96,6 +102,9 @@ HELD_TEXT = "the server cannot write its file: try again later"
 
 BUSY_TEXT = "too many are joining at this moment: try again"
 
+LIVING_HEARTBEATS = 5
+"""A member that was silent for so many of them may be gone."""
+
 ROSTERS_MAX = 16
 """Newcomers who are sent the names of all in one wake-up."""
 
@@ -123,7 +132,13 @@ class ChatRoom:
         self._random = randomness
         self._cookies = Cookies(randomness.getrandbits(256).to_bytes(32, "big"))
         self.log = make_log(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
+        self.room_id = self.log.epoch
+        """The same for the room's whole life, whoever hosts it."""
+        self.lineage = Lineage(((self.log.epoch, 1),))
+        self.hosted_by = HostedBy()
+        """Who hosts the room, as its members are told."""
         self.register = Register(settings.members_max)
+        self.register.begin_from(0, self._tag_of)
         self.members = self.register.members
         """By session id: those who are in."""
         self.hosts = Hosts(settings)
@@ -144,6 +159,15 @@ class ChatRoom:
         )
         self._relay = Relay(state)
         self._scribe = Scribe(state, self._relay, self._is_alive)
+        self._succession = Succession(state, self._scribe, self._relay, self.hosted_by, randomness)
+        self._branches = Fetching()
+        """What was said in other parts of the room, and is not in the log yet."""
+        self._unknown_apart: dict[int, int] = {}
+        """By number: the newest message there of a client that has not been here."""
+        self._talk_looked_at = 0
+        self._has_talk = False
+        self._is_paused = False
+        self._slept_until = float("-inf")
         self._is_held = False
         self._floor = Floor(state, self._scribe, self._must_wait, now)
         self.wall_offset_seconds = wall_offset_seconds
@@ -164,14 +188,25 @@ class ChatRoom:
         """From now on `notebook` has what is to be kept. The room begins as it was `kept`, if it
         was. To be called before anything else."""
         if kept is not None:
-            for member in begin_from(kept, self._state, self._now):
-                member.session_id = self._new_id()
-                self.members[member.session_id] = member
-                self._timers.schedule(member, self._now + self.settings.timeout_seconds)
-            for forgotten in self.register.departed_too_many():
-                self._forget_unread(forgotten)
-            self._relay.log_begun()
+            self.continue_from(kept)
         self.notebook = Notebook(self._state)
+
+    def continue_from(self, kept: Kept) -> None:
+        """The room begins as it was `kept`. To be called before anything else."""
+        self.room_id = kept.room_id or kept.epoch
+        self.lineage = kept.lineage if kept.lineage.terms else Lineage(((kept.epoch, 1),))
+        for member in begin_from(kept, self._state, self._now):
+            member.session_id = self._new_id()
+            self.members[member.session_id] = member
+            self._timers.schedule(member, self._now + self.settings.timeout_seconds)
+        for forgotten in self.register.departed_too_many():
+            self._forget_unread(forgotten)
+        self._relay.log_begun()
+        self._branches = Fetching(taken_apart(kept.events))
+        for event in kept.events if self.settings.handed_on else ():
+            *_, number, message_id = Event.LAYOUT.unpack_from(event)
+            if number and number not in self.register.by_number:
+                self._unknown_apart[number] = max(self._unknown_apart.get(number, 0), message_id)
 
     def resume_from(self, room: ChatRoom, now: float) -> None:
         """Takes over the sessions of a room whose newest changes cannot be kept. To be called
@@ -219,6 +254,14 @@ class ChatRoom:
                 join = decode_body(packet_type, datagram)
                 assert isinstance(join, Join)
                 self._handle_join(join, address, len(datagram), now)
+            elif packet_type == PacketType.OFFER:
+                offer = decode_body(packet_type, datagram)
+                assert isinstance(offer, Offer)
+                self._succession.receive_offer(offer, address, now)
+            elif packet_type == PacketType.TOLD:
+                told = decode_body(packet_type, datagram)
+                assert isinstance(told, Told)
+                self._handle_told(told, address, now)
             else:
                 self._drop("unexpected packet", address)
         except UnsupportedVersion:
@@ -273,6 +316,9 @@ class ChatRoom:
         self._relay.handle_timeout(now)
         for member in self._timers.take_due(now):
             self._on_member_timer(member, now)
+        self._succession.handle_timeout(now)
+        for datagram, address in self._branches.datagrams_to_send(now):
+            self._relay.send(datagram, address)
         # What is written may let somebody go on, who then asks: so until nobody wants more.
         while self._floor.next_timeout() <= now or self._rosters_due(now):
             self._floor.handle_timeout(now)
@@ -282,6 +328,7 @@ class ChatRoom:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
         at = min(self._relay.next_timeout(), self._floor.next_timeout(), self._timers.next_at())
+        at = min(at, self._succession.next_timeout(), self._branches.next_timeout())
         if self._newcomers:
             at = min(at, self._rosters_at)
         return None if at == NEVER else at
@@ -293,14 +340,86 @@ class ChatRoom:
         self._floor.broadcast_done()
         return datagrams
 
-    def close(self, now: float) -> None:
-        """Says BYE to everyone; the room takes nothing in after that."""
+    def close(self, now: float, moved_to: str = "") -> None:
+        """Says BYE to everyone; the room takes nothing in after that.
+
+        `moved_to` says where the room is from now on, if it is somewhere: see `Bye`.
+        """
         self._now = now
         self._closed = True
+        reason = ByeReason.MOVED if moved_to else ByeReason.SHUTTING_DOWN
         for member in self.members.values():
-            bye = Bye(member.session_id, ByeReason.SHUTTING_DOWN).encode()
-            self._relay.send(bye, member.address)
+            if not member.is_away:
+                bye = Bye(member.session_id, reason, moved_to).encode()
+                self._relay.send(bye, member.address)
         self.members.clear()
+
+    # --- handing on --------------------------------------------------------------------------
+
+    @property
+    def successors(self) -> list[tuple[int, str]]:
+        """The numbers and addresses of the members that take the room over, the first one first."""
+        return self._succession.successors
+
+    @property
+    def has_talk(self) -> bool:
+        """Whether anything has been said in the room, as far as its log goes."""
+        count = self.log.latest - self._talk_looked_at
+        if not self._has_talk and count > 0:
+            self._has_talk = any(event[0] in SAID for event in self.log.newest(count))
+            self._talk_looked_at = self.log.latest
+        return self._has_talk
+
+    def living_count(self, now: float) -> int:
+        """Members that were heard lately."""
+        since = now - LIVING_HEARTBEATS * self.settings.heartbeat_seconds
+        since = max(since, self._slept_until)
+        return sum(m.heard_at > since and not m.is_away for m in self.members.values())
+
+    def pause(self) -> None:
+        """From now on nothing is accepted: another host will."""
+        self._is_paused = True
+
+    def has_all(self, number: int) -> bool:
+        """Whether the member with this number has the whole log, and no inbox has anything that
+        its member can still read."""
+        member = self.register.by_number.get(number)
+        return (
+            member is not None
+            and member.position.acked == self.log.latest
+            and not any(m.inbox.behind for m in self.members.values() if not m.is_away)
+        )
+
+    def _handle_told(self, told: Told, address: Address, now: float) -> None:
+        """Takes what was said in another part of the room, each message once."""
+        for seq, event in self._branches.take(told, address):
+            if event.kind not in SAID:
+                continue
+            sender = self.register.by_number.get(event.member)
+            if sender is None:
+                newest = self._unknown_apart.get(event.member, 0)
+                self._unknown_apart[event.member] = max(newest, event.message_id)
+            else:
+                is_here = sender.session_id in self.members and not sender.is_away
+                if not sender.may_say_apart(event.message_id, is_here=is_here):
+                    continue
+                self.register.note(sender)
+            self._scribe.write_apart(event, told.epoch, seq, now)
+
+    def _until(self, join: Join) -> int | None:
+        """The last event of this log that a returning client has; None if it has nothing of it."""
+        if join.epoch == self.log.epoch:
+            return join.room_ack if join.room_ack <= self.log.latest else None
+        if not join.epoch or join.room_id != self.room_id:
+            return None
+        lineage = Lineage.decode(join.lineage)
+        return self.lineage.fork(self.log.latest, lineage, join.room_ack)
+
+    def _new_number(self) -> int:
+        return self._random.getrandbits(32)
+
+    def _tag_of(self, client_id: int) -> bytes:
+        return client_tag(client_id, self.room_id)
 
     # --- registration ------------------------------------------------------------------------
 
@@ -335,8 +454,10 @@ class ChatRoom:
         host = self._host_with_a_place(join, address, now)
         if host is None:
             return
-        if self._is_held:
-            self._refuse(join, address, RefusedReason.BUSY, HELD_TEXT)
+        if self._is_held or self._is_paused:
+            self._refuse(
+                join, address, RefusedReason.BUSY, HELD_TEXT if self._is_held else BUSY_TEXT
+            )
             return
         # An address pays for each try: what follows may look at all who are gone.
         if host.joins.take(1, now):
@@ -365,7 +486,9 @@ class ChatRoom:
             # Only newer datagrams move an address: else a replayed JOIN would take it back.
             self._drop("stale", address)
             return
-        was_away = member.is_away
+        was_away = member.is_away or (
+            join.epoch != self.log.epoch and self._until(join) is not None
+        )
         if member.address != address and not self._move(member, join, address, now):
             return
         self._skip_to(member, join.next_message_id)
@@ -379,13 +502,19 @@ class ChatRoom:
         self._welcome(member, join)
 
     def _come_back(self, member: Member, join: Join) -> None:
-        """A member is here again that another process of this room knew."""
-        has_been_in = join.epoch == self.log.epoch and join.room_ack <= self.log.latest
-        acked = join.room_ack if has_been_in else member.joined_seq - 1
+        """A member is here again that another host, or another process of this one, knew."""
+        until = self._until(join)
+        acked = until if until is not None else member.joined_seq - 1
         member.first_seq = acked + 1
         member.position = Position(self.log, acked, self._now)
+        self._note_branch(join, member.address, until)
         self._newcomers[member.session_id] = member
         self._rosters_at = max(self._rosters_at, self._now)
+
+    def _note_branch(self, join: Join, address: Address, until: int | None) -> None:
+        """Notes what a returning client has that was said in another part of the room."""
+        if until is not None and join.epoch != self.log.epoch and join.room_ack > until:
+            self._branches.note(join, address, until)
 
     def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
         """Moves a member to another address; false if it was refused there."""
@@ -411,9 +540,17 @@ class ChatRoom:
         settings, log = self.settings, self.log
         member = self.register.departed.get(join.client_id)
         if member is None:
-            number, appended = self.register.new_number(join.client_id, join.next_message_id)
+            draw = None
+            if settings.handed_on:
+                # A number says who somebody is in all parts of a room: so none is given twice.
+                was = (join.member,) if join.room_id == self.room_id else ()
+                draw = itertools.chain(was, iter(self._new_number, 0)).__next__
+            number, appended = self.register.new_number(join.client_id, join.next_message_id, draw)
             ids = MemberIds(join.client_id, number, self._new_id())
             member = Member(ids, host, log, settings, now)
+            if number in self._unknown_apart:
+                member.said_elsewhere.append((1, appended))
+                appended = max(appended, self._unknown_apart.pop(number))
             member.received = member.appended = appended
         elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replay does not bring back a client that left
@@ -427,11 +564,14 @@ class ChatRoom:
         member.address = address
         member.newest_timestamp = join.timestamp
         member.heard_at = now
-        member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now)
+        tag = self.register.tag(join.client_id).hex() if settings.handed_on else ""
+        member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now, tag)
         member.first_seq = max(log.oldest, member.joined_seq - settings.history_events)
-        if join.epoch == log.epoch and join.room_ack < member.joined_seq:
-            member.first_seq = join.room_ack + 1
-        elif join.epoch:
+        until = self._until(join)
+        if until is not None and until < member.joined_seq:
+            member.first_seq = until + 1
+            self._note_branch(join, address, until)
+        elif join.epoch and not settings.handed_on:
             # It was in when this log did not exist yet, or was led astray: all of it is news.
             member.first_seq = log.oldest
         member.position = Position(log, member.first_seq - 1, now)
@@ -448,6 +588,7 @@ class ChatRoom:
         """Goes on with the member's message of this number, if those before it never come: a
         forged echo told the client that they had."""
         if next_message_id - 1 > member.received:
+            member.said_elsewhere.append((member.appended + 1, next_message_id - 1))
             self._floor.remove(member)
             member.drop_held()
             self.memory.recount(member)
@@ -455,7 +596,11 @@ class ChatRoom:
             self.register.note(member)
 
     def _welcome(self, member: Member, join: Join) -> None:
-        resumes = join.epoch == self.log.epoch
+        hosted_by = self.hosted_by
+        if member.client_id == hosted_by.client_id:
+            hosted_by.number = member.number
+        host = self.register.by_number.get(hosted_by.number)
+        resumes = join.epoch == self.log.epoch or self._until(join) is not None
         welcome = Welcome(
             client_id=member.client_id,
             echoed_timestamp=join.timestamp,
@@ -471,8 +616,15 @@ class ChatRoom:
             member=member.number,
             heartbeat_ms=int(self.settings.heartbeat_seconds * 1000),
             ack_delay_ms=self._relay.ack_delay_ms(),
+            room_id=self.room_id,
+            host=hosted_by.number,
+            lineage=self.lineage.encode(),
+            handed_on=self.settings.handed_on,
             name=member.name,
             room=self.settings.room,
+            host_name=host.name if host is not None else "",
+            host_address=hosted_by.address,
+            successors=self._succession.text,
         )
         self._relay.send(welcome.encode(), member.address)
         self._relay.catch_up(member, self._now)
@@ -526,6 +678,8 @@ class ChatRoom:
         self.register.remove(member)
         member.host.member_count -= 1
         self._newcomers.pop(member.session_id, None)
+        self._succession.forget(member)
+        self._branches.forget(member.client_id)
         self._floor.remove(member)
         self._relay.forget_link(member)
         self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
@@ -577,7 +731,7 @@ class ChatRoom:
 
     def _must_wait(self) -> bool:
         """Whether no message may be written now."""
-        return self._is_held or self._relay.links_are_full()
+        return self._is_held or self._is_paused or self._relay.links_are_full()
 
     def _rosters_due(self, now: float) -> bool:
         return bool(self._newcomers) and self._rosters_at <= now
@@ -593,7 +747,7 @@ class ChatRoom:
                 self._rosters_at = now + NEXT_WAKE_UP_SECONDS
         questions = self._floor.questions(now)
         if questions:
-            self._scribe.answer(questions, now)
+            self._scribe.answer(self._succession.take(questions, now), now)
             for member, _ in questions:
                 self._floor.answered(member, now)
 
@@ -675,6 +829,7 @@ class ChatRoom:
         """This process slept: nobody could be heard meanwhile, so nobody was silent."""
         logger.info("this process stalled for %.1f s; deadlines moved", seconds)
         self.counters["stalls"] += 1
+        self._slept_until = self._now
         for member in self.members.values():
             member.heard_at = min(member.heard_at + seconds, self._now)
             if member.probe_at != NEVER:

@@ -12,6 +12,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from udp_chat.protocol.answers import parse_asked
 from udp_chat.protocol.names import UnusableName, check_name
@@ -87,6 +88,30 @@ class Scribe:
         time_ms = self._unix_ms(now)
         event = Event(kind, time_ms, member.name, "", text, member.number, message_id)
         return self._log.append(event.encode(), now)
+
+    def write_apart(self, event: Event, epoch: int, seq: int, now: float) -> int:
+        """Writes into the room's log what was said in another part of it, as event `seq` of the
+        term with this epoch."""
+        kind = EventKind.CHAT_APART if event.kind is EventKind.CHAT else EventKind.ACTION_APART
+        apart = replace(event, kind=kind, to=f"{epoch:016x} {seq}")
+        return self._log.append(apart.encode(), now)
+
+    def write_successors(self, text: str, now: float) -> None:
+        """Writes into the room's log who takes it over."""
+        event = Event(EventKind.SUCCESSORS, self._unix_ms(now), text=text)
+        self._log.append(event.encode(), now)
+
+    def write_register(self, member: Member, now: float) -> None:
+        """Sends a member all that it needs to take the room over."""
+        for text in self._survey().register(self._register):
+            event = Event(EventKind.REGISTER, self._unix_ms(now), "", "", text, member.number)
+            self._write_inbox(member, event.encode(), now)
+
+    def note_stand_by(self, member: Member, message_id: int, now: float) -> None:
+        """Tells a member that its offer to take the room over has come."""
+        time_ms = self._unix_ms(now)
+        event = Event(EventKind.REGISTER, time_ms, "", "", "0 0", member.number, message_id)
+        self._write_inbox(member, event.encode(), now)
 
     def give_up(self, member: Member, message: Message, now: float) -> None:
         """Tells a member that a private message was not delivered."""

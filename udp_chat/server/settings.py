@@ -33,6 +33,9 @@ class RoomSettings:
     history_events: int = 50
     """Of the log, what a newcomer is shown."""
 
+    handed_on: bool = False
+    """Whether a member takes the room over when its host leaves or dies."""
+
     def __post_init__(self) -> None:
         if self.message_rate > 0 and self.message_burst < RUN_MAX:
             raise ValueError(f"message_burst below {RUN_MAX}: a long line could never be said")

@@ -12,6 +12,7 @@ from heapq import nsmallest
 
 from udp_chat.protocol.answers import CHUNK_BYTES, STATS_MAX, chunked, counted_down, roster_texts
 from udp_chat.server.member import Member
+from udp_chat.server.register import Register
 
 
 class Survey:
@@ -27,6 +28,20 @@ class Survey:
     def roster(self) -> list[str]:
         """Everyone's names: see `roster_texts`."""
         return roster_texts((member.name for member in self._members), self._latest)
+
+    def register(self, register: Register) -> list[str]:
+        """What another host needs to know of the clients: a REGISTER."""
+        lines = [
+            f"{m.number} {register.tag(m.client_id).hex()} {m.appended} {m.joined_seq} {m.name}"
+            for m in self._members
+        ]
+        lines += [
+            f"{m.number} {register.tag(m.client_id).hex()} {m.appended} 0 {m.name}"
+            for m in register.departed.values()
+        ]
+        return [
+            "\n".join([f"{self._latest} {left}", *c]) for left, c in counted_down(chunked(lines))
+        ]
 
     def seen(self, seq: int, asker: Member) -> str:
         """The readers of one line: ``SEQ HAVE TOTAL``, then each name that lacks it, a line each.

@@ -1,0 +1,160 @@
+"""What a member keeps of the room, so that the room outlives its host.
+
+Each member keeps the log as it was shown, within bounds: what a new host lacks, it can tell. A
+successor is also sent the register, which says who is in. The log and the register together are the
+room (hosting/room_host.py makes one of them). Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from udp_chat.protocol.delivery import Delivery, EventLog, Lost
+from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.packets import Event, EventKind, Fetch, Told
+from udp_chat.protocol.wire import Parser
+
+ENTRIES_MAX = 10_000
+BYTES_MAX = 4 * 1024 * 1024
+"""As much as a room's log holds."""
+
+BRANCHES_MAX = 8
+"""Parts of the room that this member was in, before it came to another."""
+
+TOLD_DATAGRAMS_MAX = 8
+"""In answer to one FETCH: a host asks on."""
+
+SAID = (EventKind.CHAT, EventKind.ACTION, EventKind.CHAT_APART, EventKind.ACTION_APART)
+
+ROWS_MAX = 50_000
+"""Lines of a register: far more than a room has, and a bound for a host gone mad."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """What this member was shown in another part of the room, after the last common event."""
+
+    lineage: Lineage
+    fork: int
+    log: EventLog
+    said: frozenset[tuple[int, int]]
+    """The sender's number and the message id of each message in it."""
+
+    def holds(self, epoch: int, seq: int) -> bool:
+        return (
+            max(self.fork + 1, self.log.oldest) <= seq <= self.log.latest
+            and self.lineage.epoch_of(seq) == epoch
+        )
+
+
+class Replica:
+    """One member's copy of the room."""
+
+    def __init__(self) -> None:
+        self.room_id = 0
+        self.lineage = Lineage(())
+        self.log = EventLog(0, ENTRIES_MAX, BYTES_MAX)
+        """The events that were shown, encoded, with the room's sequence numbers."""
+        self.rows: list[str] = []
+        """The register, a line each: see `EventKind.REGISTER`."""
+        self.register_seq = 0
+        """The event as of which the register is true; 0 without one."""
+        self._rows: list[str] = []
+        self._branches: deque[_Branch] = deque(maxlen=BRANCHES_MAX)
+
+    def begin(self, room_id: int, lineage: Lineage, start: int, now: float) -> None:
+        """A log begins that has nothing to do with the one before."""
+        self.room_id, self.lineage = room_id, lineage
+        self.log.begin(lineage.terms[-1][0] if lineage.terms else 0, start, (), now)
+        self.forget_register()
+        self._branches.clear()
+
+    def continue_in(self, lineage: Lineage, until: int, now: float) -> None:
+        """The room continues in another term; of what was shown, it has the events `until`."""
+        log = self.log
+        if until < log.latest:
+            branch = EventLog(log.epoch, ENTRIES_MAX, BYTES_MAX)
+            branch.begin(log.epoch, log.oldest, log.newest(log.entry_count), now)
+            said = frozenset(
+                (event.member, event.message_id)
+                for event in (
+                    Event.parse(Parser(each, 0)) for each in log.newest(log.latest - until)
+                )
+                if event.kind in SAID and event.message_id
+            )
+            self._branches.append(_Branch(self.lineage, until, branch, said))
+            count = max(0, until - log.oldest + 1)
+            common = log.newest(log.entry_count)[:count]
+            log.begin(log.epoch, until - len(common) + 1, common, now)
+        if self.register_seq > until:
+            self.forget_register()
+        self.lineage = lineage
+        log.epoch = lineage.terms[-1][0]
+
+    def follow(self, deliveries: Iterable[Delivery], acknowledged: int, now: float) -> None:
+        """Takes in what the room's log delivers; it was delivered up to `acknowledged`."""
+        log = self.log
+        for delivery in deliveries:
+            if isinstance(delivery, Lost):
+                continue
+            seq, event = delivery
+            if seq != log.latest + 1:  # what lies between is lost
+                log.begin(log.epoch, seq, (), now)
+            log.append(event.encode(), now)
+        if acknowledged > log.latest:
+            log.begin(log.epoch, acknowledged + 1, (), now)
+
+    def copied(self, now: float) -> Replica:
+        """The same room, in another object; without the parts it was in before."""
+        copy = Replica()
+        copy.room_id, copy.lineage = self.room_id, self.lineage
+        copy.log.begin(self.log.epoch, self.log.oldest, self.log.newest(self.log.entry_count), now)
+        copy.rows, copy.register_seq = list(self.rows), self.register_seq
+        return copy
+
+    def forget_register(self) -> None:
+        """The register is of another part of the room."""
+        self.rows, self._rows, self.register_seq = [], [], 0
+
+    def take_register(self, event: Event) -> None:
+        """Takes in a part of a register."""
+        head, *rows = event.text.split("\n")
+        as_of, _, remaining = head.partition(" ")
+        if as_of == "0":
+            return  # only an echo
+        self._rows = [*self._rows[-ROWS_MAX:], *rows]
+        if remaining == "0":
+            self.rows, self._rows, self.register_seq = self._rows, [], int(as_of)
+
+    def has_shown(self, event: Event) -> bool:
+        """Whether this was shown already, in another part of the room."""
+        key = event.member, event.message_id
+        return event.kind in SAID and any(key in branch.said for branch in self._branches)
+
+    def tell(self, fetch: Fetch, timestamps: Iterator[int]) -> list[Told]:
+        """The events that a host asks for, as far as they are here and fit a few datagrams."""
+        log = self._log_with(fetch)
+        packets: list[Told] = []
+        seq = fetch.first
+        while log is not None and seq <= fetch.last and len(packets) < TOLD_DATAGRAMS_MAX:
+            events = log.slice(seq, fetch.last, Told.EVENTS_BYTES_MAX)
+            if not events:
+                break
+            told = tuple(map(parsed, events))
+            packets.append(Told(fetch.client_id, next(timestamps), fetch.epoch, seq, told))
+            seq += len(events)
+        return packets
+
+    def _log_with(self, fetch: Fetch) -> EventLog | None:
+        for branch in self._branches:
+            if branch.holds(fetch.epoch, fetch.first):
+                return branch.log
+        here = self.log.oldest <= fetch.first <= self.log.latest
+        return self.log if here and self.lineage.epoch_of(fetch.first) == fetch.epoch else None
+
+
+def parsed(encoded: bytes) -> Event:
+    """An event of a log."""
+    return Event.parse(Parser(encoded, 0))

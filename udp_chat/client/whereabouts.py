@@ -1,0 +1,132 @@
+"""Where the room is: who hosts it, and whom to ask when its host does not answer.
+
+The room names its successors. When the host is gone, a client asks them and the host in turn, until
+one of them answers with a CHALLENGE. A host that leaves says where the room is from then on. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from udp_chat.client.chat_events import ChatEvent, of_host
+from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.packets import Address, Welcome
+
+FOUND_MAX = 4
+"""Addresses that a search has found: see `add`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a machine that may host a room knows from its own client."""
+
+    room: str
+    room_id: int
+    name: str
+    number: int
+    """Of this member."""
+    server: Address
+    """Where datagrams go now."""
+    host: int
+    """The number of the member that hosts the room, or did so last."""
+    last_host: Address
+    """Its address."""
+    successors: tuple[tuple[int, Address], ...]
+    handed_on: bool
+    is_in: bool
+    """Whether it was ever in."""
+    away_since: float | None
+    """Since when the host has not answered; None while it does."""
+    called_until: int | None
+    """The last host has called this member to host the room, whose log ended at this event."""
+
+
+class Whereabouts:
+    """The addresses at which one client looks for its room."""
+
+    def __init__(self, server: Address) -> None:
+        self.server = server
+        self.last_host = server
+        self.handed_on = False
+        self.host = 0
+        """The number of the member that hosts the room, 0 for a server of its own."""
+        self.successors: list[tuple[int, Address]] = []
+        self.away_since: float | None = None
+        self.called_until: int | None = None
+        self._shown_host: tuple[str, str] | None = None
+        self._moved_to: Address | None = None
+        self._found: list[Address] = []
+        self._turn = 0
+
+    def welcomed(self, welcome: Welcome) -> ChatEvent | None:
+        """The client is in; returns the event `host` if that is news."""
+        self.away_since = self.called_until = self._moved_to = None
+        self.last_host = self.server
+        self._turn = 0
+        self._found.clear()
+        self.handed_on, self.host = welcome.handed_on, welcome.host
+        self.take_successors(welcome.successors)
+        address = welcome.host_address or format_address(self.server)
+        if self._shown_host == (welcome.host_name, address):
+            return None
+        self._shown_host = welcome.host_name, address
+        return of_host(welcome.host_name, address)
+
+    def take_successors(self, text: str) -> None:
+        """Takes what the room says about who takes it over: ``NUMBER ADDRESS`` a line."""
+        self.successors = []
+        for line in text.splitlines():
+            number, _, where = line.partition(" ")
+            address = self._parsed(where)
+            if address is not None and number.isdecimal():
+                self.successors.append((int(number), address))
+
+    def gone(self, now: float) -> None:
+        """The host does not answer any more."""
+        if self.away_since is None:
+            self.away_since = now
+        self._turn = 0
+
+    def moved(self, text: str, member: int) -> None:
+        """The host says where the room is from now on; this member has the number `member`."""
+        number, _, rest = text.partition(" ")
+        until, _, where = rest.partition(" ")
+        self._moved_to = self._parsed(where)
+        self._turn = 0
+        if number == str(member) and until.isdecimal():
+            self.called_until = int(until)
+
+    def add(self, address: Address) -> None:
+        """The room was found here, too: looks here first."""
+        address = (*address[:2], *self.server[2:])
+        self._found = [address, *(a for a in self._found if a != address)][:FOUND_MAX]
+        self._turn = 0
+
+    def look_on(self) -> None:
+        """Looks at the next address: `server`."""
+        places = list(self._places())
+        self.server = places[self._turn % len(places)]
+        self._turn += 1
+
+    def knows(self, address: Address) -> bool:
+        """Whether an answer may come from here."""
+        return any(place[:2] == address[:2] for place in self._places())
+
+    def _places(self) -> Iterator[Address]:
+        seen = set()
+        moved_to = [self._moved_to] if self._moved_to is not None else []
+        successors = [address for _, address in self.successors]
+        for place in (*moved_to, *self._found, *successors, self.last_host):
+            if place[:2] not in seen:
+                seen.add(place[:2])
+                yield place
+
+    def _parsed(self, text: str) -> Address | None:
+        try:
+            host, port = parse_address(text)
+        except ValueError:
+            return None
+        if (":" in host) != (":" in str(self.server[0])):
+            return None  # the client's socket speaks one version of IP
+        return (host, port, *self.server[2:])

@@ -1,0 +1,148 @@
+"""Getting events of a room that its members have and its host has not.
+
+A host that took over may lack the newest events of its predecessor; a network that fell apart has
+events in two branches. A returning member says by its lineage and its acknowledgement what it has.
+`Fetching` asks for that with FETCH, range by range, and hands it out in order as TOLD brings it.
+
+Nothing here touches a socket, a thread, a clock or a random source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from udp_chat.protocol.delivery import NEVER
+from udp_chat.protocol.lineage import Lineage, parse_origin
+from udp_chat.protocol.packets import Address, Event, EventKind, Fetch, Join, Told
+from udp_chat.protocol.wire import Parser
+
+FETCH_AGAIN_SECONDS = 0.08
+"""How soon a FETCH is repeated: a LAN answers in a few milliseconds, even where it loses."""
+
+TRIES_MAX = 40
+"""Without an answer, the source counts as gone: some three seconds."""
+
+SOURCES_MAX = 8
+"""Members that are known to have a range: if one goes, another is asked."""
+
+BRANCHES_MAX = 256
+"""Terms in which something was said apart. A network that falls apart once makes one or two."""
+
+SAID = (EventKind.CHAT, EventKind.ACTION)
+"""What is handed over of another part of a room. Who came and went there is not."""
+
+EVENTS_MAX = 10_000
+"""Of one branch: as many as a room's log holds."""
+
+
+@dataclass(slots=True)
+class _Source:
+    client_id: int
+    address: Address
+    last: int
+
+
+@dataclass(slots=True)
+class _Branch:
+    """A range of one term that is being fetched."""
+
+    until: int
+    """The newest event that has come."""
+    sources: dict[int, _Source] = field(default_factory=dict)
+    tries: int = 0
+    ask_at: float = float("-inf")
+
+    @property
+    def last(self) -> int:
+        return max((source.last for source in self.sources.values()), default=self.until)
+
+    def best(self) -> _Source:
+        return max(self.sources.values(), key=lambda source: source.last)
+
+
+class Fetching:
+    """What is being fetched, by the epoch of the term it was said in."""
+
+    def __init__(self, taken: Mapping[int, int] | None = None) -> None:
+        """`taken` says up to where the branches that are known have come, by epoch."""
+        self._branches = {epoch: _Branch(until) for epoch, until in (taken or {}).items()}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is missing that anybody is known to have."""
+        return all(branch.until >= branch.last for branch in self._branches.values())
+
+    def note(self, join: Join, address: Address, fork: int) -> None:
+        """Notes what a returning client has beyond the last event that it has in common with the
+        host. Its address is proven."""
+        lineage = Lineage.decode(join.lineage)
+        fork = max(fork, join.room_ack - EVENTS_MAX)
+        for number, (epoch, first) in enumerate(lineage.terms):
+            following = lineage.terms[number + 1 : number + 2]
+            last = min(join.room_ack, following[0][1] - 1) if following else join.room_ack
+            begins = max(fork + 1, first)
+            if begins > last:
+                continue
+            branch = self._branches.get(epoch)
+            if branch is None:
+                if len(self._branches) >= BRANCHES_MAX:
+                    return
+                branch = self._branches[epoch] = _Branch(begins - 1)
+            if join.client_id in branch.sources or len(branch.sources) < SOURCES_MAX:
+                branch.sources[join.client_id] = _Source(join.client_id, address, last)
+
+    def forget(self, client_id: int) -> None:
+        """A member has gone, and is not asked any more."""
+        for branch in self._branches.values():
+            branch.sources.pop(client_id, None)
+
+    def next_timeout(self) -> float:
+        """When something is to be asked for; never if nothing is missing."""
+        return min((b.ask_at for b in self._branches.values() if b.until < b.last), default=NEVER)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
+        """The FETCHes that are due now, and where they go."""
+        datagrams = []
+        for epoch, branch in self._branches.items():
+            if branch.until >= branch.last or branch.ask_at > now:
+                continue
+            source = branch.best()
+            branch.tries += 1
+            if branch.tries > TRIES_MAX:
+                del branch.sources[source.client_id]
+                branch.tries = 0
+                continue
+            branch.ask_at = now + FETCH_AGAIN_SECONDS
+            fetch = Fetch(source.client_id, epoch, branch.until + 1, source.last)
+            datagrams.append((fetch.encode(), source.address))
+        return datagrams
+
+    def take(self, told: Told, address: Address) -> list[tuple[int, Event]]:
+        """The events with their numbers that are news and come next, in order."""
+        branch = self._branches.get(told.epoch)
+        source = branch.sources.get(told.client_id) if branch is not None else None
+        if branch is None or source is None or source.address != address:
+            return []
+        last = branch.last
+        news = [
+            (seq, event)
+            for seq, event in enumerate(told.events, told.first)
+            if branch.until < seq <= last
+        ]
+        if not news or news[0][0] != branch.until + 1:
+            return []
+        branch.until = news[-1][0]
+        branch.tries, branch.ask_at = 0, float("-inf")
+        return news
+
+
+def taken_apart(events: Iterable[bytes]) -> dict[int, int]:
+    """Up to where the branches of which a log has something have come, by epoch."""
+    taken: dict[int, int] = {}
+    for encoded in events:
+        if encoded[0] in (EventKind.CHAT_APART, EventKind.ACTION_APART):
+            origin = parse_origin(Event.parse(Parser(encoded, 0)).to)
+            if origin is not None:
+                taken[origin[0]] = max(taken.get(origin[0], 0), origin[1])
+    return taken
