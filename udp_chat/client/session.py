@@ -442,6 +442,8 @@ class ChatSession:
         was_in = streams.is_begun and transcript.held_back is None
         fork = self._fork(welcome)
         was_until = streams.room.acknowledged if fork is not None else 0
+        # A room in which nothing was said may become one with another of the same name.
+        was_empty = self.whereabouts.has_moved and not replica.has_talk
         missed_private = streams.inbox.latest > streams.inbox.acknowledged
         seam = streams.begin(welcome, continues=fork is not None)
         lineage = Lineage.decode(welcome.lineage)
@@ -461,7 +463,7 @@ class ChatSession:
             replica.begin(welcome.room_id, lineage, streams.room.acknowledged + 1, self._now)
         if seam.is_other_log:
             # A returning client missed what was said meanwhile: it is history to a newcomer only.
-            transcript.begin_log(welcome.joined, was_in=was_in)
+            transcript.begin_log(welcome.joined, was_in=was_in, was_empty=was_empty)
             self.roster.restart()
             self.liveness.forget_clock()
         else:

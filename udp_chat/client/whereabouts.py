@@ -73,6 +73,11 @@ class Whereabouts:
         self._shown_host = welcome.host_name, address
         return of_host(welcome.host_name, address)
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether the last host has said where the room is now."""
+        return self._moved_to is not None
+
     def take_successors(self, text: str) -> None:
         """Takes what the room says about who takes it over: ``NUMBER ADDRESS`` a line."""
         self.successors = []

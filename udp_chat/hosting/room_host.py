@@ -493,6 +493,10 @@ class RoomHost:
             return
         if offer.epoch == room.log.epoch:
             return
+        if self.membership is not None:
+            standing = self.membership.standing
+            if standing is None or not standing.is_in:
+                return  # its own client has to be in before it can be sent elsewhere
         talked, has_talked = room.has_talk, bool(offer.flags & OFFER_TALKED)
         if offer.room_id == room.room_id and now < self._fenced_until:
             self._go_to(address, now)
