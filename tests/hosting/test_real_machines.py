@@ -29,14 +29,8 @@ from tests.hosting.losses import (
 )
 from tests.hosting.machines import Machines, Person, wait_until
 from tests.processes import NeverCame
-from udp_chat.app.client_command import make_parser
 
-pytestmark = [
-    pytest.mark.slow,  # it takes seconds until a room misses its host
-    pytest.mark.skipif(
-        "--takeover" not in make_parser("en").format_help(), reason="no room can be taken over yet"
-    ),
-]
+pytestmark = pytest.mark.slow  # it takes seconds until a room misses its host
 
 ONE_ROOM_SECONDS = 5.0
 HANDED_ON_SECONDS = 1.0
