@@ -193,6 +193,11 @@ class RoomHost:
         return self.room
 
     @property
+    def moved_to(self) -> str:
+        """HOST:PORT where the room is now, if it was here and has moved; else empty."""
+        return self._moved_to.rpartition(" ")[2] if self.room is None else ""
+
+    @property
     def is_handing_on(self) -> bool:
         """Whether the room is being handed on, and it is not known how that ends."""
         return self._handing is not None
