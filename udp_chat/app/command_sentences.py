@@ -55,7 +55,8 @@ _ENGLISH = {
     "server_rate": "messages a second that one client, and all clients of one address together,"
     " may send in the long run; all members together may send twice as many. The server delays"
     " what exceeds this. 0 lifts all rates (default: %(default)s)",
-    "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g)",
+    "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g;"
+    " at most 1 with --takeover yes)",
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
     "server_takeover": "whether members may host the room when this server stops or dies; else"
     " they wait for it to come back (default: no)",
@@ -105,6 +106,8 @@ _ENGLISH = {
     # The server
     "all_interfaces": "all interfaces",
     "cannot_open": "Cannot open a room on {where}, port {port}: {reason}.",
+    "room_elsewhere": "The room “{room}” is at {server} now, and its members are there. This server"
+    " ends.",
     "port_in_use": "Cannot open a room on {where}, port {port}: the port is in use by {holders}."
     " Stop that program, or take a free port: --port 0",
     "port_in_use_by_somebody": "Cannot open a room on {where}, port {port}: another program uses"
@@ -199,7 +202,8 @@ _RUSSIAN = {
     "server_rate": "сколько сообщений в секунду принимать в среднем от одного клиента и от"
     " всех клиентов одного адреса вместе; от всех участников вместе — вдвое больше. Лишние"
     " сервер задерживает. 0 снимает все пределы (по умолчанию: %(default)s)",
-    "server_heartbeat": "как часто молчащий клиент напоминает о себе (по умолчанию: %(default)g)",
+    "server_heartbeat": "как часто молчащий клиент напоминает о себе (по умолчанию: %(default)g;"
+    " с --takeover yes не больше 1)",
     "server_timeout": "после какого молчания сервер исключает участника (по умолчанию:"
     " %(default)g)",
     "server_takeover": "могут ли участники продолжить комнату, когда сервер остановится или"
@@ -249,6 +253,8 @@ _RUSSIAN = {
     "wrong_nothing_to_read": "укажите датаграмму в шестнадцатеричном виде или FILE",
     "all_interfaces": "все интерфейсы",
     "cannot_open": "Не удалось открыть комнату ({where}, порт {port}): {reason}.",
+    "room_elsewhere": "Комната «{room}» теперь на {server}, и её участники там. Этот сервер"
+    " завершает работу.",
     "port_in_use": "Не удалось открыть комнату ({where}, порт {port}): порт уже использует"
     " {holders}. Остановите эту программу или возьмите свободный порт: --port 0",
     "port_in_use_by_somebody": "Не удалось открыть комнату ({where}, порт {port}): порт занят"
