@@ -46,6 +46,7 @@ from udp_chat.protocol.packets import (
     MAGIC,
     Answer,
     Bye,
+    ByeReason,
     Event,
     EventKind,
     Events,
@@ -60,6 +61,7 @@ from udp_chat.protocol.packets import (
     Say,
     Status,
     Told,
+    Welcome,
     decode,
     sender_and_timestamp,
 )
@@ -572,7 +574,8 @@ def word_sum(data: bytes) -> int:
 
 
 def check_story(captured: Sequence[Captured]) -> None:
-    """Every packet type, a lost event reported and repaired, one repaired unasked, a train."""
+    """Every packet type, a lost event reported and repaired, one repaired unasked, a train, a room
+    whose parts become one."""
     packets = [decode(entry.datagram) for entry in captured]
     assert {type(packet) for packet in packets} == set(get_args(Packet))
     assert [entry.at for entry in captured] == sorted(entry.at for entry in captured)
@@ -584,11 +587,15 @@ def check_story(captured: Sequence[Captured]) -> None:
     assert any(m.more for p in packets if isinstance(p, Say) for m in p.messages)
     kinds = {event.kind for p in packets if isinstance(p, Events) for event in p.events}
     assert kinds >= set(EventKind) - {EventKind.NOTICE}
+    moved = [p for p in packets if isinstance(p, Bye) and p.reason == ByeReason.MOVED]
+    assert moved
+    lineages = {p.lineage for p in packets if isinstance(p, Welcome) and p.handed_on}
+    assert len(lineages) == 2, "a term and the next"
 
 
 def test_the_sample_capture_tells_its_story() -> None:
     data = SAMPLE.read_bytes()
-    assert len(data) < 20_000
+    assert len(data) < 60_000
     check_story(parse_pcap(data))
 
 
