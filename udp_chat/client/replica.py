@@ -128,6 +128,11 @@ class Replica:
         if remaining == "0":
             self.rows, self._rows, self.register_seq = self._rows, [], int(as_of)
 
+    @property
+    def has_talk(self) -> bool:
+        """Whether anything was said in what was shown."""
+        return any(encoded[0] in SAID for encoded in self.log.newest(self.log.entry_count))
+
     def has_shown(self, event: Event) -> bool:
         """Whether this was shown already, in another part of the room."""
         key = event.member, event.message_id

@@ -56,13 +56,16 @@ class Transcript:
         """A session begins. Its own join has this number, and is shown as `joined`."""
         self._joined_seq = joined_seq
 
-    def begin_log(self, joined_seq: int, *, was_in: bool) -> None:
-        """Another log begins: to a newcomer all before its join is history."""
-        if was_in:
-            self._events.append({"event": "lost", "count": None})
-        else:
+    def begin_log(self, joined_seq: int, *, was_in: bool, was_empty: bool = False) -> None:
+        """Another log begins: to a newcomer all before its join is history.
+
+        `was_empty` says that the log before had nothing that anybody could miss.
+        """
+        if not was_in:
             self.held_back = []
-        self._history_before = 0 if was_in else joined_seq
+        elif not was_empty:
+            self._events.append({"event": "lost", "count": None})
+        self._history_before = 0 if was_in and not was_empty else joined_seq
         self._apart_until = 0
         self.own_messages.clear()  # their numbers mean other events there
 

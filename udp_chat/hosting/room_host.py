@@ -193,6 +193,11 @@ class RoomHost:
         return self.room
 
     @property
+    def moved_to(self) -> str:
+        """HOST:PORT where the room is now, if it was here and has moved; else empty."""
+        return self._moved_to.rpartition(" ")[2] if self.room is None else ""
+
+    @property
     def is_handing_on(self) -> bool:
         """Whether the room is being handed on, and it is not known how that ends."""
         return self._handing is not None
@@ -493,6 +498,10 @@ class RoomHost:
             return
         if offer.epoch == room.log.epoch:
             return
+        if self.membership is not None:
+            standing = self.membership.standing
+            if standing is None or not standing.is_in:
+                return  # its own client has to be in before it can be sent elsewhere
         talked, has_talked = room.has_talk, bool(offer.flags & OFFER_TALKED)
         if offer.room_id == room.room_id and now < self._fenced_until:
             self._go_to(address, now)

@@ -20,6 +20,7 @@ What these use:
 - ``cookies.py``: proof that an address receives what is sent to it
 - ``hosts.py``: what all members of one IP address may use together
 - ``memory.py``: how many bytes a room holds for its members
+- ``history.py``: what a newcomer is shown of what was said before
 - ``survey.py``: who is in, who has a message, how the links are
 - ``server_socket.py``: the bound socket with its buffer
 - ``datagrams.py``, ``batch_datagrams.py``: one datagram a system call, or many (Linux)

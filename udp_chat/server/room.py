@@ -566,7 +566,7 @@ class ChatRoom:
         member.heard_at = now
         tag = self.register.tag(join.client_id).hex() if settings.handed_on else ""
         member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now, tag)
-        member.first_seq = max(log.oldest, member.joined_seq - settings.history_events)
+        member.first_seq = self._scribe.history.start(member.joined_seq)
         until = self._until(join)
         if until is not None and until < member.joined_seq:
             member.first_seq = until + 1

@@ -25,6 +25,7 @@ from udp_chat.protocol.packets import (
     RawMessage,
     encode_plain,
 )
+from udp_chat.server.history import History
 from udp_chat.server.member import Inbox, Member
 from udp_chat.server.relay import Relay
 from udp_chat.server.state import RoomState
@@ -43,6 +44,7 @@ class Scribe:
         self.wall_offset_seconds = 0.0
         """Unix time less the time of `now`."""
         self._log = state.log
+        self.history = History(state.log, state.settings.history_events)
         self._register = state.register
         self._memory = state.memory
         self._relay = relay
@@ -199,8 +201,8 @@ class Scribe:
             for text in self._survey().roster
         ]
         for member in newcomers:
-            for event in events:
-                self._write_inbox(member, event, now)
+            member.inbox.log.extend(events, now)
+            self._inbox_grew(member, now)
 
     def _survey(self) -> Survey:
         members = self._register.members.values()
@@ -213,6 +215,9 @@ class Scribe:
 
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         member.inbox.append(event, now, sender)
+        self._inbox_grew(member, now)
+
+    def _inbox_grew(self, member: Member, now: float) -> None:
         self._memory.recount(member)
         self._register.note(member)
         self._relay.inbox_grew(member, now)
