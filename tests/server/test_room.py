@@ -21,7 +21,7 @@ from udp_chat.protocol.packets import (
     Packet,
     Welcome,
 )
-from udp_chat.server.room import SILENCE_GRID_SECONDS, STALL_SECONDS
+from udp_chat.server.presence import SILENCE_GRID_SECONDS, STALL_SECONDS
 from udp_chat.server.settings import RoomSettings
 
 

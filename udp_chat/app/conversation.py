@@ -175,6 +175,8 @@ class Conversation:
             event = {"event": "reconnecting", "reason": "never"}
         if event["event"] == "host" and not self._knows_host:
             event, self._knows_host = {**event, "reason": "first"}, True
+            if event["name"] == self._my_name:
+                return  # who opened the room was told how others join
         spans = event_spans(event, self.language, self._my_name)
         if self._is_hidden(event) or not spans:
             return

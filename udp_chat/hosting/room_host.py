@@ -506,18 +506,21 @@ class RoomHost:
         if offer.room_id == room.room_id and now < self._fenced_until:
             self._go_to(address, now)
             return
+        may_go, must_go = True, False
         if offer.room_id == room.room_id:
             is_better = offer.member_count > room.living_count(now)
         elif offer.room == room.settings.room and not (talked and has_talked):
+            # What was said in a room of another id would be lost to those who are there.
+            may_go, must_go = not talked, has_talked
             mine = (talked, room.living_count(now))
             is_better = (has_talked, offer.member_count) > mine
         else:
             return
-        if offer.absorbs == room.log.epoch:
+        if offer.absorbs == room.log.epoch and may_go:
             self._go_to(address, now)
         elif room.log.epoch < offer.epoch:
             decided = self._absorbs == offer.epoch and now < self._absorbs_until
-            if is_better and not decided:
+            if must_go or (is_better and may_go and not decided):
                 self._go_to(address, now)
             else:
                 self._absorbs, self._absorbs_until = offer.epoch, now + ABSORB_SECONDS

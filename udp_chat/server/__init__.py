@@ -4,6 +4,11 @@ Read in this order:
 
 - ``udp_server.py``: the thread. It takes in what has arrived, steps the room once, and sends
 - ``room.py``: the room as a pure state machine: joining, leaving, messages, timers
+- ``presence.py``: which members are still there
+- ``continuity.py``: what the room has in common with its earlier terms and its other parts
+- ``succession.py``: who takes the room over when its host is gone
+- ``fetching.py``: getting events that its members have and its host has not
+- ``derived.py``: who is in, as it follows from the log
 - ``register.py``: **the dict of members**, entered by a JOIN with a good cookie
 - ``relay.py``: what goes out: the broadcast, and **the repair of a lost datagram**
 - ``congestion.py``: how much a member with a full link may be sent

@@ -119,9 +119,12 @@ class Scribe:
         """Tells a member that a private message was not delivered."""
         self._write_notice(member, "not_delivered", message.to, message.message_id, now)
 
-    def tell_undelivered(self, member: Member, now: float) -> None:
-        """Tells those whose private messages a member has not read that it never will."""
+    def forget_unread(self, member: Member, now: float) -> None:
+        """Drops what waits for a member that has gone, and tells the senders."""
         self._tell(member.inbox.senders(), "not_delivered", member, now)
+        member.inbox.clear()
+        self._register.note_read(member)
+        self._memory.recount(member)
 
     def tell_delayed(self, member: Member, now: float) -> None:
         """Tells them that these wait for its return: once for each, however often it comes and
