@@ -22,6 +22,9 @@ from udp_chat.server.scribe import Scribe
 from udp_chat.server.state import RoomState
 from udp_chat.server.succession import HostedBy, Succession
 
+UNKNOWN_MAX = 20_000
+"""Clients that have spoken apart and never came here: beyond that a message may come twice."""
+
 TALK = (*SAID, EventKind.CHAT_APART, EventKind.ACTION_APART)
 """What people have said."""
 
@@ -96,7 +99,10 @@ class Continuity:
         return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
 
     def note_branch(self, join: Join, address: Address, until: int | None, now: float) -> None:
-        """Notes what a returning client has that was said in another part of the room."""
+        """Notes what a returning client has that was said in another part of the room. A room that
+        is never handed on has no other part, whatever a client claims."""
+        if not self._handed_on:
+            return
         if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
             self._branches.note(join, address, until, now)
 
@@ -144,7 +150,9 @@ class Continuity:
         return self._random.getrandbits(32)
 
     def _note_unknown(self, number: int, message_id: int) -> None:
-        self._unknown_apart[number] = max(self._unknown_apart.get(number, 0), message_id)
+        self._unknown_apart[number] = max(self._unknown_apart.pop(number, 0), message_id)
+        if len(self._unknown_apart) > UNKNOWN_MAX:
+            del self._unknown_apart[next(iter(self._unknown_apart))]
 
     # --- timers ------------------------------------------------------------------------------
 
