@@ -77,7 +77,9 @@ class Judge:
         log = room.log
         if log.epoch not in self._written_until:
             begins = room.lineage.terms[-1][1]
-            for seq, event in enumerate(log.newest(begins - log.oldest), log.oldest):
+            for seq, event in enumerate(log.newest(log.entry_count), log.oldest):
+                if seq >= begins:
+                    break
                 place = room.lineage.epoch_of(seq), seq
                 known = self._written.get(place)
                 if known is not None:
@@ -88,11 +90,11 @@ class Judge:
         if log.latest == known_until:
             return
         for seq, encoded in enumerate(log.newest(log.latest - known_until), known_until + 1):
-            event = Event.parse(Parser(encoded, 0))
-            self._written[log.epoch, seq] = event
-            if event.kind in SAID:
-                self._origins.setdefault(event.text, []).append((log.epoch, seq))
-            elif event.kind in SAID_APART:
+            written = Event.parse(Parser(encoded, 0))
+            self._written[log.epoch, seq] = written
+            if written.kind in SAID:
+                self._origins.setdefault(written.text, []).append((log.epoch, seq))
+            elif written.kind in SAID_APART:
                 self.counted["gathered from another part"] += 1
         self._written_until[log.epoch] = log.latest
 

@@ -33,7 +33,6 @@ from udp_chat.protocol.packets import (
     Bye,
     ByeReason,
     Challenge,
-    Event,
     EventKind,
     Join,
     MalformedDatagram,
@@ -50,8 +49,9 @@ from udp_chat.protocol.packets import (
     read_new_messages,
     sender_and_timestamp,
 )
+from udp_chat.server.apart import SAID, SaidHere
 from udp_chat.server.cookies import Cookies
-from udp_chat.server.fetching import SAID, Fetching, taken_apart
+from udp_chat.server.fetching import Fetching, taken_apart
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
 from udp_chat.server.kept import Kept, Notebook, begin_from, client_tag
@@ -162,8 +162,7 @@ class ChatRoom:
         self._succession = Succession(state, self._scribe, self._relay, self.hosted_by, randomness)
         self._branches = Fetching()
         """What was said in other parts of the room, and is not in the log yet."""
-        self._unknown_apart: dict[int, int] = {}
-        """By number: the newest message there of a client that has not been here."""
+        self._said_here = SaidHere(self.log)
         self._talk_looked_at = 0
         self._has_talk = False
         self._is_paused = False
@@ -203,10 +202,9 @@ class ChatRoom:
             self._forget_unread(forgotten)
         self._relay.log_begun()
         self._branches = Fetching(taken_apart(kept.events))
-        for event in kept.events if self.settings.handed_on else ():
-            *_, number, message_id = Event.LAYOUT.unpack_from(event)
-            if number and number not in self.register.by_number:
-                self._unknown_apart[number] = max(self._unknown_apart.get(number, 0), message_id)
+        if self.settings.handed_on:
+            for member in self.register.by_number.values():
+                member.said_apart = self._said_here.after(member.number, member.appended)
 
     def resume_from(self, room: ChatRoom, now: float) -> None:
         """Takes over the sessions of a room whose newest changes cannot be kept. To be called
@@ -393,17 +391,11 @@ class ChatRoom:
     def _handle_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
         for seq, event in self._branches.take(told, address):
-            if event.kind not in SAID:
+            if event.kind not in SAID or self._said_here.has(event):
                 continue
             sender = self.register.by_number.get(event.member)
-            if sender is None:
-                newest = self._unknown_apart.get(event.member, 0)
-                self._unknown_apart[event.member] = max(newest, event.message_id)
-            else:
-                is_here = sender.session_id in self.members and not sender.is_away
-                if not sender.may_say_apart(event.message_id, is_here=is_here):
-                    continue
-                self.register.note(sender)
+            if sender is not None:
+                sender.note_said_apart(event.message_id)
             self._scribe.write_apart(event, told.epoch, seq, now)
 
     def _until(self, join: Join) -> int | None:
@@ -548,10 +540,9 @@ class ChatRoom:
             number, appended = self.register.new_number(join.client_id, join.next_message_id, draw)
             ids = MemberIds(join.client_id, number, self._new_id())
             member = Member(ids, host, log, settings, now)
-            if number in self._unknown_apart:
-                member.said_elsewhere.append((1, appended))
-                appended = max(appended, self._unknown_apart.pop(number))
             member.received = member.appended = appended
+            if draw is not None and number == join.member:
+                member.said_apart = self._said_here.after(number, appended)
         elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replay does not bring back a client that left
             return
@@ -588,11 +579,11 @@ class ChatRoom:
         """Goes on with the member's message of this number, if those before it never come: a
         forged echo told the client that they had."""
         if next_message_id - 1 > member.received:
-            member.said_elsewhere.append((member.appended + 1, next_message_id - 1))
             self._floor.remove(member)
             member.drop_held()
             self.memory.recount(member)
             member.received = member.appended = next_message_id - 1
+            member.said_apart = {i for i in member.said_apart if i >= next_message_id}
             self.register.note(member)
 
     def _welcome(self, member: Member, join: Join) -> None:
