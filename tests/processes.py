@@ -53,6 +53,7 @@ class Lines:
         self._stream = stream
         self._beside = beside
         self._lines: list[str] = []
+        self._times: list[float] = []
         self._ended = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="lines of a process")
@@ -61,6 +62,7 @@ class Lines:
     def _read(self) -> None:
         for line in self._stream:
             with self._changed:
+                self._times.append(time.monotonic())
                 self._lines.append(line.decode("utf-8", "strict").rstrip("\r\n"))
                 self._changed.notify_all()
         with self._changed:
@@ -76,6 +78,11 @@ class Lines:
         """The lines so far."""
         with self._changed:
             return list(self._lines)
+
+    def times(self) -> list[float]:
+        """When each of the lines came, on the monotonic clock."""
+        with self._changed:
+            return list(self._times)
 
     def _newest(self) -> str:
         beside = f", beside it {self._beside.all()[-20:]}" if self._beside else ""
@@ -110,11 +117,15 @@ class Lines:
 
 
 class Program:
-    """One of the two commands as a process of its own, with pipes as its streams."""
+    """One of the two commands as a process of its own, with pipes as its streams.
 
-    def __init__(self, script: str, *arguments: str) -> None:
+    `wrapper` is a command that runs the rest of its arguments as a command, in the same process.
+    """
+
+    def __init__(self, script: str, *arguments: str, wrapper: Sequence[str] = ()) -> None:
         self.process = start_process(
             [str(PROJECT / script), *arguments],
+            wrapper=wrapper,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -194,10 +205,19 @@ class Server(Program):
 
 
 class Client(Program):
-    """`udp_client.py --json`; its output is a list of events."""
+    """`udp_client.py --json`; its output is a list of events. Without a server it looks for one."""
 
-    def __init__(self, server: str, name: str, *arguments: str, joined: bool = True) -> None:
-        super().__init__("udp_client.py", server, "--name", name, "--json", *arguments)
+    def __init__(
+        self,
+        server: str,
+        name: str,
+        *arguments: str,
+        joined: bool = True,
+        wrapper: Sequence[str] = (),
+    ) -> None:
+        where = [server] if server else []
+        options = ["--name", name, "--json", *arguments]
+        super().__init__("udp_client.py", *where, *options, wrapper=wrapper)
         if joined:
             try:
                 self.wait_event("joined")
@@ -210,17 +230,24 @@ class Client(Program):
         events: list[Json] = [json.loads(line) for line in self.output.all()]
         return [event for event in events if kind in ("", event["event"])]
 
-    def wait_event(
+    def find_event(
         self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
-    ) -> Json:
-        """Waits for an event with these keys and values; returns the first one from `start` on."""
+    ) -> int:
+        """Waits for an event with these keys and values; returns the index of the first line from
+        `start` on that has it."""
         wanted = {"event": kind, **keys}
 
         def is_wanted(line: str) -> bool:
             event = json.loads(line)
             return all(key in event and event[key] == wanted[key] for key in wanted)
 
-        number = self.output.wait_for(repr(wanted), is_wanted, start, timeout_seconds)
+        return self.output.wait_for(repr(wanted), is_wanted, start, timeout_seconds)
+
+    def wait_event(
+        self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
+    ) -> Json:
+        """The same; returns the event."""
+        number = self.find_event(kind, timeout_seconds, start, **keys)
         event: Json = json.loads(self.output.all()[number])
         return event
 
@@ -230,7 +257,10 @@ class Client(Program):
 
 
 def start_process(
-    arguments: Sequence[str], variables: Mapping[str, str] | None = None, **options: Any
+    arguments: Sequence[str],
+    variables: Mapping[str, str] | None = None,
+    wrapper: Sequence[str] = (),
+    **options: Any,
 ) -> subprocess.Popen[bytes]:
     """Starts Python in the project's folder, with English and UTF-8 as its locale.
 
@@ -241,7 +271,7 @@ def start_process(
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            [*wrapper, sys.executable, *arguments],
             cwd=PROJECT,
             env=environment,
             **options,

@@ -437,10 +437,13 @@ class Network:
     def configure(self, host: str, *arguments: str) -> None:
         ip("-n", self._prefix + host, *arguments)
 
+    def wrapper(self, host: str) -> list[str]:
+        """What stands before a command so that it runs on a host; nothing for this machine."""
+        return ["ip", "netns", "exec", self._prefix + host] if host else []
+
     def command(self, host: str, code: str, *arguments: str) -> list[str]:
         """Runs Python code on a host, in the project's directory."""
-        space = ["ip", "netns", "exec", self._prefix + host] if host else []
-        return [*space, sys.executable, "-c", code, *arguments]
+        return [*self.wrapper(host), sys.executable, "-c", code, *arguments]
 
     def run(self, host: str, code: str, *arguments: str) -> str:
         done = subprocess.run(

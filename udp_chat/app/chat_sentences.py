@@ -26,6 +26,19 @@ _ENGLISH = {
     "reconnecting_shutting_down": "! The server has stopped. Reconnecting when it is back;"
     " what you type will be sent then",
     "reconnecting_never": "! The server has stopped",
+    "reconnecting_moved": "! The room has moved, but does not answer yet. Reconnecting …",
+    "host_first": "{name} hosts this room. Others join with: {udp_client} {server}",
+    "host_first_server": "Others join with: {udp_client} {server}",
+    "host_now": "{name} hosts the room now",
+    "host_now_server": "The server at {server} hosts the room now",
+    "apart": "(apart) {line}",
+    "close_question_one": "{count} other is here, and that computer cannot take over the room."
+    " Close it? [y/N] ",
+    "close_question_few": "{count} others are here, and none of their computers can take over the"
+    " room. Close it? [y/N] ",
+    "close_question_many": "{count} others are here, and none of their computers can take over the"
+    " room. Close it? [y/N] ",
+    "room_choice_hosted": "  {number}  {room}  ({members}, hosted by {name}, {address})",
     "resumed": "! Back in the room “{room}” as {name}",
     "refused": "! The server refused: {text}",
     "refused_version": "the server has another version of this chat",
@@ -33,6 +46,7 @@ _ENGLISH = {
     "refused_room_full": "the room is full",
     "refused_address_full": "too many members come from this address",
     "refused_busy": "too many people are joining right now; try again",
+    "refused_not_kept": "the server cannot write its file: try again later",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
     "not_delivered": "! Your private messages to {name} were not delivered",
     "not_delivered_yet": "! {name} lost the connection before reading your private messages."
@@ -152,6 +166,9 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "not_accepted_one": "{count} message was not sent: the server did not answer.",
     "not_accepted_few": "{count} messages were not sent: the server did not answer.",
     "not_accepted_many": "{count} messages were not sent: the server did not answer.",
+    "unsent_more_one": "and {count} more",
+    "unsent_more_few": "and {count} more",
+    "unsent_more_many": "and {count} more",
     "no_answer": "No chat server answers at {server}. Check the address and the port, or start"
     " one there: {udp_server} --port {port}. To find the cause: {udp_client} --doctor {server}",
     "unknown_host": "Cannot look up {host}: {text}. Check the name, or give the address in"
@@ -203,7 +220,7 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "none_found": "If there should be a room here, find the cause: {udp_client} --doctor",
     "open_question": "No room here. Open one? [Y/n] ",
     "opened": "The room “{room}” is open on port {port}. Others join with the same command,"
-    " {udp_client}. The room closes when you leave.",
+    " {udp_client}. When you leave, another computer takes the room over, if one can.",
     "invitation": "Others on this network join with: {udp_client} {server}",
     "invitation_or": " (or {server})",
     "invitation_nobody": "Only people on this computer can join.",
@@ -237,6 +254,19 @@ _RUSSIAN = {
     "reconnecting_shutting_down": "! Сервер остановлен. Переподключусь, когда он вернётся;"
     " набранное отправится позже",
     "reconnecting_never": "! Сервер остановлен",
+    "reconnecting_moved": "! Комната переехала, но пока не отвечает. Переподключаюсь …",
+    "host_first": "Комнату держит {name}. Другие входят так: {udp_client} {server}",
+    "host_first_server": "Другие входят так: {udp_client} {server}",
+    "host_now": "Теперь комнату держит {name}",
+    "host_now_server": "Теперь комнату держит сервер {server}",
+    "apart": "(порознь) {line}",
+    "close_question_one": "Здесь ещё {count} участник, и его компьютер не может продолжить комнату."
+    " Закрыть её? [д/Н] ",
+    "close_question_few": "Здесь ещё {count} участника, и ни один их компьютер не может продолжить"
+    " комнату. Закрыть её? [д/Н] ",
+    "close_question_many": "Здесь ещё {count} участников, и ни один их компьютер не может"
+    " продолжить комнату. Закрыть её? [д/Н] ",
+    "room_choice_hosted": "  {number}  {room}  ({members}, у участника {name}, {address})",
     "resumed": "! Снова в комнате «{room}» под именем {name}",
     "refused": "! Сервер отказал: {text}",
     "refused_version": "на сервере другая версия чата",
@@ -244,6 +274,7 @@ _RUSSIAN = {
     "refused_room_full": "в комнате нет места",
     "refused_address_full": "с этого адреса уже слишком много участников",
     "refused_busy": "сейчас входит слишком много людей; попробуйте ещё раз",
+    "refused_not_kept": "сервер не может писать в свой файл; попробуйте позже",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
     "not_delivered": "! Ваши личные сообщения для {name} не доставлены",
     "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит."
@@ -360,6 +391,9 @@ _RUSSIAN = {
     "not_accepted_one": "Не отправлено {count} сообщение: сервер не ответил.",
     "not_accepted_few": "Не отправлено {count} сообщения: сервер не ответил.",
     "not_accepted_many": "Не отправлено {count} сообщений: сервер не ответил.",
+    "unsent_more_one": "и ещё {count}",
+    "unsent_more_few": "и ещё {count}",
+    "unsent_more_many": "и ещё {count}",
     "no_answer": "По адресу {server} чат не отвечает. Проверьте адрес и порт или запустите там"
     " сервер: {udp_server} --port {port}. Узнать причину: {udp_client} --doctor {server}",
     "unknown_host": "Не удалось найти компьютер {host}: {text}. Проверьте имя или укажите адрес"
@@ -411,7 +445,7 @@ _RUSSIAN = {
     "none_found": "Если комната должна быть, причину найдёт: {udp_client} --doctor",
     "open_question": "Комнат здесь нет. Открыть свою? [Д/н] ",
     "opened": "Комната «{room}» открыта, порт {port}. Другие входят той же командой,"
-    " {udp_client}. Комната закроется, когда вы выйдете.",
+    " {udp_client}. Когда вы выйдете, её продолжит другой компьютер, если сможет.",
     "invitation": "Другие в этой сети входят так: {udp_client} {server}",
     "invitation_or": " (или {server})",
     "invitation_nobody": "Войти можно только с этого компьютера.",

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from udp_chat.app.arguments import LOG_LEVELS, Parser, keep_limit, room_name, wrong
 from udp_chat.app.catalogue import wanted_language
@@ -22,6 +22,7 @@ from udp_chat.app.chat_sentences import CHAT
 from udp_chat.app.conversation import Conversation
 from udp_chat.app.doctor import main_checks
 from udp_chat.app.export import why_not_kept
+from udp_chat.app.hosted_here import HostedHere
 from udp_chat.app.kept_lines import RoomLines, ShownLines
 from udp_chat.app.lines import EXIT_WORD, event_line, parse_line, said_line
 from udp_chat.app.program import started_program, usage_name
@@ -38,14 +39,15 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PENDING_MAX, PendingFull
 from udp_chat.client.udp_client import JoinFailed, UdpClient, default_name
 from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.held_signals import wait_for
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
 from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.terminal.screen import Hints, PlainTerminal, Terminal, open_terminal, wants_colours
 
-LOOK_SECONDS = 1.0
-"""How often a client that only listens looks whether a signal has come, where none wakes it."""
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of a command that Ctrl-C has ended before it had left, as a shell has it."""
 
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
@@ -53,10 +55,21 @@ Trace: TypeAlias = "Callable[[str, bytes], None] | None"
 
 
 def make_client(
-    server: tuple[str, int], name: str, on_event: Callable[[ChatEvent], None], trace: Trace
+    server: tuple[str, int],
+    name: str,
+    on_event: Callable[[ChatEvent], None],
+    trace: Trace,
+    hosted: HostedHere,
 ) -> UdpClient:
     """A client as the command uses it."""
-    return UdpClient(server, name, on_event, on_datagram=trace)
+    return UdpClient(
+        server,
+        name,
+        on_event,
+        on_datagram=trace,
+        on_away=hosted.away,
+        make_session=hosted.own_client.make_session,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,14 @@ class Limits:
     """Makes the client; it gets what `make_client` gets."""
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How the command joins, beside where and under which name."""
+
+    trace: Trace
+    limits: Limits
+
+
 def make_parser(language: str) -> Parser:
     """The parser of the command line, in a language."""
     parser = Parser("client", usage_name(started_program().client), language)
@@ -85,6 +106,7 @@ def make_parser(language: str) -> Parser:
     )
     parser.option("--name", type=parser.typed(_name))
     parser.option("--open", nargs="?", const="chat", metavar="ROOM", type=parser.typed(room_name))
+    parser.option("--takeover", choices=("yes", "no"))
     parser.option("--json", action="store_true")
     parser.option("--commands", action="store_true", words={"exit_word": EXIT_WORD})
     parser.option("--listen", action="store_true")
@@ -125,16 +147,19 @@ def _join(
     conversation: Conversation,
     server: tuple[str, int],
     name: str | None,
-    trace: Trace,
-    limits: Limits,
+    hosted: HostedHere,
+    join: Joining,
 ) -> None:
     """Joins under the name, or under a free one like the login name; raises JoinFailed."""
+    limits = join.limits
     for number in range(1, limits.login_names_max + 1):
         wanted = name or (default_name() if number == 1 else numbered_name(default_name(), number))
-        conversation.client = limits.make_client(server, wanted, conversation.show, trace)
+        client = limits.make_client(server, wanted, conversation.show, join.trace, hosted)
+        conversation.client = hosted.own_client.client = client
         try:
-            conversation.client.start()
-            conversation.joined.wait()  # what a person types from now on comes after it
+            client.start()
+            wait_for(conversation.joined)  # what a person types from now on comes after it
+            hosted.joined(client)
             return
         except JoinFailed as error:
             if name or error.reason != "name_in_use":
@@ -159,19 +184,21 @@ def _tell_why(error: JoinFailed, server: tuple[str, int], language: str) -> None
 
 def _no_lines(conversation: Conversation) -> Generator[str, None, None]:
     """No lines, whatever the input is; it ends with the server."""
-    # Windows tells of Ctrl-C only between two waits.
-    while not conversation.server_stopped.wait(LOOK_SECONDS):
-        pass
+    wait_for(conversation.server_stopped)
     yield from ()
 
 
-def _typed_lines(terminal: Terminal) -> Generator[str, None, None]:
+def _typed_lines(terminal: Terminal, conversation: Conversation) -> Generator[str, None, None]:
     """Lines of a person at a terminal."""
     while True:
         try:
             line = terminal.read_line()
         except (EOFError, OSError):  # Ctrl-D, or the window has gone
             return
+        except KeyboardInterrupt:
+            if conversation.interrupted:
+                raise
+            line = "/quit"  # the key, not the signal: it can still be answered
         yield line
 
 
@@ -185,8 +212,26 @@ def _hints(language: str) -> Hints:
     )
 
 
+def _may_close(conversation: Conversation, hosted: HostedHere, terminal: Terminal) -> bool:
+    """Asks the person, if the room would close although others are in it."""
+    count = hosted.others_stranded()
+    if not count or conversation.interrupted:
+        return True
+    conversation.tell("close_question", count=count)
+    try:
+        answer = terminal.read_line().strip().casefold()
+    except (EOFError, OSError, KeyboardInterrupt):
+        return True  # asked once
+    return answer[:1] in ("y", "д") and bool(answer)
+
+
 def _converse(
-    conversation: Conversation, limits: Limits, *, at_terminal: bool, commands: bool
+    conversation: Conversation,
+    limits: Limits,
+    hosted: HostedHere,
+    *,
+    at_terminal: bool,
+    commands: bool,
 ) -> int:
     """Reads lines until the end and says them or carries them out; returns the exit code."""
     client = conversation.client
@@ -195,7 +240,7 @@ def _converse(
     if conversation.listens:
         lines = _no_lines(conversation)
     elif conversation.terminal is not None:
-        lines = _typed_lines(conversation.terminal)
+        lines = _typed_lines(conversation.terminal, conversation)
     else:  # also with --json at a terminal, where nothing else may be on the screen
         lines = piped_lines(limits.pipe_line_bytes_max)
     complete = True
@@ -213,7 +258,10 @@ def _converse(
                 if command is None:
                     continue
                 if command.verb == "quit":
-                    break
+                    terminal = conversation.terminal
+                    if terminal is None or _may_close(conversation, hosted, terminal):
+                        break
+                    continue
                 try:
                     conversation.do(command)
                 except PendingFull:
@@ -233,7 +281,7 @@ def _converse(
         complete = False
     count = client.pending_count
     if count and not conversation.failure:
-        conversation.tell("not_accepted", count=count)
+        conversation.tell_unsent(count)
     return 0 if complete and not count else 1
 
 
@@ -257,15 +305,19 @@ class _Endings:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._over = False
+        self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Hears the signals, until `end`."""
         # Also SIGINT: a shell script starts a background process with SIGINT ignored.
         numbers = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)  # the window was closed; nohup ignores the signal
-        self._previous = {number: signal.signal(number, self._interrupt) for number in numbers}
+        self._previous = {number: signal.getsignal(number) for number in numbers}
+        for number in numbers:
+            signal.signal(number, self._interrupt)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         self._over = True
         for number, handler in self._previous.items():
             signal.signal(number, handler)
@@ -287,8 +339,11 @@ def main(argv: Sequence[str] | None = None, limits: Limits | None = None) -> int
     forgive_characters()
     if arguments.doctor:
         return main_checks(arguments.server, arguments.lang)
-    with ExitStack() as closing:
-        return _run(arguments, limits or Limits(), closing)
+    try:
+        with ExitStack() as closing:
+            return _run(arguments, limits or Limits(), closing)
+    except KeyboardInterrupt:  # once more, while it was leaving
+        return INTERRUPTED
 
 
 def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> int:
@@ -318,9 +373,11 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
         path = arguments.transcript if conversation.transcript is None else arguments.trace
         conversation.file_failed(str(path), CHAT.sentence(language, "no_such_path"))
         return 1
-    closing.enter_context(_Endings(conversation))
-    closing.callback(_leave, conversation)
     try:
+        endings = _Endings(conversation)
+        closing.callback(endings.end)  # first: a signal may come as soon as they are heard
+        closing.callback(_leave, conversation)
+        endings.begin()
         if server is None and arguments.open is None:
             server = find_room(language, input if at_terminal and not arguments.json else None)
         kept_file = None
@@ -330,9 +387,12 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
             conversation.kept_lines = RoomLines(arguments.keep, language)
         elif kept_file is not None:
             conversation.kept_lines = ShownLines(kept_file, conversation.cannot_keep)
+        may_take_over = arguments.takeover == "yes" or (at_terminal and arguments.takeover is None)
+        hosted = closing.enter_context(HostedHere(may_take_over=may_take_over))
+        closing.callback(_leave, conversation)  # before the room is handed on
         if server is None:
-            server = open_room(arguments.open or "chat", language, closing, kept_file)
-            closing.callback(_leave, conversation)  # before the room is closed
+            port = open_room(arguments.open or "chat", language, hosted, kept_file)
+            server = "127.0.0.1", port
         if arguments.listen and not arguments.json and wants_colours():
             plain = PlainTerminal(colours=not arguments.no_color)
             conversation.terminal = closing.enter_context(plain)
@@ -345,9 +405,9 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
                 # Complaints and logs go above the line being typed, too.
                 closing.enter_context(contextlib.redirect_stderr(terminal.stream()))
                 logging.basicConfig(force=True, level=logging.getLogger().level, format=LOG_FORMAT)
-        _join(conversation, server, arguments.name, on_datagram, limits)
+        _join(conversation, server, arguments.name, hosted, Joining(on_datagram, limits))
         commands = at_terminal or arguments.commands or arguments.json
-        code = _converse(conversation, limits, at_terminal=at_terminal, commands=commands)
+        code = _converse(conversation, limits, hosted, at_terminal=at_terminal, commands=commands)
     except NoRoom:
         return 1
     except CannotKeep as error:

@@ -17,6 +17,12 @@ OTHERS_MAX = 3
 """A computer full of containers has many addresses. Few of them are of use to others."""
 
 
+def lan_host(host: str = "") -> str:
+    """The address of this computer for others, given where a server listens; empty without one."""
+    addresses = addresses_for_others(host, list_interfaces(), likely_address())
+    return addresses[0] if addresses else ""
+
+
 def invitation(host: str, port: int, language: str) -> str:
     """A sentence with the command for others, given where the server listens."""
     addresses = addresses_for_others(host, list_interfaces(), likely_address())

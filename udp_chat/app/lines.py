@@ -6,12 +6,14 @@ Text from the network passes `printable` before it meets a terminal.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from udp_chat.app.chat_sentences import CHAT
 from udp_chat.client.chat_events import ChatEvent
+from udp_chat.protocol.addresses import is_local, parse_address, typed_address
 from udp_chat.protocol.answers import Link
 from udp_chat.protocol.names import RULES
 from udp_chat.protocol.printable import printable
@@ -39,6 +41,9 @@ NOTICES: dict[str, tuple[str, ...]] = {
 }
 """Notices with a sentence of their own, and the fields that it needs. A server may send any other
 code, even the key of another sentence: the code is then shown as it is."""
+
+NOT_KEPT = "refused_not_kept"
+"""The sentence of a refusal of which only the text says that the server cannot write its file."""
 
 WITH_TEXT = ("history", "ignore", "me", "msg", "nick", "r", "save", "save!", "say", "search")
 """Commands whose argument is for them to judge."""
@@ -180,6 +185,8 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
     kind = event["event"]
     if kind == "sent":
         return []  # the message itself comes back in its place
+    if kind == "host":
+        return _host_parts(event, language)
     values: dict[str, object] = {
         "name": printable(event.get("name", "")),
         "new_name": printable(event.get("new_name", "")),
@@ -203,6 +210,8 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
         key = code if is_known else general
     elif kind == "refused":
         why = f"refused_{event.get('reason')}"
+        if event.get("text") == CHAT.sentence("en", NOT_KEPT):
+            why = NOT_KEPT  # a busy server, but there is nobody to wait for
         if why in CHAT:
             values["text"] = CHAT.sentence(language, why)
     elif f"{kind}_{event.get('reason')}" in CHAT:
@@ -210,10 +219,23 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
     if key == "seen" and values["members"]:
         key = "seen_but"
     parts = CHAT.parts(language, key, **values)
-    if not event.get("history"):
-        return parts
-    before, after = CHAT.sentence(language, "history", line="\0").split("\0")
-    return [("", before), *parts, ("", after)]
+    for mark in ("apart", "history"):
+        if event.get(mark):
+            before, after = CHAT.sentence(language, mark, line="\0").split("\0")
+            parts = [("", before), *parts, ("", after)]
+    return parts
+
+
+def _host_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
+    """Who hosts the room; empty where that helps nobody."""
+    name, address = event.get("name") or "", event.get("address", "")
+    is_first = event.get("reason") == "first"
+    if is_first and is_local(address):
+        return []
+    key = ("host_first" if is_first else "host_now") + ("" if name else "_server")
+    with contextlib.suppress(ValueError):
+        address = typed_address(parse_address(address))
+    return CHAT.parts(language, key, name=printable(name), server=printable(address))
 
 
 def links_table(links: Sequence[Link], language: str) -> str:

@@ -1,25 +1,20 @@
 """The way into a room without its address: find one, choose among several, or open one.
 
-A room opened here is a `UdpServer` on a thread of this process, as good as any other. It ends with
-the process.
+A room that is opened here is hosted by a thread of this process, and handed on when that ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 
 from udp_chat.app.chat_sentences import CHAT
+from udp_chat.app.hosted_here import HostedHere
 from udp_chat.app.invitation import invitation
 from udp_chat.app.standard_streams import complain
-from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.discovery.search import FoundRoom, find_rooms
 from udp_chat.protocol.addresses import format_address
-from udp_chat.protocol.packets import DEFAULT_PORT
 from udp_chat.protocol.printable import printable
 from udp_chat.server.keeping import KeptFile
-from udp_chat.server.settings import RoomSettings
-from udp_chat.server.udp_server import UdpServer
 
 
 class NoRoom(Exception):
@@ -33,7 +28,7 @@ def find_room(language: str, ask: Callable[[str], str] | None) -> tuple[str, int
     """
     if ask is not None:
         complain(CHAT.sentence(language, "looking"))
-    rooms = find_rooms()
+    rooms = whole_rooms(find_rooms())
     if len(rooms) == 1:
         return rooms[0].address
     if rooms:
@@ -47,6 +42,16 @@ def find_room(language: str, ask: Callable[[str], str] | None) -> tuple[str, int
     raise NoRoom
 
 
+def whole_rooms(rooms: Sequence[FoundRoom]) -> list[FoundRoom]:
+    """Of the parts of one room, which are about to be one again, the largest."""
+    whole: dict[int, FoundRoom] = {}
+    for room in rooms:
+        known = whole.get(room.room_id or room.epoch)
+        if known is None or known.member_count < room.member_count:
+            whole[room.room_id or room.epoch] = room
+    return list(whole.values())
+
+
 def choose_room(
     rooms: Sequence[FoundRoom], language: str, ask: Callable[[str], str] | None
 ) -> tuple[str, int]:
@@ -58,8 +63,10 @@ def choose_room(
             "room": printable(room.name),
             "members": CHAT.sentence(language, "status_members", count=room.member_count),
             "address": format_address(room.address),
+            "name": printable(room.host),
         }
-        complain(CHAT.sentence(language, "room_choice", **values))
+        key = "room_choice_hosted" if room.host else "room_choice"
+        complain(CHAT.sentence(language, key, **values))
     if ask is None:
         complain(CHAT.sentence(language, "several_rooms"))
         raise NoRoom
@@ -71,21 +78,13 @@ def choose_room(
         complain(CHAT.sentence(language, "no_such_room", count=len(rooms)))
 
 
-def open_room(
-    name: str, language: str, closing: ExitStack, kept_file: KeptFile | None = None
-) -> tuple[str, int]:
-    """Opens a room in this process; `closing` closes it. Raises `NoRoom` or `CannotKeep`."""
-    settings = RoomSettings(room=name)
+def open_room(name: str, language: str, hosted: HostedHere, kept_file: KeptFile | None) -> int:
+    """Opens a room on this computer; returns its port. Raises `NoRoom` or `CannotKeep`."""
     try:
-        try:
-            server = UdpServer("", DEFAULT_PORT, settings, DISCOVERY_PORT, kept_file)
-        except OSError:  # the port is taken: any other will do, because clients look for the room
-            server = UdpServer("", 0, settings, DISCOVERY_PORT, kept_file)
+        port = hosted.open(name, kept_file)
     except OSError as error:
         complain(CHAT.sentence(language, "cannot_open", text=error.strerror or str(error)))
         raise NoRoom from error
-    closing.enter_context(server)
-    port = server.address[1]
     complain(CHAT.sentence(language, "opened", room=printable(name), port=port))
     complain(invitation("", port, language))
-    return "127.0.0.1", port
+    return port

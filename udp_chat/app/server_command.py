@@ -25,13 +25,16 @@ from udp_chat.app.arguments import (
 from udp_chat.app.catalogue import wanted_language
 from udp_chat.app.command_sentences import COMMANDS
 from udp_chat.app.export import export, why_not_kept
-from udp_chat.app.invitation import invitation
+from udp_chat.app.invitation import invitation, lan_host
 from udp_chat.app.ports import port_holders
 from udp_chat.app.program import started_program, usage_name
 from udp_chat.app.standard_streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
+from udp_chat.hosting.hosting_server import HostingServer
+from udp_chat.hosting.room_host import HOSTED_HEARTBEAT_SECONDS
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
+from udp_chat.protocol.printable import printable
 from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
@@ -62,6 +65,7 @@ def make_parser(language: str) -> Parser:
     )
     for name, duration in durations:
         parser.option(name, type=parser.typed(seconds), default=duration, metavar="SECONDS")
+    parser.option("--takeover", choices=("yes", "no"), default="no")
     parser.option("--keep", metavar="FILE")
     parser.option(
         "--keep-limit", metavar="LIMIT", type=parser.typed(keep_limit), default=KeepLimit()
@@ -94,11 +98,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
+    heartbeat_seconds = arguments.heartbeat
+    if arguments.takeover == "yes":  # members are to notice soon that the server is gone
+        heartbeat_seconds = min(heartbeat_seconds, HOSTED_HEARTBEAT_SECONDS)
     settings = RoomSettings(
         room=arguments.room,
         members_max=arguments.max_members,
         members_per_address_max=arguments.per_address,
-        heartbeat_seconds=arguments.heartbeat,
+        heartbeat_seconds=heartbeat_seconds,
         timeout_seconds=arguments.timeout,
         message_rate=arguments.rate,
         message_burst=max(2 * arguments.rate, RUN_MAX),
@@ -118,7 +125,7 @@ def _serve(
         discovery_port = None if arguments.no_discovery else DISCOVERY_PORT
         if arguments.keep is not None:
             kept_file = closing.enter_context(KeptFile(arguments.keep, arguments.keep_limit))
-        server = UdpServer(arguments.host, arguments.port, settings, discovery_port, kept_file)
+        server = _make_server(arguments, settings, discovery_port, kept_file)
     except CannotKeep as error:
         print(why_not_kept(error, arguments.keep, parser.language), file=sys.stderr)
         return 1
@@ -143,12 +150,36 @@ def _serve(
             host, port = server.address[:2]
             complain(invitation(str(host), port, parser.language))
         server.serve()
+        if isinstance(server, HostingServer) and server.moved_to:
+            name, where = printable(arguments.room), server.moved_to
+            complain(parser.words("room_elsewhere", room=name, server=where))
     finally:
         signal.set_wakeup_fd(previous_wakeup)
         server.close()
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _make_server(
+    arguments: argparse.Namespace,
+    settings: RoomSettings,
+    discovery_port: int | None,
+    kept_file: KeptFile | None,
+) -> UdpServer:
+    host, port, others = arguments.host, arguments.port, lan_host(arguments.host)
+    if arguments.takeover == "no":
+        return UdpServer(host, port, settings, discovery_port, kept_file, others)
+    return HostingServer(
+        host,
+        port,
+        settings,
+        None,
+        begins=True,
+        lan_host=others,
+        kept_file=kept_file,
+        discovery_port=discovery_port,
+    )
 
 
 def _why_not_open(error: OSError | UnicodeError, arguments: argparse.Namespace) -> str:

@@ -56,13 +56,16 @@ class Transcript:
         """A session begins. Its own join has this number, and is shown as `joined`."""
         self._joined_seq = joined_seq
 
-    def begin_log(self, joined_seq: int, *, was_in: bool) -> None:
-        """Another log begins: to a newcomer all before its join is history."""
-        if was_in:
-            self._events.append({"event": "lost", "count": None})
-        else:
+    def begin_log(self, joined_seq: int, *, was_in: bool, was_empty: bool = False) -> None:
+        """Another log begins: to a newcomer all before its join is history.
+
+        `was_empty` says that the log before had nothing that anybody could miss.
+        """
+        if not was_in:
             self.held_back = []
-        self._history_before = 0 if was_in else joined_seq
+        elif not was_empty:
+            self._events.append({"event": "lost", "count": None})
+        self._history_before = 0 if was_in and not was_empty else joined_seq
         self._apart_until = 0
         self.own_messages.clear()  # their numbers mean other events there
 
@@ -94,6 +97,11 @@ class Transcript:
             true = [d for d in true if d[0] <= min(acknowledged, latest)]
             missing = acknowledged - true[-1][0] if true else 0
             self.held_back = [*true, Lost(missing)] if missing else [*true]
+
+    def forget_after(self, seq: int) -> None:
+        """Of what is held back, forgets what came after this event: another host goes on there."""
+        if self.held_back is not None:
+            self.held_back = [d for d in self.held_back if isinstance(d, Lost) or d[0] <= seq]
 
     def release(self) -> list[Delivery]:
         """Holds nothing back any more; returns what was."""

@@ -21,9 +21,12 @@ import time
 from collections.abc import Callable
 
 from udp_chat.client.chat_events import ChatEvent
+from udp_chat.client.replica import Replica
 from udp_chat.client.session import ChatSession, State
+from udp_chat.client.whereabouts import Standing
 from udp_chat.protocol.addresses import format_address, resolve
 from udp_chat.protocol.delivery import NEVER
+from udp_chat.protocol.held_signals import HELD_LOOK_SECONDS, HELD_SIGNALS
 from udp_chat.protocol.names import UnusableName, check_recipient, check_wanted_name, nearest_name
 from udp_chat.protocol.packets import Address, ChatError, MessageKind
 from udp_chat.protocol.worker import Worker
@@ -71,14 +74,16 @@ class UdpClient(Worker):
         on_datagram: Callable[[str, bytes], None] | None = None,
         *,
         heard_timeout_seconds: float = JOIN_HEARD_TIMEOUT_SECONDS,
+        on_away: Callable[[], None] = lambda: None,
         make_session: Callable[[Address, str, random.Random], ChatSession] = ChatSession,
     ) -> None:
         """`start` waits for `join_timeout_seconds` if it hears nothing from the server, and for
         `heard_timeout_seconds` in all if it hears something.
 
         `on_datagram` sees each datagram as it comes ("<") and goes (">"), on either thread,
-        until it raises. `make_session` makes the session from the server's address, the name and
-        a source of chance; so a program can choose the session's settings.
+        until it raises. `on_away` is called, on either thread, when the server is gone or has
+        moved, before anybody is told. `make_session` makes the session from the server's address,
+        the name and a source of chance; so a program can choose the session's settings.
         """
         super().__init__(
             {
@@ -93,6 +98,8 @@ class UdpClient(Worker):
         self._join_timeout_seconds = join_timeout_seconds
         self._heard_timeout_seconds = heard_timeout_seconds
         self._make_session = make_session
+        self._on_away = on_away
+        self._is_away = False
         # The lock guards the session, for a pure step at a time: no socket call and no callback
         # runs under it.
         self._lock = threading.Lock()
@@ -168,7 +175,7 @@ class UdpClient(Worker):
         """Asks who has my last messages; a notice `seen` answers for each."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.ask_seen(time.monotonic())
             self._stepped.notify_all()
 
@@ -176,8 +183,37 @@ class UdpClient(Worker):
         """Asks how everyone's link does; answered by a notice `stats`."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.ask_stats(time.monotonic())
+            self._stepped.notify_all()
+
+    @property
+    def standing(self) -> Standing | None:
+        """What a machine that may host the room has to know; None before `start`."""
+        with self._lock:
+            return self._session.standing if self._session else None
+
+    def copy_replica(self) -> Replica:
+        """What this client has of the room. It must have been started."""
+        session = self._session
+        assert session is not None, "start first"
+        with self._lock:
+            return session.replica.copied(time.monotonic())
+
+    def look_at(self, address: Address) -> None:
+        """The room is at this address: a client that is away looks there first."""
+        session = self._session
+        assert session is not None, "start first"
+        with self._stepped:
+            session.look_at(address, time.monotonic())
+            self._stepped.notify_all()
+
+    def stand_by(self, port: int) -> None:
+        """Tells the host that this machine can host the room at a port; 0: it cannot any more."""
+        session = self._session
+        assert session is not None, "start first"
+        with self._stepped:
+            session.stand_by(port, time.monotonic())
             self._stepped.notify_all()
 
     def flush(
@@ -194,22 +230,40 @@ class UdpClient(Worker):
         session = self._session
         if session is None:
             return True
-        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        with self._stepped:
-            while session.pending_count >= below:
-                now = time.monotonic()
-                away = self._away_since is not None and now - self._away_since > give_up_seconds
-                if self._stopping or away or (until is not None and now >= until):
-                    return False
-                self._noted.wait(1.0 if until is None else min(1.0, until - now))
-        return True
+        is_over = False
+
+        def is_flushed_or_over() -> bool:
+            nonlocal is_over
+            away_since = self._away_since
+            away = away_since is not None and time.monotonic() - away_since > give_up_seconds
+            is_over = session.pending_count >= below and (self._stopping or away)
+            return is_over or session.pending_count < below
+
+        return self._wait_until(is_flushed_or_over, timeout_seconds) and not is_over
 
     def close(self, flush_seconds: float = CLOSE_FLUSH_SECONDS) -> None:
         """Leaves: waits a little for what is pending, says LEAVE, ends both threads. Idempotent."""
         if self._session is None or self._socket is None:
             return  # it was not started, and may still be
-        self._close(lambda: self._ask_to_end(flush_seconds))
-        self.call_back()
+        with HELD_SIGNALS:
+            self._close(lambda: self._ask_to_end(flush_seconds))
+            self.call_back()
+
+    def _wait_until(self, is_so: Callable[[], object], seconds: float | None) -> bool:
+        """Waits until something that an event may change is so; false if it takes too long.
+
+        A signal that ends the wait, as Ctrl-C does, is heard while the lock is free.
+        """
+        until = NEVER if seconds is None else time.monotonic() + seconds
+        with HELD_SIGNALS:
+            while True:
+                with self._noted:
+                    left = until - time.monotonic()
+                    if self._noted.wait_for(is_so, min(HELD_LOOK_SECONDS, left)):
+                        return True
+                HELD_SIGNALS.check()
+                if left <= HELD_LOOK_SECONDS:
+                    return False
 
     # --- joining -----------------------------------------------------------------------------
 
@@ -228,12 +282,11 @@ class UdpClient(Worker):
         self._session.start(time.monotonic())
         self._start_threads()
         began_at = time.monotonic()
-        with self._stepped:
-            if not self._noted.wait_for(self._is_answered, self._join_timeout_seconds) and (
-                self._session.server_was_heard
-            ):
-                left = began_at + self._heard_timeout_seconds - time.monotonic()
-                self._noted.wait_for(self._is_answered, left)
+        if not self._wait_until(self._is_answered, self._join_timeout_seconds) and (
+            self._session.server_was_heard
+        ):
+            left = began_at + self._heard_timeout_seconds - time.monotonic()
+            self._wait_until(self._is_answered, left)
         if self._failure is not None:
             raise JoinFailed(self._failure["reason"], self._failure["text"])
         if self._joined:
@@ -259,10 +312,11 @@ class UdpClient(Worker):
             if self._failure is None:
                 session.leave(time.monotonic())
                 self._stepped.notify_all()
-            if not self._is_own_thread():
-                self._noted.wait_for(
-                    lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
-                )
+        if not self._is_own_thread():
+            self._wait_until(
+                lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
+            )
+        with self._stepped:
             self._stopping = True
             self._stepped.notify_all()
             self._noted.notify_all()
@@ -273,7 +327,7 @@ class UdpClient(Worker):
         assert session is not None
         assert sock is not None
         if self._failure is None:
-            self._send(session.datagrams_to_send())  # LEAVE, if the writer is the caller
+            self._send(session.datagrams_to_send(), session.server)  # LEAVE, if the writer calls
             with self._lock:
                 while (at := session.next_timeout()) is not None:
                     session.handle_timeout(at)  # if no BYE came: "left" all the same
@@ -284,7 +338,7 @@ class UdpClient(Worker):
     def _hand_over(self, text: str, kind: MessageKind, to: str = "") -> None:
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             if self._failure is not None:
                 text = self._failure["text"]
                 raise ChatError(f"this client has failed: nothing can be said any more ({text})")
@@ -318,7 +372,7 @@ class UdpClient(Worker):
             self._stopping = True
             self._stepped.notify_all()
             self._noted.notify_all()
-        self._send(goodbye)
+        self._send(goodbye, session.server)
         self._wake_receiver(sock)
         self.call_back()
 
@@ -341,6 +395,9 @@ class UdpClient(Worker):
                 session.receive_datagram(datagram, address, time.monotonic())
                 if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
                     self._stepped.notify_all()
+                was_away, self._is_away = self._is_away, session.state is State.REJOINING
+            if self._is_away and not was_away:
+                self._on_away()
             self.call_back()
 
     def _write(self) -> None:
@@ -355,7 +412,8 @@ class UdpClient(Worker):
                 if timeout_at is not None and timeout_at <= now:
                     session.handle_timeout(now)
                     timeout_at = session.next_timeout()
-                datagrams = session.datagrams_to_send()
+                datagrams, server = session.datagrams_to_send(), session.server
+                was_away, self._is_away = self._is_away, session.state is State.REJOINING
                 # While another thread calls back, it sees to these events too.
                 events_are_ours = session.has_events and not self._calling_back.locked()
                 if not datagrams and not events_are_ours:
@@ -366,17 +424,18 @@ class UdpClient(Worker):
                     self._sleeps_until = 0.0
                     continue
                 self._noted.notify_all()
-            self._send(datagrams)
+            self._send(datagrams, server)
+            if self._is_away and not was_away:
+                self._on_away()
             self.call_back()
 
-    def _send(self, datagrams: list[bytes]) -> None:
-        session, sock = self._session, self._socket
-        assert session is not None
+    def _send(self, datagrams: list[bytes], server: Address) -> None:
+        sock = self._socket
         assert sock is not None
         for datagram in datagrams:
             self._trace(">", datagram)
             try:
-                sock.sendto(datagram, session.server)
+                sock.sendto(datagram, server)
             except OSError as error:
                 # No route, no network, a full buffer: as good as lost on the way, and
                 # repaired like that.

@@ -34,10 +34,10 @@ ANSWER_BURST = 500
 500 OFFERs of at most 95 bytes are 48 kB a second, which no victim of a forged address feels."""
 
 
-def answer(datagram: bytes, offer: Callable[[int], Offer]) -> bytes | None:
+def answer(datagram: bytes, offer: Callable[[int], Offer | None]) -> bytes | None:
     """The OFFER for a DISCOVER, never larger than it; None for anything else.
 
-    `offer` makes the packet for a nonce. No bytes make it raise.
+    `offer` makes the packet for a nonce, if there is a room. No bytes make it raise.
     """
     try:
         packet = decode(datagram)
@@ -45,7 +45,10 @@ def answer(datagram: bytes, offer: Callable[[int], Offer]) -> bytes | None:
         return None
     if not isinstance(packet, Discover):
         return None
-    reply = offer(packet.nonce).encode()
+    offered = offer(packet.nonce)
+    if offered is None:
+        return None
+    reply = offered.encode()
     return reply if len(reply) <= len(datagram) else None
 
 
@@ -90,7 +93,7 @@ class Beacon:
         """The sockets to wait for; always the same ones, perhaps none."""
         return list(self._listeners)
 
-    def handle(self, sock: socket.socket, offer: Callable[[int], Offer], now: float) -> None:
+    def handle(self, sock: socket.socket, offer: Callable[[int], Offer | None], now: float) -> None:
         """Answers what has arrived at one of `sockets()`. `offer` makes the OFFER for a nonce."""
         for _ in range(DRAIN_MAX):
             try:

@@ -15,7 +15,7 @@ import secrets
 import selectors
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,7 +28,14 @@ from udp_chat.discovery.groups import (
     ipv4_choice,
 )
 from udp_chat.discovery.interfaces import LINUX, Interface, list_interfaces, usable
-from udp_chat.protocol.packets import Address, Discover, MalformedDatagram, Offer, decode
+from udp_chat.protocol.packets import (
+    OFFER_HOSTS,
+    Address,
+    Discover,
+    MalformedDatagram,
+    Offer,
+    decode,
+)
 
 FIND_SECONDS = 1.5
 """A LAN answers in milliseconds; the rest is for lost datagrams and for a Wi-Fi that sleeps."""
@@ -58,6 +65,10 @@ class FoundRoom:
     member_count: int
     epoch: int
     """Of the room's log: it tells apart two rooms of one name or of one computer."""
+    room_id: int = 0
+    """The same for a room's whole life, whoever hosts it."""
+    host: str = ""
+    """The name of the member that hosts it, from the network; empty for a server of its own."""
 
 
 class Offers:
@@ -84,6 +95,8 @@ class Offers:
             return
         if not isinstance(packet, Offer) or packet.nonce != self._nonce or not packet.port:
             return
+        if not packet.flags & OFFER_HOSTS:
+            return
         known = self._rooms.get(packet.epoch)
         if known is None:
             better = len(self._rooms) < ROOMS_MAX
@@ -92,7 +105,12 @@ class Offers:
         if better:
             address = host, packet.port
             self._rooms[packet.epoch] = FoundRoom(
-                address, packet.room, packet.member_count, packet.epoch
+                address,
+                packet.room,
+                packet.member_count,
+                packet.epoch,
+                packet.room_id,
+                packet.host,
             )
 
 
@@ -224,6 +242,26 @@ def find_rooms(
     return offers.rooms
 
 
+def ask_everywhere(
+    datagram: bytes,
+    seconds: float,
+    on_answer: Callable[[bytes, Address], None],
+    port: int = DISCOVERY_PORT,
+) -> None:
+    """Sends a DISCOVER over every way once, and hands over what comes back for so long. Raises
+    nothing."""
+    ends_at = time.monotonic() + seconds
+    with open_ways(list_interfaces(), port) as ways, selectors.DefaultSelector() as selector:
+        for sock in {way.sock for way in ways}:
+            selector.register(sock, selectors.EVENT_READ)
+        _ask(ways, datagram)
+        while ways and (left := ends_at - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                assert isinstance(key.fileobj, socket.socket)
+                for datagram_back, address in _received(key.fileobj):
+                    on_answer(datagram_back, (scoped_host(address), *address[1:]))
+
+
 def _ask(ways: Sequence[Way], datagram: bytes) -> None:
     for way in ways:
         # No route, a firewall, an interface without a cable: other ways may work.
@@ -232,14 +270,18 @@ def _ask(ways: Sequence[Way], datagram: bytes) -> None:
 
 
 def _collect(sock: socket.socket, offers: Offers) -> None:
+    for datagram, address in _received(sock):
+        offers.receive(datagram, scoped_host(address))
+
+
+def _received(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
     for _ in range(DRAIN_MAX):
         try:
-            datagram, address = sock.recvfrom(RECEIVE_BYTES)
+            yield sock.recvfrom(RECEIVE_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # ICMP: nobody is there, over this one way (Windows)
             continue
-        offers.receive(datagram, scoped_host(address))
 
 
 def scoped_host(address: Address) -> str:

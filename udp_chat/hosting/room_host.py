@@ -21,7 +21,7 @@ from typing import Protocol
 from udp_chat.client.replica import Replica
 from udp_chat.client.whereabouts import Standing
 from udp_chat.hosting.gathering import Gathering
-from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.addresses import LOOPBACK, format_address, parse_address
 from udp_chat.protocol.delivery import NEVER, EventLog
 from udp_chat.protocol.packets import (
     FROM_SESSIONS,
@@ -42,7 +42,6 @@ from udp_chat.protocol.packets import (
 from udp_chat.server.relay import Outgoing
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.settings import RoomSettings
-from udp_chat.server.succession import LOOPBACK
 
 EVERYWHERE: Address = ("*", 0)
 """The address of a DISCOVER that goes to the whole LAN: the shell knows the ways."""
@@ -90,7 +89,7 @@ class Membership(Protocol):
     @property
     def client_id(self) -> int: ...
     @property
-    def standing(self) -> Standing: ...
+    def standing(self) -> Standing | None: ...
     def copy_replica(self) -> Replica:
         """The client's replica, of which it changes nothing any more."""
         ...
@@ -98,6 +97,12 @@ class Membership(Protocol):
     def look_at(self, address: Address) -> None:
         """The room is here."""
         ...
+
+
+def plain(address: Address) -> tuple[str, int]:
+    """Host and port, an IPv4 host as such."""
+    host, port = address[:2]
+    return str(host).removeprefix("::ffff:"), port
 
 
 @dataclass(slots=True)
@@ -188,6 +193,11 @@ class RoomHost:
         return self.room
 
     @property
+    def moved_to(self) -> str:
+        """HOST:PORT where the room is now, if it was here and has moved; else empty."""
+        return self._moved_to.rpartition(" ")[2] if self.room is None else ""
+
+    @property
     def is_handing_on(self) -> bool:
         """Whether the room is being handed on, and it is not known how that ends."""
         return self._handing is not None
@@ -195,7 +205,8 @@ class RoomHost:
     def hand_on(self, now: float) -> None:
         """Begins to hand the room on; `handed_on` says how it ends."""
         if self.room is None:
-            self.handed_on = self._gathering is None
+            if self._gathering is None:
+                self.handed_on = True  # it is somewhere else
             return
         if self._handing is None:
             self.room.pause()
@@ -209,6 +220,8 @@ class RoomHost:
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
         self._notice_sleep(now)
+        if self.room is not None and self.membership is not None:
+            self.room.hosted_by.client_id = self.membership.client_id
         packet_type = datagram[3] if len(datagram) > 3 else 0
         if packet_type in (PacketType.DISCOVER, PacketType.OFFER):
             try:
@@ -301,7 +314,7 @@ class RoomHost:
         offer = self.offer(discover.nonce, now)
         if offer is None and self.membership is not None:
             standing = self.membership.standing
-            if self._gathering is not None or standing.is_in:
+            if standing is not None and standing.is_in:
                 offer = Offer(
                     discover.nonce,
                     0,
@@ -330,7 +343,7 @@ class RoomHost:
         if self.membership is None:
             return
         standing = self.membership.standing
-        if not standing.is_in or not standing.handed_on:
+        if standing is None or not standing.is_in or not standing.handed_on:
             self._watch = None
             return
         if standing.called_until is not None:
@@ -370,6 +383,7 @@ class RoomHost:
         self._gathering = None
         kept = gathering.room()
         standing = self.membership.standing
+        assert standing is not None, "it was in"
         self.room = self._make_room(replace(self.settings, room=standing.room), now)
         self.room.hosted_by.number = standing.number
         self.room.continue_from(kept)
@@ -461,8 +475,10 @@ class RoomHost:
         hosts = bool(offer.flags & OFFER_HOSTS)
         if watch is not None and offer.nonce == watch.nonce:
             assert self.membership is not None
-            is_host = address[:2] == watch.asked[0][:2]
-            if offer.room_id == self.membership.standing.room_id and (hosts or not is_host):
+            is_host = plain(address) == plain(watch.asked[0])
+            standing = self.membership.standing
+            is_ours = standing is not None and offer.room_id == standing.room_id
+            if is_ours and (hosts or not is_host):
                 watch.heard_at = now
         elif handing is not None and offer.nonce == handing.nonce:
             if hosts and handing.called is not None:
@@ -475,14 +491,17 @@ class RoomHost:
 
         The host with the smaller epoch decides, so that no two of them go to each other.
         """
+        address = (address[0], offer.port, *address[2:])
         room = self.room
         is_other = offer.flags & OFFER_HOSTS and offer.flags & OFFER_HANDED_ON
         if room is None or self._handing is not None or not is_other:
             return
-        if self.membership is not None and not self.membership.standing.is_in:
-            return  # its own client is still coming in, and would not hear where the room is
         if offer.epoch == room.log.epoch:
             return
+        if self.membership is not None:
+            standing = self.membership.standing
+            if standing is None or not standing.is_in:
+                return  # its own client has to be in before it can be sent elsewhere
         talked, has_talked = room.has_talk, bool(offer.flags & OFFER_TALKED)
         if offer.room_id == room.room_id and now < self._fenced_until:
             self._go_to(address, now)
@@ -510,11 +529,11 @@ class RoomHost:
         """Sends all members to another host."""
         room = self.room
         assert room is not None
-        host, port = address[:2]
+        host, port = plain(address)
         ours = self.lan_address.rpartition(":")[0].strip("[]")
-        if ours and str(host).startswith(LOOPBACK):
+        if ours and host.startswith(LOOPBACK):
             host = ours  # it is on this machine
-        self._moved_to = f"0 0 {format_address((str(host).removeprefix('::ffff:'), port))}"
+        self._moved_to = f"0 0 {format_address((host, port))}"
         self._redirect_until = now + REDIRECT_SECONDS
         room.close(now, self._moved_to)
         self._outgoing += room.datagrams_to_send()

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from udp_chat.protocol.wire import DEFAULT_PORT, Address
 
+LOOPBACK = ("127.", "::1", "::ffff:127.")
+"""How hosts begin that only this computer can reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -29,6 +32,11 @@ def typed_address(address: Address) -> str:
     """The shortest text that `parse_address` reads as this address."""
     host, port = address[:2]
     return str(host) if port == DEFAULT_PORT else format_address(address)
+
+
+def is_local(text: str) -> bool:
+    """Whether HOST:PORT is of use on this computer alone."""
+    return text.startswith(LOOPBACK) or text.startswith("[::1]")
 
 
 def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:

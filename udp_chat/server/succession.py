@@ -15,7 +15,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from udp_chat.protocol.addresses import format_address
+from udp_chat.protocol.addresses import LOOPBACK, format_address
 from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.packets import (
     ADDRESS_BYTES_MAX,
@@ -50,8 +50,6 @@ OTHER_SILENT_SECONDS = 12.0
 REGISTER_EVENTS_MAX = 2_000
 """The register is sent again when the log has grown so much: a successor keeps the log from the
 register on."""
-
-LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
 @dataclass(slots=True)

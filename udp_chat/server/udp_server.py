@@ -53,12 +53,14 @@ class UdpServer(Service):
         settings: RoomSettings | None = None,
         discovery_port: int | None = None,
         kept_file: KeptFile | None = None,
+        lan_host: str = "",
     ) -> None:
         """Binds the socket; raises OSError if that fails. No host means all interfaces.
 
         With a `discovery_port`, clients on the LAN find the room (groups.py has the usual one).
         With a `kept_file`, the room begins as it was kept there, and is kept: raises `CannotKeep`.
-        The caller closes the file, after the server.
+        The caller closes the file, after the server. `lan_host` is the address of this machine for
+        others on the network, as members are told it; empty if it is not known.
         """
         super().__init__("udp-chat server")
         settings = settings or RoomSettings()
@@ -68,6 +70,8 @@ class UdpServer(Service):
         self.shortfall = ask_for_buffer(self._socket, settings.members_max)
         """Warnings about what a full room may lack; empty if nothing."""
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
+        self.lan_address = format_address((lan_host, self.address[1])) if lan_host else ""
+        """HOST:PORT for others on the network; empty if it is not known."""
         self.room = self._make_room(settings)
         self._kept_file = kept_file
         self._keep_again_at = 0.0
@@ -111,7 +115,7 @@ class UdpServer(Service):
             for sock in beacon.sockets() if beacon is not None else ():
                 selector.register(sock, selectors.EVENT_READ, beacon)
             while not self.is_stopping:
-                timeout_at = self.room.next_timeout()
+                timeout_at = self._due_at()
                 if beacon is not None:
                     timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
                 if self._keep_again_at:
@@ -120,10 +124,10 @@ class UdpServer(Service):
                 ready = selector.select(timeout)
                 self.room.wall_offset_seconds = time.time() - time.monotonic()
                 now = self._drain()
-                self.room.handle_timeout(now)
+                self._step(now)
                 self._count_drops(now)
                 self._keep(now)
-                self._send(self.room.datagrams_to_send())
+                self._send(self._outgoing(now))
                 if beacon is not None:  # behind the chat: a flood of questions is not to delay it
                     beacon.rescan(now)
                     for key, _ in ready:
@@ -138,9 +142,25 @@ class UdpServer(Service):
         counted = ", ".join(f"{what} {number}" for what, number in self.room.counters.most_common())
         logger.info("stopped; counted: %s", counted or "nothing")
 
+    # What a `HostingServer` does otherwise: its room may be elsewhere.
+
+    def _due_at(self) -> float | None:
+        return self.room.next_timeout()
+
+    def _receive(self, datagram: bytes, address: Address, now: float) -> None:
+        self.room.receive_datagram(datagram, address, now)
+
+    def _step(self, now: float) -> None:
+        self.room.handle_timeout(now)
+
+    def _outgoing(self, now: float) -> Iterable[Outgoing]:
+        return self.room.datagrams_to_send()
+
     def _make_room(self, settings: RoomSettings) -> ChatRoom:
         now = time.monotonic()
-        return ChatRoom(settings, random.SystemRandom(), now, time.time() - now)
+        room = ChatRoom(settings, random.SystemRandom(), now, time.time() - now)
+        room.hosted_by.address = self.lan_address
+        return room
 
     def _keep(self, now: float) -> None:
         """Keeps what was accepted, before anybody is told that it is."""
@@ -178,9 +198,10 @@ class UdpServer(Service):
         self.room.resume_from(before, now)
         self.room.hold_back(is_full=error.reason == "keep_full")
 
-    def _offer(self, nonce: int) -> Offer:
-        room = self.room
-        return Offer(nonce, room.log.epoch, len(room.members), self.address[1], room.settings.room)
+    def _offer(self, nonce: int) -> Offer | None:
+        room, port = self.room, self.address[1]
+        count, name = len(room.members), room.settings.room
+        return Offer(nonce, room.log.epoch, count, port, name, room_id=room.room_id)
 
     def _drain(self) -> float:
         """Takes in what has arrived and, if that goes to all, what arrives meanwhile.
@@ -198,7 +219,7 @@ class UdpServer(Service):
                 self.room.counters["receive errors"] += 1
                 break
             for datagram, address in received:
-                self.room.receive_datagram(datagram, address, now)
+                self._receive(datagram, address, now)
             if not received or self.room.log.latest == latest:
                 break
         return now
