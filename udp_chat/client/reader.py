@@ -146,7 +146,7 @@ class Reader:
                 parts.joining.renamed(event.text)
             if is_mine and event.message_id:
                 self._confirm(event.message_id, seq, now)
-            if not parts.whereabouts.handed_on or parts.replica.is_news(event):
+            if not parts.whereabouts.handed_on or parts.replica.is_news(seq, event):
                 transcript.show_of_room(seq, event, is_mine=is_mine)
 
     def deliver_inbox(self, deliveries: Iterable[Delivery], now: float) -> None:

@@ -131,12 +131,13 @@ class Replica:
         """Whether anything was said in what was shown."""
         return any(encoded[0] in SAID for encoded in self.log.newest(self.log.entry_count))
 
-    def is_news(self, event: Event) -> bool:
-        """Whether this is to be shown: not a message that was shown before, in another part of
-        the room. To be asked once for each event."""
+    def is_news(self, seq: int, event: Event) -> bool:
+        """Whether this event of the log is to be shown: not one that was shown before, in another
+        part of the room. To be asked once for each."""
         key = event.member, event.message_id
         if event.kind not in SAID or not event.message_id:
-            return True
+            epoch = self.lineage.epoch_of(seq)
+            return not any(branch.holds(epoch, seq) for branch in self._branches)
         if key in self._shown:
             return False
         self._shown[key] = None
