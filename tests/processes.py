@@ -230,17 +230,24 @@ class Client(Program):
         events: list[Json] = [json.loads(line) for line in self.output.all()]
         return [event for event in events if kind in ("", event["event"])]
 
-    def wait_event(
+    def find_event(
         self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
-    ) -> Json:
-        """Waits for an event with these keys and values; returns the first one from `start` on."""
+    ) -> int:
+        """Waits for an event with these keys and values; returns the index of the first line from
+        `start` on that has it."""
         wanted = {"event": kind, **keys}
 
         def is_wanted(line: str) -> bool:
             event = json.loads(line)
             return all(key in event and event[key] == wanted[key] for key in wanted)
 
-        number = self.output.wait_for(repr(wanted), is_wanted, start, timeout_seconds)
+        return self.output.wait_for(repr(wanted), is_wanted, start, timeout_seconds)
+
+    def wait_event(
+        self, kind: str, timeout_seconds: float = WAIT_SECONDS, start: int = 0, **keys: object
+    ) -> Json:
+        """The same; returns the event."""
+        number = self.find_event(kind, timeout_seconds, start, **keys)
         event: Json = json.loads(self.output.all()[number])
         return event
 

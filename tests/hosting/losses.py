@@ -46,7 +46,7 @@ def everyone_speaks(people: Sequence[Person], words: str) -> None:
 def all_heard_at(people: Sequence[Person], words: str) -> float:
     """Waits until all have been shown what everyone said; returns when the last was."""
     return max(
-        hearer.shown_at(speaker.name, f"{words}, {speaker.name}")
+        hearer.came_at("chat", name=speaker.name, text=f"{words}, {speaker.name}")
         for hearer in people
         for speaker in people
     )
@@ -57,7 +57,7 @@ def warm_up(people: Sequence[Person], words: str = "hello") -> None:
     for person in people:
         everyone_speaks([person], words)
         for hearer in people:
-            hearer.shown_at(person.name, f"{words}, {person.name}")
+            hearer.wait_event("chat", name=person.name, text=f"{words}, {person.name}")
 
 
 def disagreements(people: Sequence[Person], since: str = "") -> list[str]:

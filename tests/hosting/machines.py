@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing_extensions import Self
 
 from tests.discovery.test_discovery import Network
-from tests.processes import WAIT_SECONDS, Client, Json, NeverCame
+from tests.processes import WAIT_SECONDS, Client, NeverCame
 
 LEFT, RIGHT = "left", "right"
 
@@ -30,19 +30,10 @@ class Person(Client):
         """The messages in the order shown: who said what."""
         return [(event["name"], event["text"]) for event in self.events("chat")]
 
-    def timed_events(self) -> list[tuple[float, Json]]:
-        """The events so far, each with the monotonic time at which it came."""
-        times = self.output.times()
-        return list(zip(times, self.events(), strict=False))
-
-    def shown_at(self, name: str, text: str, timeout_seconds: float = WAIT_SECONDS) -> float:
-        """Waits for a message; returns when it came."""
-
-        def comes(event: Json) -> bool:
-            return (event["event"], event.get("name"), event.get("text")) == ("chat", name, text)
-
-        self.wait_event("chat", timeout_seconds, name=name, text=text)
-        return next(at for at, event in self.timed_events() if comes(event))
+    def came_at(self, kind: str, start: int = 0, **keys: object) -> float:
+        """Waits for an event, as `wait_event` does; returns when it came."""
+        number = self.find_event(kind, WAIT_SECONDS, start, **keys)
+        return self.output.times()[number]
 
     def members(self) -> list[str]:
         """Who is in, as the answer to `/who` tells; waits for it."""
@@ -50,10 +41,6 @@ class Person(Client):
         self.say("/who")
         answer = self.wait_event("notice", start=start, reason="members")
         return sorted(answer["members"])
-
-    def wait_host(self, name: str, start: int = 0, timeout_seconds: float = WAIT_SECONDS) -> Json:
-        """Waits until this person is told that this one hosts the room."""
-        return self.wait_event("host", timeout_seconds, start, name=name)
 
     def host(self) -> str | None:
         """Who hosts the room, as this person was told last."""

@@ -60,7 +60,7 @@ def a_room_of_three(built: Machines, *arguments: str) -> tuple[Person, Person, P
 def new_host(built: Machines, people: list[Person], before: str) -> str:
     """The one who hosts the room after this one, as each was told, once."""
     for person in people:
-        person.wait_event("host", start=1 + first_line(person, "host", before))
+        person.wait_event("host", start=1 + person.find_event("host", name=before))
     told = {tuple((e["name"], e["address"]) for e in person.events("host")) for person in people}
     assert len(told) == 1, told
     (earlier, later) = told.pop()
@@ -68,16 +68,6 @@ def new_host(built: Machines, people: list[Person], before: str) -> str:
     assert later[0] in {person.name for person in people}
     assert later[1].rpartition(":")[0] == built.address(later[0])
     return str(later[0])
-
-
-def first_line(person: Person, kind: str, name: str) -> int:
-    """Where in a person's output an event of this kind and name is."""
-
-    def is_it(line: str) -> bool:
-        event = json.loads(line)
-        return (event["event"], event.get("name")) == (kind, name)
-
-    return person.output.wait_for(f"{kind} of {name}", is_it)
 
 
 def test_rooms_that_are_opened_at_the_same_moment_become_one() -> None:
@@ -184,11 +174,11 @@ def test_a_host_that_was_stopped_comes_back_as_a_member() -> None:
         host = new_host(built, others, "Anna")
         time.sleep(max(0.0, stopped_at + STOPPED_SECONDS - time.monotonic()))  # the sleep itself
         anna.signal(signal.SIGCONT)
-        anna.wait_host(host, first_line(anna, "host", "Anna") + 1)
+        anna.wait_event("host", start=anna.find_event("host", name="Anna"), name=host)
         everyone_speaks(everyone, "together again")
         all_heard_at(everyone, "together again")
         for person in everyone:
-            person.shown_at("Anna", "typed meanwhile, Anna")
+            person.wait_event("chat", name="Anna", text="typed meanwhile, Anna")
         assert disagreements(everyone) == []
         assert {person.host() for person in everyone} == {host}
         assert heard_at - stopped_at <= TAKEN_OVER_SECONDS
@@ -214,7 +204,8 @@ def test_where_nobody_can_take_the_room_over_its_members_look_for_it(tmp_path: P
         all_heard_at(everyone, "found")
         for person in everyone:
             for other in others:
-                person.shown_at(other.name, f"while it is closed, {other.name}")
+                text = f"while it is closed, {other.name}"
+                person.wait_event("chat", name=other.name, text=text)
         assert disagreements(everyone) == []
 
 
@@ -237,4 +228,4 @@ def test_a_machine_behind_a_firewall_is_never_a_successor() -> None:
         assert clara.wait() == 0
         assert boris.wait_event("reconnecting")["reason"] == "shutting_down"
         with pytest.raises(NeverCame):
-            boris.wait_host("Boris", timeout_seconds=TAKEN_OVER_SECONDS)
+            boris.wait_event("host", TAKEN_OVER_SECONDS, name="Boris")
