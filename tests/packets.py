@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.machines import reseal
-from tests.protocol.test_packets import GOLDEN
+from tests.protocol.golden import GOLDEN
+from udp_chat.protocol.lineage import LINEAGE_BYTES
 from udp_chat.protocol.packets import (
+    ADDRESS_BYTES_MAX,
     CODE_BYTES_MAX,
     HEADER_BYTES,
     MAGIC,
     NAME_BYTES_MAX,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
+    SUCCESSORS_BYTES_MAX,
     TEXT_BYTES_MAX,
     VERSION,
     Answer,
@@ -29,6 +32,7 @@ from udp_chat.protocol.packets import (
     Event,
     EventKind,
     Events,
+    Fetch,
     Join,
     Leave,
     Message,
@@ -40,12 +44,19 @@ from udp_chat.protocol.packets import (
     RefusedReason,
     Say,
     Status,
+    Told,
     Welcome,
 )
+from udp_chat.protocol.wire import MOVED_BYTES_MAX
 
 GOLDEN_DATAGRAMS = {name: bytes.fromhex(text) for name, (_, text) in GOLDEN.items()}
 EXAMPLES = 60
 """Random packets of each type."""
+
+IN_AN_INBOX = {
+    *(EventKind.PRIVATE, EventKind.NOTICE, EventKind.ROSTER, EventKind.SEEN, EventKind.STATS),
+    EventKind.REGISTER,
+}
 
 EVENTS_HEAD = struct.pack("!BBHQQQQQ", 0, 1, 0, 1, 2, 1, 1, 1)
 
@@ -99,16 +110,31 @@ class Choices:
         """Lines of a roster."""
         return "".join("\n" + (self.word(20).replace("\n", "") or "x") for _ in range(3))
 
+    def rows(self) -> str:
+        """Lines of a register."""
+        name = self.word(NAME_BYTES_MAX).replace("\n", "").replace(" ", "") or "x"
+        row = (
+            f"\n{self.number(32)} {self.number(64):016x} {self.number(32)} {self.number(64)} {name}"
+        )
+        return row * self.random.randrange(4)
+
+    def successors(self) -> str:
+        """Lines of successors."""
+        lines = [f"{self.number(32)} 192.0.2.1:{self.number(16)}\n" for _ in range(3)]
+        return "".join(lines[: self.random.randrange(4)])
+
     def event(self, inbox: bool) -> Event:
         numbers = [str(self.number(64)) for _ in range(3)]
         name, to, member = self.word(NAME_BYTES_MAX), "", self.number(32, 1)
-        kind = self.random.choice(
-            [kind for kind in EventKind if (kind > EventKind.RENAME) == inbox]
-        )
+        kind = self.random.choice([kind for kind in EventKind if (kind in IN_AN_INBOX) == inbox])
         if kind in (EventKind.CHAT, EventKind.ACTION):
             text = self.text(TEXT_BYTES_MAX)
+        elif kind in (EventKind.CHAT_APART, EventKind.ACTION_APART):
+            to, text = f"{self.number(64):016x} {self.number(64)}", self.text(TEXT_BYTES_MAX)
         elif kind is EventKind.JOIN:
-            text = ""
+            text = self.random.choice(["", f"{self.number(64):016x}"])
+        elif kind is EventKind.SUCCESSORS:
+            name, member, text = "", self.number(32), self.successors()
         elif kind is EventKind.LEAVE:
             text = self.word(CODE_BYTES_MAX)
         elif kind is EventKind.RENAME:
@@ -123,6 +149,8 @@ class Choices:
                 text = " ".join(numbers[:2]) + self.names()
             elif kind is EventKind.SEEN:
                 text = " ".join(numbers) + self.names()
+            elif kind is EventKind.REGISTER:
+                text = " ".join(numbers[:2]) + self.rows()
             else:
                 text = self.random.choice([numbers[0], "\n".join([numbers[0], self.text(800)])])
         return Event(kind, self.number(64), name, to, text, member, self.number(32))
@@ -181,15 +209,35 @@ class Choices:
             member=self.number(32),
             heartbeat_ms=self.number(32),
             ack_delay_ms=self.number(16),
+            room_id=self.number(64),
+            host=self.number(32),
+            lineage=self.lineage(),
+            handed_on=self.flag(),
             name=self.word(NAME_BYTES_MAX),
             room=self.text(ROOM_NAME_BYTES_MAX),
+            host_name=self.text(NAME_BYTES_MAX),
+            host_address=self.text(ADDRESS_BYTES_MAX),
+            successors=self.text(SUCCESSORS_BYTES_MAX),
         )
+
+    def lineage(self) -> bytes:
+        return self.random.choice([bytes(LINEAGE_BYTES), self.random.randbytes(LINEAGE_BYTES)])
 
     def packets(self) -> Iterator[Packet]:
         """One of each type."""
         yield Discover(self.number(64), self.number(64))
         room = self.text(ROOM_NAME_BYTES_MAX)
-        yield Offer(self.number(64), self.number(64), self.number(32), self.number(16), room)
+        yield Offer(
+            self.number(64),
+            self.number(64),
+            self.number(32),
+            self.number(16),
+            room,
+            room_id=self.number(64),
+            absorbs=self.number(64),
+            flags=self.number(8),
+            host=self.text(NAME_BYTES_MAX),
+        )
         cookie = self.random.choice([bytes(16), self.random.randbytes(16)])
         yield Join(
             client_id=self.number(64),
@@ -200,6 +248,9 @@ class Choices:
             inbox_epoch=self.number(64),
             inbox_ack=self.number(64),
             next_message_id=self.number(32),
+            room_id=self.number(64),
+            member=self.number(32),
+            lineage=self.lineage(),
             name=self.text(NAME_BYTES_MAX),
         )
         yield Challenge(self.number(64), cookie)
@@ -221,7 +272,12 @@ class Choices:
             ask=self.flag(),
         )
         yield Leave(self.number(64), self.number(64))
-        yield Bye(self.number(64), self.random.choice([*ByeReason, 0, 5, 255]))
+        where = self.random.choice(["", self.text(MOVED_BYTES_MAX)])
+        yield Bye(self.number(64), self.random.choice([*ByeReason, 0, 6, 255]), where)
+        yield Fetch(self.number(64), self.number(64), self.number(64), self.number(64))
+        events = self.fitting(lambda: self.event(False), Told.EVENTS_BYTES_MAX, 0)
+        first = min(self.number(64, 1), 2**63)
+        yield Told(self.number(64), self.number(64), self.number(64), first, events)
 
 
 def longest() -> Iterator[Packet]:
@@ -293,7 +349,8 @@ def impossible_events() -> Iterator[Event]:
         yield Event(kind, 1, "Anna", "", "text", 0)
     yield Event(EventKind.JOIN, 1, "", "", "", 1)
     yield Event(EventKind.JOIN, 1, "Anna", "Boris", "", 1)
-    yield Event(EventKind.JOIN, 1, "Anna", "", "text", 1)
+    for text in ("text", "0" * 15, "0" * 17, "0" * 15 + "G", "0" * 15 + "A"):
+        yield Event(EventKind.JOIN, 1, "Anna", "", text, 1)
     yield Event(EventKind.JOIN, 1, "Anna", "", "", 0)
     yield from (Event(EventKind.LEAVE, 1, "Anna", "", text, 1) for text in ("", long))
     yield Event(EventKind.LEAVE, 1, "", "", "left", 1)
@@ -304,11 +361,32 @@ def impossible_events() -> Iterator[Event]:
     yield Event(EventKind.PRIVATE, 1, "Anna", "Boris", "text", 0)
     yield Event(EventKind.NOTICE, 1, "Anna", "", "name_in_use")
     yield from (Event(EventKind.NOTICE, 1, "", "", text) for text in ("", long))
+    for kind in (EventKind.CHAT_APART, EventKind.ACTION_APART):
+        yield Event(kind, 1, "Anna", "", "text", 1)
+        yield Event(kind, 1, "", "0 1", "text", 1)
+        yield Event(kind, 1, "Anna", "0 1", "text", 0)
+    yield Event(EventKind.SUCCESSORS, 1, "Anna", "", "6 a:1\n", 0)
+    yield Event(EventKind.SUCCESSORS, 1, "", "Boris", "6 a:1\n", 0)
     digits = "1" * 21
+    for text in ("6 a:1", "6\n", "a:1 6\n", "6 a b\n", f"6 {long}\n", f"{digits} a:1\n", "\n"):
+        yield Event(EventKind.SUCCESSORS, 1, "", "", text)
+    yield Event(EventKind.SUCCESSORS, 1, "", "", f"6 {long[1:]}\n" * 4)
+    tag = "0123456789abcdef"
+    for row in (
+        f"5 {tag} 1 2",
+        f"5 {tag} 1 2 A B",
+        f"5 {tag[1:]} 1 2 A",
+        f"5 {tag} 1 2 {long}",
+        "",
+    ):
+        yield Event(EventKind.REGISTER, 1, "", "", f"1 0\n{row}")
+    for row in (f"5 {tag}0 1 2 A", f"{digits} {tag} 1 2 A", f"5 {tag} 1 2 A\n", f"x {tag} 1 2 A"):
+        yield Event(EventKind.REGISTER, 1, "", "", f"1 0\n{row}")
     for kind, head in [
         (EventKind.ROSTER, "1 0"),
         (EventKind.SEEN, "1 2 3"),
         (EventKind.STATS, "0"),
+        (EventKind.REGISTER, "1 0"),
     ]:
         yield Event(kind, 1, "Anna", "", head)
         yield Event(kind, 1, "", "Boris", head)
@@ -325,29 +403,37 @@ def impossible_events() -> Iterator[Event]:
 def forgeries(chance: random.Random) -> Iterator[bytes]:
     """What no sender of this protocol makes, though its checksum is right."""
     ids = struct.pack("!QQ", 7, 8)
-    for version in (0, 2, 255):
-        for packet_type in range(13):
+    for version in (0, 1, 3, 255):
+        for packet_type in range(len(PacketType) + 2):
             yield from (sealed(packet_type, ids[:size], version) for size in (0, 8, 15, 16))
         yield sealed(PacketType.REFUSED, ids + b"\1\2ab", version)
-    yield from (sealed(number, ids) for number in (0, 12, 255))
+    yield from (sealed(number, ids) for number in (0, len(PacketType) + 1, 255))
     yield sealed(PacketType.LEAVE, bytes(1200 - HEADER_BYTES))
     yield sealed(PacketType.LEAVE, bytes(1201 - HEADER_BYTES))
     yield sealed(PacketType.SAY, ids + b"\0")
     # Texts: longer than allowed, whether they are there or not, and all that is not quite UTF-8.
     for size, most in [(0, 0), (64, 64), (65, 64), (255, 0)]:
         name = b"n" * most + b"n" * (size - most if chance.random() < 0.5 else 0)
-        yield sealed(PacketType.JOIN, bytes(68) + bytes([size]) + name)
-        yield sealed(PacketType.OFFER, bytes(22) + bytes([size]) + name)
+        yield sealed(PacketType.JOIN, bytes(Join.LAYOUT.size - 1) + bytes([size]) + name)
+        yield sealed(PacketType.OFFER, bytes(Offer.LAYOUT.size - 2) + bytes([size, 0]) + name)
+        yield sealed(PacketType.OFFER, bytes(Offer.LAYOUT.size - 2) + bytes([0, size]) + name)
+    for size in (96, 97, 255):
+        yield sealed(PacketType.BYE, ids[:8] + bytes([5, size]) + b"w" * size)
     for size in (900, 901, 65535):
         text = b"t" * min(size, 1000)
         message = struct.pack("!IBBBH", 1, 1, 0, 0, size)
         yield sealed(PacketType.SAY, ids + b"\1" + message + text)
         event = struct.pack("!BBBHQII", 1, 0, 0, size, 1, 1, 1)
         yield sealed(PacketType.EVENTS, EVENTS_HEAD + event + text)
-    for kind in (0, 1, 8, 255):  # of a message or an event whose text is bad, too
+    for kind in (
+        0,
+        1,
+        len(MessageKind) + 1,
+        255,
+    ):  # of a message or an event whose text is bad, too
         bad_text = struct.pack("!IBBBH", 1, kind, 7, 0, 1) + b"\xff"
         yield sealed(PacketType.SAY, ids + b"\1" + bad_text)
-    for kind in (0, 1, 11, 255):
+    for kind in (0, 1, len(EventKind) + 1, 255):
         bad_text = struct.pack("!BBBHQII", kind, 0, 0, 1, 1, 1, 1) + b"\xff"
         yield sealed(PacketType.EVENTS, EVENTS_HEAD + bad_text)
     for edge in UTF8_EDGES:
@@ -366,8 +452,10 @@ def forgeries(chance: random.Random) -> Iterator[bytes]:
         start, inbox_start = chance.choice(numbers), chance.choice([0, 1, 1])
         joined = chance.choice([0, 1, 1, latest])
         logs = struct.pack("!10Q", *([1] * 5), oldest, latest, start, joined, inbox_start)
-        yield sealed(PacketType.WELCOME, logs + bytes(14) + b"\1\0A")
-        yield sealed(PacketType.WELCOME, logs + bytes(16))
+        middle = bytes(Welcome.LAYOUT.size - len(logs) - 5)
+        yield sealed(PacketType.WELCOME, logs + middle + b"\1\0\0\0\0A")
+        yield sealed(PacketType.WELCOME, logs + middle + bytes(5))
+        yield Told(1, 2, 3, first, (Event(EventKind.JOIN, 1, "A", member=1),) * count).encode()
     # Events that are not like others of their kind, each in the log it is for and in the other.
     for unlike in impossible_events():
         for inbox in (0, 1):

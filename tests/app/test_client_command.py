@@ -29,6 +29,7 @@ from udp_chat.client.outbox import PendingFull
 from udp_chat.client.udp_client import UdpClient, default_name
 from udp_chat.discovery.search import FoundRoom
 from udp_chat.protocol.packets import ChatError, Join, Refused, RefusedReason, decode
+from udp_chat.protocol.printable import printable
 from udp_chat.server.udp_server import UdpServer
 from udp_chat.terminal.screen import PlainTerminal
 from udp_chat.terminal.style import Part
@@ -426,7 +427,13 @@ def test_a_line_too_long_to_be_kept_is_refused_as_a_whole(
     assert texts_in(out) == (["123456789", "short"] if "short" in end else ["123456789"])
 
 
-def test_messages_that_were_not_accepted_are_counted_and_exit_with_1(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("count", "more", "as_json"), [(2, "", False), (2, "", True), (23, "and 3 more\n", False)]
+)
+def test_messages_that_were_not_accepted_are_counted_and_shown_and_exit_with_1(
+    run: Run, count: int, more: str, as_json: bool
+) -> None:
+    texts = [f"message {number}\a" for number in range(count)]
     with UdpServer("127.0.0.1", 0) as server:
 
         class LosesItsServer(UdpClient):
@@ -445,10 +452,14 @@ def test_messages_that_were_not_accepted_are_counted_and_exit_with_1(run: Run) -
                 return super().flush(timeout_seconds, below, give_up_seconds)
 
         arguments = [where(server), "--name", "Anna", "--lang", "en"]
-        options = {"make_client": LosesItsServer, "pipe_pending_max": 2}
-        code, _, err = run(arguments, b"one\ntwo\nthree\n", **options)
+        options = {"make_client": LosesItsServer, "pipe_pending_max": count}
+        lines = "".join(f"{text}\n" for text in [*texts, "stays in the pipe"]).encode()
+        code, _, err = run([*arguments, *(["--json"] if as_json else [])], lines, **options)
     assert code == 1
-    assert err.endswith("2 messages were not sent: the server did not answer.\n")
+    shown = "".join(f"{printable(text)}\n" for text in texts[:20])
+    assert "\a" not in shown
+    said = f"{count} messages were not sent: the server did not answer.\n"
+    assert err.endswith(f"{said}{shown}{more}")
 
 
 # --- what a pipe says, and what it commands --------------------------------------------------

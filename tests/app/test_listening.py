@@ -87,7 +87,7 @@ def test_a_listener_at_a_terminal_takes_no_key(server: UdpServer, no_color: str)
         Screen(arguments, 100, variables=variables, status="") as screen,
         UdpClient(server.address, "Anna") as anna,
     ):
-        screen.wait_for("Anna joined")
+        screen.wait_for("You are log")
         screen.type("typed\r/quit\r")
         anna.say("hello")
         screen.wait_for("Anna: hello")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import date
+from typing import cast
 
 import pytest
 
@@ -253,6 +254,20 @@ def test_a_message_and_another_kind_of_event_end_a_crowd() -> None:
         "► 2 lost the connection: Anna, Anna",
     ]
     assert crowd([earlier, earlier])[1] == "► (earlier) 2 joined: Anna, Anna"
+
+
+def test_joins_and_leaves_that_are_history_are_not_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A newcomer is shown the newest messages: hundreds of joins may lie between."""
+    conversation = Conversation("en", as_json=False, timestamps=False)
+    for kind, history in (("join", True), ("leave", True), ("chat", True), ("join", False)):
+        event = {"event": kind, "name": "Anna", "text": "hi", "time": 0.0}
+        conversation.show(cast(ChatEvent, {**event, "history": history}))
+    shown = capsys.readouterr().out
+    assert shown.count("Anna") == 2
+    assert "hi" in shown
+    assert "joined" in shown
 
 
 # --- unread ----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from udp_chat.protocol.packets import (
     Event,
     EventKind,
     Events,
+    Fetch,
     Join,
     Leave,
     Message,
@@ -41,6 +42,7 @@ from udp_chat.protocol.packets import (
     Refused,
     Say,
     Status,
+    Told,
     Welcome,
 )
 
@@ -60,13 +62,16 @@ _LAYOUTS: dict[int, Struct] = {
     PacketType.STATUS: Status.LAYOUT,
     PacketType.LEAVE: Leave.LAYOUT,
     PacketType.BYE: Bye.LAYOUT,
+    PacketType.FETCH: Fetch.LAYOUT,
+    PacketType.TOLD: Told.LAYOUT,
 }
 
 _LENGTHS: dict[Struct, range] = {
-    Offer.LAYOUT: range(4, 5),
-    Join.LAYOUT: range(8, 9),
-    Welcome.LAYOUT: range(14, 16),
+    Offer.LAYOUT: range(7, 9),
+    Join.LAYOUT: range(11, 12),
+    Welcome.LAYOUT: range(18, 23),
     Refused.LAYOUT: range(3, 4),
+    Bye.LAYOUT: range(2, 3),
     Message.LAYOUT: range(3, 5),
     Event.LAYOUT: range(1, 4),
 }
@@ -75,6 +80,7 @@ _LENGTHS: dict[Struct, range] = {
 _ENTRIES: dict[int, tuple[Struct, int]] = {
     PacketType.SAY: (Message.LAYOUT, 2),
     PacketType.EVENTS: (Event.LAYOUT, 1),
+    PacketType.TOLD: (Event.LAYOUT, 4),
 }
 """What a packet carries many of, and which of its fields counts them."""
 

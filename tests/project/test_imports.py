@@ -44,7 +44,7 @@ PURE = {
     *(f"protocol.{name}" for name in ("answers", "delivery", "names", "packets", "printable")),
     "protocol.wire",
     *("server.congestion", "server.state"),
-    *(f"server.{name}" for name in ("cookies", "floor", "hosts", "kept", "member")),
+    *(f"server.{name}" for name in ("cookies", "floor", "history", "hosts", "kept", "member")),
     *(f"server.{name}" for name in ("memory", "register")),
     *(f"server.{name}" for name in ("relay", "room", "scribe", "settings", "survey")),
     *(f"client.{name}" for name in ("acknowledging", "chat_events", "joining", "liveness")),

@@ -1,27 +1,45 @@
 """The wire format: golden bytes, every way to refuse a datagram, round trips, sizes.
 
-The golden bytes are the format: whoever changes them breaks every client that is out there, so
-they are literal hex, a field a word, and nothing here computes them.
+golden.py has the golden bytes.
 """
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 from enum import IntEnum
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.golden import (
+    CLIENT,
+    COOKIE,
+    ELSEWHERE,
+    EPOCH,
+    GOLDEN,
+    NONCE,
+    SERVER_TIME,
+    SESSION,
+    TAG,
+    TIMESTAMP,
+    UNIX_MS,
+    events_with,
+    golden,
+    resealed,
+    say_with,
+    sealed,
+)
 from udp_chat.protocol.packets import (
+    ADDRESS_BYTES_MAX,
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
     NAME_BYTES_MAX,
     NO_COOKIE,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
+    SUCCESSORS_BYTES_MAX,
     TEXT_BYTES_MAX,
     Answer,
     Bye,
@@ -32,7 +50,6 @@ from udp_chat.protocol.packets import (
     EventKind,
     Events,
     Join,
-    Leave,
     MalformedDatagram,
     Message,
     MessageKind,
@@ -42,182 +59,13 @@ from udp_chat.protocol.packets import (
     Refused,
     RefusedReason,
     Say,
-    Status,
+    Told,
     UnsupportedVersion,
     Welcome,
     decode,
     sender_and_timestamp,
 )
-
-CLIENT = 0xA1A2A3A4A5A6A7A8
-SESSION = 0xB1B2B3B4B5B6B7B8
-EPOCH = 0xE1E2E3E4E5E6E7E8
-INBOX_EPOCH = 0xF1F2F3F4F5F6F7F8
-NONCE = 0x1112131415161718
-TIMESTAMP = 0x0001020304050607
-SERVER_TIME = 0x0008090A0B0C0D0E
-UNIX_MS = 1_700_000_000_000
-COOKIE = bytes(range(0xC0, 0xD0))
-
-GOLDEN: dict[str, tuple[Packet, str]] = {
-    # The first word of each is magic, version and type, the second the CRC-32 of all but itself.
-    "discover": (
-        Discover(nonce=NONCE, timestamp=TIMESTAMP),
-        "55430101 d64f987b 1112131415161718 0001020304050607" + " 00" * 104,
-    ),
-    "offer": (
-        Offer(nonce=NONCE, epoch=EPOCH, member_count=7, port=9091, room="Клуб"),
-        "55430102 7ffd1cea 1112131415161718 e1e2e3e4e5e6e7e8 00000007 2383 08 d09ad0bbd183d0b1",
-    ),
-    "join": (
-        Join(
-            client_id=CLIENT,
-            timestamp=TIMESTAMP,
-            cookie=COOKIE,
-            epoch=EPOCH,
-            room_ack=41,
-            inbox_epoch=INBOX_EPOCH,
-            inbox_ack=3,
-            next_message_id=12,
-            name="Anna",
-        ),
-        "55430103 de0ddb32 a1a2a3a4a5a6a7a8 0001020304050607 c0c1c2c3c4c5c6c7c8c9cacbcccdcecf"
-        " e1e2e3e4e5e6e7e8 0000000000000029 f1f2f3f4f5f6f7f8 0000000000000003 0000000c"
-        " 04 416e6e61",
-    ),
-    "challenge": (
-        Challenge(sender_id=CLIENT, cookie=COOKIE),
-        "55430104 bb9a6b6e a1a2a3a4a5a6a7a8 c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
-    ),
-    "welcome": (
-        Welcome(
-            client_id=CLIENT,
-            echoed_timestamp=TIMESTAMP,
-            session_id=SESSION,
-            epoch=EPOCH,
-            inbox_epoch=INBOX_EPOCH,
-            oldest=2,
-            latest=42,
-            start=21,
-            joined=40,
-            inbox_start=4,
-            received=11,
-            member=5,
-            heartbeat_ms=5000,
-            ack_delay_ms=20,
-            name="Anna-2",
-            room="Lobby",
-        ),
-        "55430105 8933025a a1a2a3a4a5a6a7a8 0001020304050607 b1b2b3b4b5b6b7b8 e1e2e3e4e5e6e7e8"
-        " f1f2f3f4f5f6f7f8 0000000000000002 000000000000002a 0000000000000015 0000000000000028"
-        " 0000000000000004 0000000b 00000005 00001388 0014 06 05 416e6e612d32 4c6f626279",
-    ),
-    "refused": (
-        Refused(client_id=CLIENT, echoed_timestamp=TIMESTAMP, reason=2, text="name in use"),
-        "55430106 94bc87e3 a1a2a3a4a5a6a7a8 0001020304050607 02 0b 6e616d6520696e20757365",
-    ),
-    "say": (
-        Say(
-            session_id=SESSION,
-            timestamp=TIMESTAMP,
-            messages=(
-                Message(message_id=12, kind=MessageKind.CHAT, text="hello", more=True),
-                Message(message_id=13, kind=MessageKind.ACTION, text="🙂"),
-                Message(message_id=14, kind=MessageKind.PRIVATE, text="hey", to="Boris"),
-            ),
-        ),
-        "55430107 25766ff3 b1b2b3b4b5b6b7b8 0001020304050607 03"
-        " 0000000c 01 01 00 0005 68656c6c6f"
-        " 0000000d 02 00 00 0004 f09f9982"
-        " 0000000e 03 00 05 0003 426f726973 686579",
-    ),
-    "events to everyone": (
-        Events(
-            epoch=EPOCH,
-            timestamp=SERVER_TIME,
-            oldest=2,
-            latest=43,
-            first=42,
-            events=(
-                Event(EventKind.CHAT, UNIX_MS, "Anna", text="привет", member=5, message_id=12),
-                Event(EventKind.JOIN, UNIX_MS + 1, "Boris", member=6),
-            ),
-            ack_delay_ms=20,
-        ),
-        "55430108 bbd56b84 00 02 0014 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
-        " 000000000000002b 000000000000002a"
-        " 01 04 00 000c 0000018bcfe56800 00000005 0000000c 416e6e61 d0bfd180d0b8d0b2d0b5d182"
-        " 03 05 00 0000 0000018bcfe56801 00000006 00000000 426f726973",
-    ),
-    "events for one member": (
-        Events(
-            epoch=INBOX_EPOCH,
-            timestamp=SERVER_TIME,
-            oldest=3,
-            latest=4,
-            first=4,
-            events=(
-                Event(EventKind.PRIVATE, UNIX_MS, "Anna", "Boris", "hey", member=5, message_id=14),
-            ),
-            inbox=True,
-            ask=True,
-            repair=True,
-            answer=Answer(TIMESTAMP, received=14, appended=13, inbox_latest=4, sent_count=42),
-        ),
-        "55430108 b8aa38d1 0f 01 0000 f1f2f3f4f5f6f7f8 0008090a0b0c0d0e 0000000000000003"
-        " 0000000000000004 0000000000000004"
-        " 0001020304050607 0000000e 0000000d 0000000000000004 0000002a"
-        " 06 04 05 0003 0000018bcfe56800 00000005 0000000e 416e6e61 426f726973 686579",
-    ),
-    "answer to a heartbeat": (
-        Events(
-            epoch=EPOCH,
-            timestamp=SERVER_TIME,
-            oldest=2,
-            latest=43,
-            first=44,
-            answer=Answer(TIMESTAMP, received=14, appended=14, inbox_latest=0, sent_count=0),
-        ),
-        "55430108 8eef152c 04 00 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
-        " 000000000000002b 000000000000002c 0001020304050607 0000000e 0000000e"
-        " 0000000000000000 00000000",
-    ),
-    "padded": (
-        Events(
-            epoch=EPOCH,
-            timestamp=SERVER_TIME,
-            oldest=2,
-            latest=43,
-            first=44,
-            padded=True,
-        ),
-        "55430108 a73449d2 10 00 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
-        " 000000000000002b 000000000000002c" + " 00" * 1148,
-    ),
-    "status": (
-        Status(
-            session_id=SESSION,
-            timestamp=TIMESTAMP,
-            echoed_timestamp=SERVER_TIME,
-            room_ack=41,
-            room_gap_end=42,
-            inbox_ack=3,
-            inbox_gap_end=5,
-            sent_count=42,
-            ask=True,
-        ),
-        "55430109 d8673dda b1b2b3b4b5b6b7b8 0001020304050607 0008090a0b0c0d0e 0000000000000029"
-        " 000000000000002a 0000000000000003 0000000000000005 0000002a 01",
-    ),
-    "leave": (
-        Leave(session_id=SESSION, timestamp=TIMESTAMP),
-        "5543010a 97afb689 b1b2b3b4b5b6b7b8 0001020304050607 0000000000000000",
-    ),
-    "bye": (
-        Bye(session_id=SESSION, reason=ByeReason.UNKNOWN_SESSION),
-        "5543010b ab728930 b1b2b3b4b5b6b7b8 03",
-    ),
-}
+from udp_chat.protocol.wire import MOVED_BYTES_MAX
 
 PADDING_AT = 52
 """Where the golden padded EVENTS has nothing more to say."""
@@ -227,19 +75,6 @@ EVERY_GOLDEN = pytest.mark.parametrize(
     [(packet, bytes.fromhex(text)) for packet, text in GOLDEN.values()],
     ids=GOLDEN,
 )
-
-
-def golden(name: str) -> bytes:
-    return bytes.fromhex(GOLDEN[name][1])
-
-
-def sealed(head: bytes, body: bytes) -> bytes:
-    """A datagram with a correct checksum, so that only what comes after it can refuse it."""
-    return head + zlib.crc32(head + body).to_bytes(4, "big") + body
-
-
-def resealed(datagram: bytes) -> bytes:
-    return sealed(datagram[:4], datagram[HEADER_BYTES:])
 
 
 def refusal(datagram: bytes) -> str:
@@ -270,16 +105,24 @@ def test_every_packet_has_golden_bytes() -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (PacketType, "DISCOVER OFFER JOIN CHALLENGE WELCOME REFUSED SAY EVENTS STATUS LEAVE BYE"),
-        (EventKind, "CHAT ACTION JOIN LEAVE RENAME PRIVATE NOTICE ROSTER"),
-        (MessageKind, "CHAT ACTION PRIVATE RENAME WHO"),
+        (
+            PacketType,
+            "DISCOVER OFFER JOIN CHALLENGE WELCOME REFUSED SAY EVENTS STATUS LEAVE BYE FETCH TOLD",
+        ),
+        (
+            EventKind,
+            "CHAT ACTION JOIN LEAVE RENAME PRIVATE NOTICE ROSTER SEEN STATS SUCCESSORS CHAT_APART"
+            " ACTION_APART REGISTER",
+        ),
+        (MessageKind, "CHAT ACTION PRIVATE RENAME WHO SEEN STATS STAND_BY"),
         (RefusedReason, "VERSION NAME_IN_USE UNUSABLE_NAME ROOM_FULL ADDRESS_FULL BUSY"),
-        (ByeReason, "LEFT TIMEOUT UNKNOWN_SESSION SHUTTING_DOWN"),
+        (ByeReason, "LEFT TIMEOUT UNKNOWN_SESSION SHUTTING_DOWN MOVED"),
     ],
 )
 def test_a_number_on_the_wire_keeps_its_meaning(kind: type[IntEnum], names: str) -> None:
-    for number, name in enumerate(names.split(), 1):
-        assert kind(number).name == name
+    # Through `__members__`: of two names of one number it has both.
+    numbers = {name: number.value for name, number in kind.__members__.items()}
+    assert numbers == {name: number for number, name in enumerate(names.split(), 1)}
 
 
 # --- what is refused -------------------------------------------------------------------------
@@ -325,10 +168,10 @@ def test_a_datagram_over_1200_bytes_is_refused() -> None:
 
 
 def test_a_datagram_of_another_program_is_refused() -> None:
-    assert refusal(sealed(b"UD\x01\x0a", golden("leave")[HEADER_BYTES:])) == "not udp-chat"
+    assert refusal(sealed(b"UD\x02\x0a", golden("leave")[HEADER_BYTES:])) == "not udp-chat"
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_another_version_is_refused_by_its_number(version: int) -> None:
     with pytest.raises(UnsupportedVersion) as caught:
         decode(sealed(bytes([0x55, 0x43, version, PacketType.JOIN]), b"whatever it holds"))
@@ -338,7 +181,7 @@ def test_another_version_is_refused_by_its_number(version: int) -> None:
 
 @pytest.mark.parametrize("number", [0, len(PacketType) + 1, 255])
 def test_an_unknown_packet_type_is_refused(number: int) -> None:
-    assert refusal(sealed(bytes([0x55, 0x43, 1, number]), bytes(16))) == "unknown PacketType"
+    assert refusal(sealed(bytes([0x55, 0x43, 2, number]), bytes(16))) == "unknown PacketType"
 
 
 @pytest.mark.parametrize("number", [0, len(EventKind) + 1, 255])
@@ -445,9 +288,15 @@ def test_a_welcome_to_an_impossible_log_is_refused(change: dict[str, int]) -> No
     ("name", "text"),
     [
         ("offer", "Клуб".encode()),
+        ("offer", b"Anna"),
         ("join", b"Anna"),
         ("welcome", b"Anna"),
         ("welcome", b"Lobby"),
+        ("welcome", b"Boris"),
+        ("welcome", b"192.0.2.6:9091"),
+        ("welcome", b"5 192.0.2.5:40000"),
+        ("bye: the room has moved", b"192.0.2.6:9091"),
+        ("told", b"left"),
         ("refused", b"in use"),
         ("say", b"hello"),
         ("say", b"Boris"),
@@ -472,13 +321,13 @@ def test_text_that_is_not_utf_8_is_refused(name: str, text: bytes, bad: bytes) -
     assert refusal(resealed(datagram.replace(text, padded))) == "invalid utf-8"
 
 
-def events_with(encoded: bytes) -> bytes:
-    return Events(EPOCH, SERVER_TIME, 1, 1, 1).encode_with([encoded])
-
-
-def say_with(encoded: bytes) -> bytes:
-    datagram = Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, ""),)).encode()
-    return resealed(datagram[: HEADER_BYTES + Say.LAYOUT.size] + encoded)
+def text_over(name: str, lengths: bytes, number: int, bytes_max: int = 64) -> bytes:
+    """A golden datagram in which one of these lengths, which stand side by side, is too large."""
+    datagram = golden(name)
+    assert datagram.count(lengths) == 1
+    too_large = bytearray(lengths)
+    too_large[number] = bytes_max + 1
+    return datagram.replace(lengths, too_large)
 
 
 @pytest.mark.parametrize(
@@ -490,14 +339,112 @@ def say_with(encoded: bytes) -> bytes:
         pytest.param(say_with(Message.LAYOUT.pack(1, 3, False, 65, 0)), id="a recipient"),
         pytest.param(say_with(Message.LAYOUT.pack(1, 1, False, 0, 901)), id="a message's text"),
         pytest.param(golden("join").replace(b"\x04Anna", b"\x41Anna"), id="a name"),
-        pytest.param(golden("offer").replace(b"\x08\xd0\x9a", b"\x41\xd0\x9a"), id="a room"),
-        pytest.param(golden("welcome").replace(b"\x06\x05Anna", b"\x41\x05Anna"), id="the name"),
-        pytest.param(golden("welcome").replace(b"\x06\x05Anna", b"\x06\x41Anna"), id="the room"),
+        pytest.param(text_over("offer", b"\x08\x04", 0), id="a room"),
+        pytest.param(text_over("offer", b"\x08\x04", 1), id="its host"),
+        *(
+            pytest.param(text_over("welcome", b"\x06\x05\x05\x0e\x12", number, bytes_max), id=text)
+            for number, (text, bytes_max) in enumerate(
+                [
+                    ("the name", NAME_BYTES_MAX),
+                    ("the room", ROOM_NAME_BYTES_MAX),
+                    ("the host's name", NAME_BYTES_MAX),
+                    ("the host's address", ADDRESS_BYTES_MAX),
+                    ("the successors", SUCCESSORS_BYTES_MAX),
+                ]
+            )
+        ),
+        pytest.param(text_over("bye: the room has moved", b"\x13", 0, MOVED_BYTES_MAX), id="where"),
     ],
 )
 def test_a_text_over_its_limit_is_refused(datagram: bytes) -> None:
     with_the_text = datagram + b"x" * (DATAGRAM_BYTES_MAX - len(datagram))
     assert refusal(resealed(with_the_text)) == "text too long"
+
+
+def room_event(kind: EventKind, to: str = "", text: str = "", **fields: Any) -> Event:
+    of = {"name": "Anna", "member": 5, **fields}
+    if kind is EventKind.SUCCESSORS:
+        of = {"name": "", "member": 0, **fields}
+    return Event(kind, UNIX_MS, to=to, text=text, **of)
+
+
+ORIGIN = f"{ELSEWHERE:016x} 33"
+SUCCESSOR = f"6 {'x' * ADDRESS_BYTES_MAX}\n"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(room_event(EventKind.JOIN, text="hello"), id="a join says no words"),
+        pytest.param(room_event(EventKind.JOIN, text=TAG[1:]), id="a tag has 16 digits"),
+        pytest.param(room_event(EventKind.JOIN, text=TAG + "1"), id="and not 17"),
+        pytest.param(room_event(EventKind.JOIN, text=TAG[:15] + "G"), id="of base 16"),
+        pytest.param(room_event(EventKind.JOIN, text=TAG[:15] + "A"), id="in small letters"),
+        pytest.param(room_event(EventKind.SUCCESSORS, name="Anna"), id="the room names successors"),
+        pytest.param(room_event(EventKind.SUCCESSORS, to="Boris"), id="to everyone"),
+        pytest.param(room_event(EventKind.SUCCESSORS, text="6 a:1"), id="each in a line"),
+        pytest.param(room_event(EventKind.SUCCESSORS, text="6\n"), id="with an address"),
+        pytest.param(room_event(EventKind.SUCCESSORS, text="a:1 6\n"), id="behind a number"),
+        pytest.param(room_event(EventKind.SUCCESSORS, text=f"6 {'x' * 65}\n"), id="not too long"),
+        pytest.param(room_event(EventKind.SUCCESSORS, text=SUCCESSOR * 4), id="nor too many"),
+        pytest.param(room_event(EventKind.CHAT_APART, text="hey"), id="apart from what?"),
+        pytest.param(room_event(EventKind.ACTION_APART, text="hey"), id="acted apart from what?"),
+        pytest.param(room_event(EventKind.CHAT_APART, ORIGIN, name=""), id="somebody said it"),
+        pytest.param(room_event(EventKind.CHAT_APART, ORIGIN, member=0), id="a member did"),
+    ],
+)
+def test_an_event_of_a_room_that_outlives_its_host_has_its_shape(event: Event) -> None:
+    datagram = Events(EPOCH, SERVER_TIME, 1, 1, 1, (event,)).encode()
+    assert refusal(datagram) == "impossible event"
+    told = Told(CLIENT, TIMESTAMP, EPOCH, 1, (event,))
+    assert refusal(told.encode()) == "impossible event"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        room_event(EventKind.JOIN),
+        room_event(EventKind.SUCCESSORS),
+        room_event(EventKind.SUCCESSORS, text=f"{2**32 - 1} {'x' * ADDRESS_BYTES_MAX}\n" * 2),
+        room_event(EventKind.CHAT_APART, ORIGIN, "x" * TEXT_BYTES_MAX),
+    ],
+    ids=lambda event: event.kind.name,
+)
+def test_such_an_event_may_be_as_short_or_long_as_it_can(event: Event) -> None:
+    packet = Events(EPOCH, SERVER_TIME, 1, 1, 1, (event,))
+    assert decode(packet.encode()) == packet
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("43", id="one number"),
+        pytest.param(f"43 0\n5 {TAG} 12 40", id="no name"),
+        pytest.param(f"43 0\n5 {TAG} 12 40 Anna B", id="a name with a space"),
+        pytest.param(f"43 0\n5 {TAG[1:]} 12 40 Anna", id="a short tag"),
+        pytest.param(f"43 0\n5 {TAG} 12 Anna", id="a number less"),
+        pytest.param(f"43 0\n5 {TAG} 12 40 {'x' * 65}", id="a long name"),
+        pytest.param("43 0\n", id="an empty line"),
+    ],
+)
+def test_a_register_has_its_shape(text: str) -> None:
+    event = Event(EventKind.REGISTER, UNIX_MS, text=text)
+    datagram = Events(EPOCH, SERVER_TIME, 1, 1, 1, (event,), inbox=True).encode()
+    assert refusal(datagram) == "impossible event"
+
+
+@pytest.mark.parametrize("first", [0, 2**63 + 1])
+def test_a_told_begins_where_a_log_can(first: int) -> None:
+    told = Told(CLIENT, TIMESTAMP, EPOCH, first, ())
+    assert refusal(told.encode()) == "impossible slice"
+
+
+def test_what_is_told_is_of_the_rooms_log() -> None:
+    private = Event(EventKind.PRIVATE, UNIX_MS, "Anna", "Boris", "hey", 5, 1)
+    assert (
+        refusal(Told(CLIENT, TIMESTAMP, EPOCH, 1, (private,)).encode()) == "event in the wrong log"
+    )
 
 
 def test_a_reason_that_a_later_version_added_is_understood() -> None:
@@ -544,7 +491,7 @@ def test_arbitrary_bytes_raise_nothing_but_malformed_datagram(datagram: bytes) -
 def test_arbitrary_bodies_raise_nothing_but_malformed_datagram(
     packet_type: int, body: bytes
 ) -> None:
-    decodes_or_is_malformed(sealed(bytes([0x55, 0x43, 1, packet_type]), body))
+    decodes_or_is_malformed(sealed(bytes([0x55, 0x43, 2, packet_type]), body))
 
 
 @given(
@@ -585,7 +532,8 @@ def test_a_bye_is_smaller_than_what_it_answers(trigger: Packet) -> None:
 
 
 def test_no_offer_is_larger_than_the_discover_it_answers() -> None:
-    longest = Offer(NONCE, EPOCH, 2**32 - 1, 65535, "x" * ROOM_NAME_BYTES_MAX)
+    room, host = "x" * ROOM_NAME_BYTES_MAX, "y" * NAME_BYTES_MAX
+    longest = Offer(NONCE, EPOCH, 2**32 - 1, 65535, room, host=host)
     assert len(longest.encode()) <= len(Discover(NONCE, TIMESTAMP).encode())
 
 
@@ -609,7 +557,21 @@ def test_the_longest_message_fits_a_datagram() -> None:
     assert decode(packet.encode()) == packet
 
 
+def test_the_longest_welcome_fits_a_datagram() -> None:
+    texts = {
+        "name": "я" * 32,
+        "room": "я" * 32,
+        "host_name": "я" * 32,
+        "host_address": "x" * ADDRESS_BYTES_MAX,
+        "successors": "x" * SUCCESSORS_BYTES_MAX,
+    }
+    welcome = replace(cast(Welcome, GOLDEN["welcome"][0]), **texts)  # type: ignore[arg-type]
+    assert len(welcome.encode()) <= 1200
+    assert decode(welcome.encode()) == welcome
+
+
 def test_the_room_for_events_and_messages_fills_a_datagram() -> None:
+    assert len(Told(CLIENT, 0, EPOCH, 1, ()).encode()) + Told.EVENTS_BYTES_MAX == 1200
     assert len(Events(EPOCH, 0, 1, 1, 1).encode_with([bytes(Events.EVENTS_BYTES_MAX)])) == 1200
     empty_bytes = len(SMALLEST_SAY.messages[0].encode())
     assert len(SMALLEST_SAY.encode()) - empty_bytes + Say.MESSAGES_BYTES_MAX == 1200
@@ -618,9 +580,9 @@ def test_the_room_for_events_and_messages_fills_a_datagram() -> None:
 # --- what every version can read -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["discover", "join", "say", "status", "leave"])
+@pytest.mark.parametrize("name", ["discover", "join", "say", "status", "leave", "told"])
 def test_sender_and_timestamp_are_where_every_version_has_them(name: str) -> None:
-    sender = {"discover": NONCE, "join": CLIENT}.get(name, SESSION)
+    sender = {"discover": NONCE, "join": CLIENT, "told": CLIENT}.get(name, SESSION)
     datagram = bytearray(golden(name))
     datagram[2] = 77  # another version
     assert sender_and_timestamp(bytes(datagram)) == (sender, TIMESTAMP)

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from udp_chat.protocol.lineage import LINEAGE_BYTES
 from udp_chat.protocol.packets import (
+    ADDRESS_BYTES_MAX,
     CODE_BYTES_MAX,
     COOKIE_BYTES,
     DATAGRAM_BYTES_MAX,
@@ -16,6 +18,7 @@ from udp_chat.protocol.packets import (
     NO_COOKIE,
     REASON_BYTES_MAX,
     ROOM_NAME_BYTES_MAX,
+    SUCCESSORS_BYTES_MAX,
     TEXT_BYTES_MAX,
     Answer,
     Bye,
@@ -24,6 +27,7 @@ from udp_chat.protocol.packets import (
     Event,
     EventKind,
     Events,
+    Fetch,
     Join,
     Leave,
     Message,
@@ -33,15 +37,19 @@ from udp_chat.protocol.packets import (
     Refused,
     Say,
     Status,
+    Told,
     Welcome,
     decode,
 )
+from udp_chat.protocol.wire import MOVED_BYTES_MAX
 
+U8 = st.integers(0, 255)
 U16 = st.integers(0, 2**16 - 1)
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
 SEQ = st.integers(1, 2**64 - 1)
 COOKIES = st.one_of(st.just(NO_COOKIE), st.binary(min_size=COOKIE_BYTES, max_size=COOKIE_BYTES))
+LINEAGES = st.binary(min_size=LINEAGE_BYTES, max_size=LINEAGE_BYTES)
 CHARACTERS = st.one_of(
     st.sampled_from("azAZ09 \t\0Жяё漢é\u0301\u202e\uffff🙂👩🏽"),
     st.characters(exclude_categories=["Cs"]),  # half a surrogate pair is not a character
@@ -63,6 +71,9 @@ MEMBER_NAMES = NAMES.filter(bool)
 CODES = texts(CODE_BYTES_MAX).filter(bool)
 NONE = st.just("")
 NUMBERS = U64.map(str)
+ADDRESSES = texts(ADDRESS_BYTES_MAX)
+TAGS = st.integers(0, 2**64 - 1).map("{:016x}".format)
+ORIGINS = st.tuples(TAGS, U64).map(lambda it: f"{it[0]} {it[1]}")
 LINES = MEMBER_NAMES.filter(lambda name: "\n" not in name)
 
 
@@ -82,13 +93,27 @@ def events_like(
     return st.builds(Event, st.just(kind), U64, name, to, text, member, U32)
 
 
+def lines_of(*parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Lines of a few parts, with a space between them."""
+    return st.lists(st.tuples(*parts).map(" ".join), max_size=3).map("\n".join)
+
+
+WORDS = MEMBER_NAMES.filter(lambda name: " " not in name and "\n" not in name)
+ROWS = lines_of(U32.map(str), TAGS, U32.map(str), NUMBERS, WORDS)
+REGISTERS = st.tuples(NUMBERS, NUMBERS, ROWS).map(
+    lambda it: f"{it[0]} {it[1]}" + ("\n" + it[2] if it[2] else "")
+)
+SUCCESSORS = lines_of(U32.map(str), WORDS).map(lambda text: text + "\n" if text else "")
 MEMBERS = st.integers(1, 2**32 - 1)
 ROOM_EVENTS = st.one_of(
     events_like(EventKind.CHAT, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
     events_like(EventKind.ACTION, MEMBER_NAMES, NONE, texts(TEXT_BYTES_MAX), MEMBERS),
-    events_like(EventKind.JOIN, MEMBER_NAMES, NONE, NONE, MEMBERS),
+    events_like(EventKind.JOIN, MEMBER_NAMES, NONE, NONE | TAGS, MEMBERS),
     events_like(EventKind.LEAVE, MEMBER_NAMES, NONE, CODES, MEMBERS),
     events_like(EventKind.RENAME, MEMBER_NAMES, NONE, MEMBER_NAMES, MEMBERS),
+    events_like(EventKind.SUCCESSORS, NONE, NONE, SUCCESSORS),
+    events_like(EventKind.CHAT_APART, MEMBER_NAMES, ORIGINS, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.ACTION_APART, MEMBER_NAMES, ORIGINS, texts(TEXT_BYTES_MAX), MEMBERS),
 )
 INBOX_EVENTS = st.one_of(
     events_like(EventKind.PRIVATE, MEMBER_NAMES, MEMBER_NAMES, texts(TEXT_BYTES_MAX), MEMBERS),
@@ -96,6 +121,7 @@ INBOX_EVENTS = st.one_of(
     events_like(EventKind.ROSTER, NONE, NONE, answers(2)),
     events_like(EventKind.SEEN, NONE, NONE, answers(3)),
     events_like(EventKind.STATS, NONE, NONE, answers(1)),
+    events_like(EventKind.REGISTER, NONE, NONE, REGISTERS),
 )
 MESSAGE = st.builds(
     Message,
@@ -147,6 +173,17 @@ def slices(draw: st.DrawFn) -> Events:
 
 
 @st.composite
+def told(draw: st.DrawFn) -> Told:
+    events: list[Event] = []
+    room = Told.EVENTS_BYTES_MAX
+    for event in draw(st.lists(ROOM_EVENTS)):
+        room -= len(event.encode())
+        if room >= 0:
+            events.append(event)
+    return Told(draw(U64), draw(U64), draw(U64), draw(st.integers(1, 2**63)), tuple(events))
+
+
+@st.composite
 def welcomes(draw: st.DrawFn) -> Welcome:
     oldest = draw(SEQ)
     latest = draw(st.integers(oldest - 1, 2**64 - 1))
@@ -154,21 +191,46 @@ def welcomes(draw: st.DrawFn) -> Welcome:
     start = draw(st.integers(1, min(latest + 1, 2**64 - 1)))
     starts = start, draw(st.integers(0, latest)), draw(SEQ)
     numbers = draw(st.tuples(U32, U32, U32, U16))
-    return Welcome(*ids, oldest, latest, *starts, *numbers, draw(MEMBER_NAMES), draw(ROOMS))
+    return Welcome(
+        *ids,
+        oldest,
+        latest,
+        *starts,
+        *numbers,
+        draw(MEMBER_NAMES),
+        draw(ROOMS),
+        room_id=draw(U64),
+        host=draw(U32),
+        lineage=draw(LINEAGES),
+        handed_on=draw(st.booleans()),
+        host_name=draw(NAMES),
+        host_address=draw(ADDRESSES),
+        successors=draw(texts(SUCCESSORS_BYTES_MAX)),
+    )
 
 
 PACKETS: dict[type[Packet], st.SearchStrategy[Packet]] = {
     Discover: st.builds(Discover, U64, U64),
-    Offer: st.builds(Offer, U64, U64, U32, U16, ROOMS),
-    Join: st.builds(Join, U64, U64, COOKIES, U64, U64, U64, U64, U32, NAMES),
+    Offer: st.builds(
+        Offer, U64, U64, U32, U16, ROOMS, room_id=U64, absorbs=U64, flags=U8, host=NAMES
+    ),
+    Join: st.builds(
+        Join,
+        *(U64, U64, COOKIES, U64, U64, U64, U64, U32, NAMES),
+        room_id=U64,
+        member=U32,
+        lineage=LINEAGES,
+    ),
     Challenge: st.builds(Challenge, U64, COOKIES),
     Welcome: welcomes(),
-    Refused: st.builds(Refused, U64, U64, st.integers(0, 255), texts(REASON_BYTES_MAX)),
+    Refused: st.builds(Refused, U64, U64, U8, texts(REASON_BYTES_MAX)),
     Say: says(),
     Events: slices(),
     Status: st.builds(Status, U64, U64, U64, U64, U64, U64, U64, U32, st.booleans()),
     Leave: st.builds(Leave, U64, U64),
-    Bye: st.builds(Bye, U64, st.integers(0, 255)),
+    Bye: st.builds(Bye, U64, U8, texts(MOVED_BYTES_MAX)),
+    Fetch: st.builds(Fetch, U64, U64, U64, U64),
+    Told: told(),
 }
 
 

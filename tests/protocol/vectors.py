@@ -16,19 +16,21 @@ import zlib
 from struct import Struct
 from typing import Any, cast
 
-from tests.machines import reseal
-from tests.protocol.test_packets import (
+from tests.protocol.golden import (
     CLIENT,
     COOKIE,
     EPOCH,
     GOLDEN,
     INBOX_EPOCH,
+    NONCE,
     SERVER_TIME,
     SESSION,
+    TAG,
     TIMESTAMP,
     UNIX_MS,
     events_with,
     golden,
+    resealed,
     say_with,
     sealed,
 )
@@ -44,11 +46,13 @@ from udp_chat.protocol.packets import (
     Join,
     Message,
     MessageKind,
+    Offer,
     Packet,
     PacketType,
     Refused,
     Say,
     Status,
+    Told,
     Welcome,
 )
 
@@ -70,7 +74,25 @@ VALID: dict[str, Packet] = {
     "JOIN: an empty name is for the server to judge": Join(
         CLIENT, TIMESTAMP, COOKIE, 0, 0, 0, 0, 1, ""
     ),
-    "JOIN: the largest numbers": Join(U64, U64, b"\xff" * 16, U64, U64, U64, U64, U32, "x" * 64),
+    "JOIN: the largest numbers": Join(
+        *(U64, U64, b"\xff" * 16, U64, U64, U64, U64, U32, "x" * 64),
+        room_id=U64,
+        member=U32,
+        lineage=b"\xff" * 128,
+    ),
+    "OFFER: of a server of its own": Offer(NONCE, EPOCH, 7, 9091, "Lobby", room_id=EPOCH),
+    "OFFER: flags that a later version added": Offer(NONCE, EPOCH, 7, 9091, "Lobby", flags=255),
+    "OFFER: the longest": Offer(
+        U64, U64, U32, 65535, "x" * 64, room_id=U64, absorbs=U64, flags=7, host="y" * 64
+    ),
+    "WELCOME: of a server of its own": dataclasses.replace(
+        cast(Welcome, GOLDEN["welcome"][0]),
+        host=0,
+        handed_on=False,
+        host_name="",
+        host_address="",
+        successors="",
+    ),
     "REFUSED: a reason that a later version added": Refused(CLIENT, TIMESTAMP, 200, "new"),
     "REFUSED: of another version, without a text": Refused(CLIENT, TIMESTAMP, 1, ""),
     "SAY: an empty text": Say(SESSION, TIMESTAMP, (Message(1, MessageKind.CHAT, ""),)),
@@ -87,6 +109,14 @@ VALID: dict[str, Packet] = {
         1,
         1,
         (Event(EventKind.ROSTER, UNIX_MS, text="43 0\nAnna\nАнна"),),
+        inbox=True,
+    ),
+    "EVENTS: nobody takes the room over": Events(
+        EPOCH, SERVER_TIME, 1, 1, 1, (Event(EventKind.SUCCESSORS, UNIX_MS),)
+    ),
+    "EVENTS: a register of nobody": Events(
+        *(INBOX_EPOCH, SERVER_TIME, 1, 1, 1),
+        (Event(EventKind.REGISTER, UNIX_MS, text="0 0", message_id=15),),
         inbox=True,
     ),
     "EVENTS: a leave reason that a later version added": Events(
@@ -122,6 +152,8 @@ VALID: dict[str, Packet] = {
         SESSION, TIMESTAMP, 0, 5, 4, 3, 2, 1, ask=True
     ),
     "BYE: a reason that a later version added": Bye(SESSION, 200),
+    "TOLD: nothing": Told(CLIENT, TIMESTAMP, EPOCH, 1, ()),
+    "TOLD: begins as late as can be": Told(CLIENT, U64, U64, 2**63, (_LAST_EVENT,)),
 }
 """Packets whose bytes every implementation reads as these fields, and writes as these bytes."""
 
@@ -129,7 +161,7 @@ VALID: dict[str, Packet] = {
 def _with_flags(flags: int) -> bytes:
     datagram = bytearray(golden("answer to a heartbeat"))
     datagram[HEADER_BYTES] = flags
-    return reseal(bytes(datagram))
+    return resealed(bytes(datagram))
 
 
 def _slice(oldest: int, latest: int, first: int, count: int) -> bytes:
@@ -158,7 +190,7 @@ def _flipped(datagram: bytes, bit: int) -> bytes:
 
 def _bad_utf8(name: str, text: bytes, bad: bytes) -> bytes:
     padded = b"." * (len(text) - len(bad)) + bad
-    return reseal(golden(name).replace(text, padded))
+    return resealed(golden(name).replace(text, padded))
 
 
 _EVENT: Struct = Event.LAYOUT
@@ -167,12 +199,12 @@ _MESSAGE: Struct = Message.LAYOUT
 INVALID: list[tuple[str, str, bytes]] = [
     ("no byte at all", "truncated", b""),
     ("a header that ends early", "truncated", golden("leave")[:7]),
-    ("a body that ends early", "truncated", reseal(golden("leave")[:-1])),
-    ("a text that ends early", "truncated", reseal(golden("join")[:-1])),
-    ("a message that ends early", "truncated", reseal(golden("say")[:-1])),
-    ("events that end early", "truncated", reseal(golden("events to everyone")[:-1])),
+    ("a body that ends early", "truncated", resealed(golden("leave")[:-1])),
+    ("a text that ends early", "truncated", resealed(golden("join")[:-1])),
+    ("a message that ends early", "truncated", resealed(golden("say")[:-1])),
+    ("events that end early", "truncated", resealed(golden("events to everyone")[:-1])),
     ("1201 bytes", "too long", sealed(golden("leave")[:4], bytes(1193))),
-    ("the letters UD", "not udp-chat", sealed(b"UD\x01\x0a", golden("leave")[HEADER_BYTES:])),
+    ("the letters UD", "not udp-chat", sealed(b"UD\x02\x0a", golden("leave")[HEADER_BYTES:])),
     ("a flipped bit in the body", "bad checksum", _flipped(golden("leave"), 0)),
     ("a flipped bit in the type", "bad checksum", _flipped(golden("leave"), 8 * 29)),
     (
@@ -188,24 +220,25 @@ INVALID: list[tuple[str, str, bytes]] = [
         golden("leave")[:4] + golden("leave")[7:3:-1] + golden("leave")[8:],
     ),
     ("version 0", "unsupported version", sealed(b"UC\x00\x03", golden("join")[8:])),
-    ("version 2", "unsupported version", sealed(b"UC\x02\x08", b"whatever it holds")),
-    ("type 0", "unknown PacketType", sealed(b"UC\x01\x00", bytes(16))),
-    ("type 12", "unknown PacketType", sealed(b"UC\x01\x0c", bytes(16))),
-    ("a byte behind a LEAVE", "trailing bytes", reseal(golden("leave") + b"\0")),
-    ("a byte behind a JOIN", "trailing bytes", reseal(golden("join") + b"\0")),
+    ("version 1", "unsupported version", sealed(b"UC\x01\x03", golden("join")[8:76] + b"\x00")),
+    ("version 3", "unsupported version", sealed(b"UC\x03\x08", b"whatever it holds")),
+    ("type 0", "unknown PacketType", sealed(b"UC\x02\x00", bytes(16))),
+    ("type 14", "unknown PacketType", sealed(b"UC\x02\x0e", bytes(16))),
+    ("a byte behind a LEAVE", "trailing bytes", resealed(golden("leave") + b"\0")),
+    ("a byte behind a JOIN", "trailing bytes", resealed(golden("join") + b"\0")),
     ("1200 bytes of LEAVE", "trailing bytes", sealed(golden("leave")[:4], bytes(1192))),
     (
         "zeros that no flag announces",
         "trailing bytes",
-        reseal(golden("events to everyone") + b"\0"),
+        resealed(golden("events to everyone") + b"\0"),
     ),
-    ("padding that is not zero", "bad padding", reseal(golden("padded")[:-1] + b"\1")),
-    ("padding up to 1199 bytes", "bad padding", reseal(golden("padded")[:-1])),
+    ("padding that is not zero", "bad padding", resealed(golden("padded")[:-1] + b"\1")),
+    ("padding up to 1199 bytes", "bad padding", resealed(golden("padded")[:-1])),
     ("flag 32", "unknown flags", _with_flags(4 | 32)),
     ("flag 128", "unknown flags", _with_flags(4 | 128)),
     ("kind 0 of an event", "unknown EventKind", events_with(_EVENT.pack(0, 0, 0, 0, 0, 0, 0))),
-    ("kind 11 of an event", "unknown EventKind", events_with(_EVENT.pack(11, 0, 0, 0, 0, 0, 0))),
-    ("kind 8 of a message", "unknown MessageKind", say_with(_MESSAGE.pack(1, 8, False, 0, 0))),
+    ("kind 15 of an event", "unknown EventKind", events_with(_EVENT.pack(15, 0, 0, 0, 0, 0, 0))),
+    ("kind 9 of a message", "unknown MessageKind", say_with(_MESSAGE.pack(1, 9, False, 0, 0))),
     ("a name of 65 bytes", "text too long", events_with(_EVENT.pack(1, 65, 0, 0, 0, 5, 0))),
     ("a text of 901 bytes", "text too long", say_with(_MESSAGE.pack(1, 1, False, 0, 901))),
     ("a byte that begins no character", "invalid utf-8", _bad_utf8("join", b"Anna", b"\xff")),
@@ -224,6 +257,19 @@ INVALID: list[tuple[str, str, bytes]] = [
     ("WELCOME with joined beyond latest", "impossible slice", _welcome(joined=43)),
     ("WELCOME with inbox_start 0", "impossible slice", _welcome(inbox_start=0)),
     ("WELCOME without a name", "no name", _welcome(name="")),
+    ("TOLD from event 0", "impossible slice", Told(CLIENT, TIMESTAMP, EPOCH, 0, ()).encode()),
+    (
+        "wrap: TOLD from beyond 2^63",
+        "impossible slice",
+        Told(CLIENT, TIMESTAMP, EPOCH, 2**63 + 1, ()).encode(),
+    ),
+    (
+        "TOLD of an inbox",
+        "event in the wrong log",
+        Told(
+            CLIENT, TIMESTAMP, EPOCH, 1, (Event(EventKind.NOTICE, UNIX_MS, text="not_you"),)
+        ).encode(),
+    ),
     (
         "a roster in the room's log",
         "event in the wrong log",
@@ -237,6 +283,32 @@ INVALID: list[tuple[str, str, bytes]] = [
     ("CHAT without a name", "impossible event", _room_event(EventKind.CHAT, name="")),
     ("CHAT without a member", "impossible event", _room_event(EventKind.CHAT, member=0)),
     ("JOIN with a text", "impossible event", _room_event(EventKind.JOIN, text="hello")),
+    ("JOIN with a tag of 15 digits", "impossible event", _room_event(EventKind.JOIN, text=TAG[1:])),
+    (
+        "JOIN with a tag in capitals",
+        "impossible event",
+        _room_event(EventKind.JOIN, text="A" * 16),
+    ),
+    (
+        "SUCCESSORS of a member",
+        "impossible event",
+        _room_event(EventKind.SUCCESSORS, text="6 192.0.2.6:40000\n"),
+    ),
+    (
+        "SUCCESSORS whose line does not end",
+        "impossible event",
+        _room_event(EventKind.SUCCESSORS, name="", member=0, text="6 192.0.2.6:40000"),
+    ),
+    (
+        "CHAT_APART that does not say where",
+        "impossible event",
+        _room_event(EventKind.CHAT_APART, text="hey"),
+    ),
+    (
+        "a register with a short tag",
+        "impossible event",
+        _inbox_event(EventKind.REGISTER, text=f"43 0\n5 {TAG[1:]} 12 40 Anna"),
+    ),
     ("LEAVE without a reason", "impossible event", _room_event(EventKind.LEAVE)),
     ("RENAME to nothing", "impossible event", _room_event(EventKind.RENAME)),
     ("a roster without numbers", "impossible event", _inbox_event(EventKind.ROSTER, text="Anna")),
@@ -352,7 +424,7 @@ def vectors() -> dict[str, object]:
     leave = golden("leave")
     return {
         "format": FORMAT,
-        "version": 1,
+        "version": 2,
         "numbers": {
             numbers.__name__: {number.name: number.value for number in numbers}
             for numbers in (PacketType, EventKind, MessageKind)
@@ -368,8 +440,8 @@ def vectors() -> dict[str, object]:
         ],
         "valid_once": [
             {
-                "name": "REFUSED of version 2 is read",
-                "datagram": sealed(b"UC\x02\x06", golden("refused")[8:]).hex(),
+                "name": "REFUSED of version 1 is read",
+                "datagram": sealed(b"UC\x01\x06", golden("refused")[8:]).hex(),
                 "packet": described(GOLDEN["refused"][0]),
             },
             {
@@ -381,7 +453,7 @@ def vectors() -> dict[str, object]:
             },
             {
                 "name": "the padding of a LEAVE is ignored",
-                "datagram": reseal(leave[:-1] + b"\1").hex(),
+                "datagram": resealed(leave[:-1] + b"\1").hex(),
                 "packet": described(GOLDEN["leave"][0]),
             },
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -11,10 +12,13 @@ from types import TracebackType
 
 import pytest
 
+from tests.app.test_export import fill
 from tests.kills import messages_in
 from tests.processes import WAIT_SECONDS, Client, Server
+from udp_chat.app.lines import event_line
+from udp_chat.app.server_command import main
 from udp_chat.client.chat_events import ChatEvent
-from udp_chat.client.udp_client import UdpClient
+from udp_chat.client.udp_client import JoinFailed, UdpClient
 from udp_chat.server.keeping import CannotKeep, KeptFile
 from udp_chat.server.kept import Changes
 from udp_chat.server.udp_server import UdpServer
@@ -121,6 +125,29 @@ def test_a_member_that_leaves_meanwhile_is_gone_once_there_is_space(tmp_path: Pa
         anna.wait("leave", name="Boris")
 
 
+def test_a_newcomer_meanwhile_reads_why_nobody_may_join(tmp_path: Path) -> None:
+    with (
+        Disk(tmp_path / "room.db") as file,
+        UdpServer("127.0.0.1", 0, kept_file=file) as server,
+        Person(server, "Anna") as anna,
+    ):
+        file.is_full = True
+        anna.client.say("meanwhile")
+        anna.wait("notice", reason="disk_full")
+        boris = UdpClient(
+            server.address, "Boris", join_timeout_seconds=0.2, heard_timeout_seconds=0.2
+        )
+        with pytest.raises(JoinFailed) as failed:
+            boris.start()
+        file.is_full = False  # Anna need not wait for her message when she leaves
+    refused: ChatEvent = {"event": "refused", "reason": failed.value.reason}
+    refused["text"] = str(failed.value)
+    assert event_line(refused, "en") == (
+        "! The server refused: the server cannot write its file: try again later"
+    )
+    assert "не может писать в свой файл" in (event_line(refused, "ru") or "")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB, where one may be mounted."""
@@ -135,6 +162,82 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("nothing may be mounted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+SPACES = [*range(0, 64, 4), 96, 128]
+"""KiB that are left on the disk. SQLite fails in another way with each."""
+
+
+def why_unusable(path: Path) -> str:
+    """Why a file cannot be opened to keep a room; empty if it can."""
+    try:
+        KeptFile(path).close()
+    except CannotKeep as error:
+        return error.reason
+    return ""
+
+
+def said_at_the_start(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the server's command says of a file that it cannot use."""
+    assert main(["--port", "0", "--no-discovery", "--keep", str(path), "--lang", "en"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+def test_a_disk_that_is_full_at_the_start_is_named_and_nothing_is_left_behind(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ballast, path = small_disk / "ballast", small_disk / "room.db"
+    sentence = f"Cannot keep a room in {path}: the disk is full."
+    reasons = []
+    for space in SPACES:
+        ballast.write_bytes(b"x" * (4096 - space) * 1024)
+        reasons.append(why_unusable(path))
+        if reasons[-1]:
+            assert [each.name for each in small_disk.iterdir()] == ["ballast"], space
+        else:
+            path.unlink()
+    assert set(reasons) == {"keep_full", ""}
+    ballast.write_bytes(b"x" * 4088 * 1024)
+    assert said_at_the_start(path, capsys).startswith(sentence)
+    path.touch()
+    assert said_at_the_start(path, capsys).startswith(sentence)
+    assert path.read_bytes() == b"", "a file that was there stays"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+def test_a_room_on_a_disk_that_is_full_at_the_start_is_not_damaged(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = small_disk / "room.db"
+    fill(path, "hello")
+    before = path.read_bytes()
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+    assert "the disk is full" in said_at_the_start(path, capsys)
+    assert path.read_bytes() == before
+    assert {each.name for each in small_disk.iterdir()} == {"ballast", "room.db"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+def test_a_read_only_file_or_folder_is_named_and_not_changed(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole disk is read-only: root may write into anything else."""
+    path = small_disk / "room.db"
+    fill(path, "hello")
+    before = path.read_bytes()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert f"{path}: the file is read-only" in said_at_the_start(path, capsys)
+    new = small_disk / "new.db"
+    assert f"{new}: its folder is read-only" in said_at_the_start(new, capsys)
+    assert path.read_bytes() == before
+    assert [each.name for each in small_disk.iterdir()] == ["room.db"]
 
 
 @pytest.mark.slow  # it fills a disk, and waits until the server has tried again

@@ -117,6 +117,15 @@ def test_the_sender_learns_that_a_message_was_not_read_in_either_process(
     assert bench.lines()[-1] == "Boris leave timeout"
 
 
+def test_a_newcomer_is_shown_what_was_said_before_the_restart(bench: KeptBench) -> None:
+    anna = bench.join("Anna")
+    anna.say("one", "two")
+    for number in range(bench.settings.history_events):
+        bench.join(f"Guest{number}").leave()
+    bench.restart()
+    assert bench.peer("Boris").enter().start == 2
+
+
 def test_a_member_that_is_away_is_sent_nothing(bench: KeptBench) -> None:
     anna, _ = bench.join("Anna"), bench.join("Boris")
     bench.restart()

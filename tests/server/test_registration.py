@@ -27,8 +27,8 @@ from udp_chat.protocol.packets import (
     Welcome,
 )
 from udp_chat.server.cookies import COOKIE_LIFE_SECONDS
+from udp_chat.server.presence import PROBE_INTERVAL_SECONDS, PROBE_SECONDS
 from udp_chat.server.relay import ACK_DELAY_CALM_SECONDS, CATCH_UP_SECONDS
-from udp_chat.server.room import PROBE_INTERVAL_SECONDS, PROBE_SECONDS
 from udp_chat.server.settings import RoomSettings
 
 # --- the cookie round trip -------------------------------------------------------------------

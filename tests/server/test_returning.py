@@ -46,6 +46,15 @@ def test_a_newcomer_gets_the_newest_part_as_history() -> None:
     assert welcome.start == welcome.joined - HISTORY
 
 
+def test_joins_and_leaves_take_nothing_from_the_history_of_a_newcomer() -> None:
+    bench, _ = _room_with_lines()
+    said_last = bench.room.log.latest
+    for number in range(2 * HISTORY):
+        bench.join(f"Guest{number}").leave()
+    welcome = bench.peer("Boris").enter()
+    assert welcome.start == said_last - HISTORY + 1
+
+
 def test_a_repeated_join_to_a_restarted_server_begins_where_the_first_one_did() -> None:
     bench, _ = _room_with_lines()
     boris = bench.peer("Boris")

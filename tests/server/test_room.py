@@ -21,7 +21,7 @@ from udp_chat.protocol.packets import (
     Packet,
     Welcome,
 )
-from udp_chat.server.room import SILENCE_GRID_SECONDS, STALL_SECONDS
+from udp_chat.server.presence import SILENCE_GRID_SECONDS, STALL_SECONDS
 from udp_chat.server.settings import RoomSettings
 
 
@@ -296,6 +296,29 @@ def test_a_long_roster_comes_in_chunks_that_count_down() -> None:
     ]
     assert [echo for _, echo in chunks.values()] == [0] * (len(chunks) - 1) + [1]
     assert inbox.entry_count == 0
+
+
+def test_what_is_left_of_a_long_roster_follows_at_once_and_is_sent_once() -> None:
+    """A client of a large room acknowledges seconds later, so it is asked to do so at once. It
+    reports what has not come yet as a gap, and is not sent it twice for that."""
+    bench = RoomBench()
+    for number in range(300):
+        bench.join(f"{'Ж' * 20}{number:03}")
+    anna = bench.peer("Anna")
+    anna.enter()
+    sent = bench.sent
+    whole = anna.member.inbox.log.latest
+    came: list[int] = []
+    while came[-1:] != [whole]:
+        packets = [packet for packet in of_type(Events, anna.got(sent)) if packet.inbox]
+        came += [seq for p in packets for seq in range(p.first, p.first + len(p.events))]
+        assert {len(packet.events) for packet in packets[:-1]} <= {2}, "each is full"
+        if came[-1] < whole:
+            assert [packet.ask for packet in packets] == [False] * (len(packets) - 1) + [True]
+            sent = anna.status(
+                inbox_ack=came[-1], inbox_gap_end=whole, echoed_timestamp=packets[-1].timestamp
+            )
+    assert came == list(range(1, whole + 1))
 
 
 # --- silence ---------------------------------------------------------------------------------

@@ -1,28 +1,41 @@
 """Machines that can host a room, on a simulated network, in virtual time, replayable by a seed.
 
 Each `Machine` has a client and, if it may host, a `RoomHost`; nothing is real but these. Machines
-crash, leave, sleep, are cut off and come back; links lose. What each client shows is checked as it
-comes (`_check_shown`), and `heal` checks that all become one room again and have the same messages.
+crash, leave, sleep, are cut off and come back; links lose; firewalls keep out what was not asked
+for. A `Judge` (hosted_judge.py) sees all of it, and raises AssertionError where a promise is
+broken.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 
+from tests.simulated.hosted_judge import HEALED_SECONDS, TICK_SECONDS, Judge
+from tests.simulated.hosted_machine import Machine, Shown
 from tests.simulated.virtual_clock import VirtualClock
-from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.replica import Replica
 from udp_chat.client.session import ChatSession, State
 from udp_chat.client.whereabouts import Standing
 from udp_chat.hosting.room_host import EVERYWHERE, HOSTED_HEARTBEAT_SECONDS, RoomHost
-from udp_chat.protocol.packets import Address
+from udp_chat.protocol.packets import Address, MessageKind
 from udp_chat.server.settings import RoomSettings
 
 CLIENT_PORT = 40_000
 HOST_PORT = 9091
 SOCKET_QUEUE_MAX = 200
+
+JOIN_SECONDS = 5.0
+"""So long a command tries to join."""
+
+NOT_IN = (State.JOINING, State.CLOSED)
+
+SEARCH_EACH_SECONDS = 3.0
+"""A client that is away looks for its room so often."""
+
+FLOW_SECONDS = 60.0
+"""So long a firewall lets in what answers."""
 
 
 @dataclass(frozen=True)
@@ -33,38 +46,6 @@ class Weather:
     delay_seconds: float = 0.002
     jitter_seconds: float = 0.0
     duplication: float = 0.0
-
-
-@dataclass
-class Shown:
-    """What one client has shown."""
-
-    events: list[ChatEvent] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """The messages, in order."""
-    sent_count: int = 0
-
-
-class Machine:
-    """One computer: a client, and what may host the room."""
-
-    def __init__(self, number: int, name: str, *, may_host: bool) -> None:
-        self.number = number
-        self.name = name
-        self.may_host = may_host
-        self.session: ChatSession | None = None
-        self.host: RoomHost | None = None
-        self.shown = Shown()
-        self.said: list[str] = []
-        self.is_up = False
-        self.frozen_until = 0.0
-        self.waiting: deque[tuple[bytes, Address, int]] = deque()
-        self.wake_at = float("inf")
-        self.looks_at = float("inf")
-
-    @property
-    def ip(self) -> str:
-        return f"10.0.0.{self.number}"
 
 
 class _Membership:
@@ -100,11 +81,22 @@ class HostedRooms(VirtualClock):
         self.groups: dict[int, int] = {}
         """By machine: which part of the network it is in; all are in part 0."""
         self.walls: set[tuple[int, int]] = set()
-        """(from, to): machines whose host ports these cannot reach."""
-        self.counted: Counter[str] = Counter()
-        self.placed: dict[tuple[int, int], str] = {}
-        """By epoch and sequence number: the message that somebody was shown there."""
+        """(from, to): machines whose host ports these cannot reach, unless they were asked."""
+        self.judge = Judge(self.machines, self.reaches)
+        self.judge.is_lossy = self.weather.loss > 0.02
         self.datagram_count = 0
+        self._flows: dict[tuple[str, int, str, int], float] = {}
+        """When a machine's port last sent something to another one's."""
+        self.at(self.now, self._tick)
+
+    @property
+    def counted(self) -> Counter[str]:
+        """What was seen."""
+        return self.judge.counted
+
+    def _tick(self) -> None:
+        self.judge.tick(self.now)
+        self.at(self.now + TICK_SECONDS, self._tick)
 
     # --- machines ----------------------------------------------------------------------------
 
@@ -127,10 +119,11 @@ class HostedRooms(VirtualClock):
 
     def _start(self, machine: Machine, server: Address, room: str) -> None:
         machine.is_up = True
+        machine.is_leaving = False
+        machine.life += 1
         machine.frozen_until = 0.0
         machine.waiting.clear()
         machine.shown = Shown()
-        machine.said = []
         chance = random.Random(self.random.getrandbits(64))
         machine.session = ChatSession(server, machine.name, chance)
         machine.host = None
@@ -142,11 +135,24 @@ class HostedRooms(VirtualClock):
             machine.host = RoomHost(settings, chance, HOST_PORT, membership, lan_address=lan)
             machine.session.stand_by(HOST_PORT, self.now)
         machine.session.start(self.now)
+        life = machine.life
+        self.at(self.now + JOIN_SECONDS, lambda: self._give_up(machine, life))
 
-    def say(self, machine: Machine, text: str) -> None:
+    def _give_up(self, machine: Machine, life: int) -> None:
+        """The command ends if it has not come in."""
+        session = machine.session
+        if machine.life == life and session is not None and session.state in NOT_IN:
+            self.counted["could not join"] += 1
+            self.crash(machine)
+
+    def say(
+        self, machine: Machine, text: str, kind: MessageKind = MessageKind.CHAT, to: str = ""
+    ) -> None:
+        """A person types something; texts to all have to differ from each other."""
         assert machine.session is not None
-        machine.said.append(text)
-        machine.session.say(text, self.now)
+        if kind in (MessageKind.CHAT, MessageKind.ACTION):
+            self.judge.said(machine, text, self.now)
+        machine.session.say(text, self.now, kind, to)
         self.step(machine)
 
     def crash(self, machine: Machine) -> None:
@@ -156,19 +162,25 @@ class HostedRooms(VirtualClock):
 
     def quit(self, machine: Machine) -> None:
         """The person leaves: the client says LEAVE, then its host hands the room on."""
-        session, host = machine.session, machine.host
+        session, host, life = machine.session, machine.host, machine.life
         assert session is not None
+        machine.is_leaving = True
         if host is not None and host.is_hosting:
             host.hand_on(self.now)
         session.leave(self.now)
         self.step(machine)
 
         def end() -> None:
+            if machine.life != life or not machine.is_up:
+                return  # it has crashed meanwhile
             still = host is not None and host.is_handing_on
-            if still or session.state is not State.CLOSED:
+            if still or session.state is not State.CLOSED or machine.frozen_until > self.now:
                 self.at(self.now + 0.05, end)
                 return
-            self.counted["handed on" if host is not None and host.handed_on else "left"] += 1
+            if host is not None:
+                host.close(self.now)
+                self._send_of_host(machine, host)
+                self.counted["handed on" if host.handed_on else "left"] += 1
             self.crash(machine)
 
         end()
@@ -185,7 +197,12 @@ class HostedRooms(VirtualClock):
             self.groups[machine.number] = group
 
     def hosts(self) -> list[Machine]:
-        return [m for m in self.machines if m.is_up and m.host is not None and m.host.room]
+        return [m for m in self.machines if m.is_up and m.room is not None]
+
+    def reaches(self, machine: Machine, other: Machine) -> bool:
+        """Whether datagrams of a machine reach the port at which another one hosts."""
+        same = self.groups.get(machine.number, 0) == self.groups.get(other.number, 0)
+        return same and (machine.number, other.number) not in self.walls
 
     # --- the wire ----------------------------------------------------------------------------
 
@@ -204,8 +221,13 @@ class HostedRooms(VirtualClock):
         if other is not machine:
             if self.groups.get(machine.number, 0) != self.groups.get(other.number, 0):
                 return
-            if target_port == HOST_PORT and (machine.number, other.number) in self.walls:
-                return
+            if self.walls:
+                flow = machine.ip, port, other.ip, target_port
+                self._flows[flow] = self.now
+                if target_port == HOST_PORT and (machine.number, other.number) in self.walls:
+                    answered = self._flows.get((other.ip, target_port, machine.ip, port), 0.0)
+                    if self.now - answered > FLOW_SECONDS:
+                        return
             if self.random.random() < self.weather.loss:
                 return
         copies = 1 + (self.random.random() < self.weather.duplication)
@@ -227,29 +249,32 @@ class HostedRooms(VirtualClock):
             datagram, source, port = machine.waiting.popleft()
             if port == CLIENT_PORT:
                 session.receive_datagram(datagram, source, self.now)
+                self.judge.shows(machine, self.now)
             elif host is not None:
                 host.receive_datagram(datagram, source, self.now)
         session.handle_timeout(self.now)
         if host is not None:
-            was = host.is_hosting
             host.handle_timeout(self.now)
-            for datagram, addresses in host.datagrams_to_send(self.now):
-                for address in addresses:
-                    self._transmit(datagram, machine, HOST_PORT, address)
-            if host.is_hosting and not was:
-                self.counted["took over"] += 1
+            self._send_of_host(machine, host)
         server = session.server
         for datagram in session.datagrams_to_send():
             self._transmit(datagram, machine, CLIENT_PORT, server)
-        self._check_shown(machine, session)
+        self.judge.shows(machine, self.now)
         if session.state is State.REJOINING and machine.looks_at == float("inf"):
-            machine.looks_at = self.now + 3.0
+            machine.looks_at = self.now + SEARCH_EACH_SECONDS
             self.at(machine.looks_at, lambda: self._search(machine, session))
         for at in (session.next_timeout(), host.next_timeout() if host is not None else None):
             if at is not None and (at < machine.wake_at or machine.wake_at <= self.now):
                 assert at > self.now - 1.0, f"{machine.name} is late"
                 machine.wake_at = at = max(at, self.now + 1e-6)
                 self.at(at, lambda at=at: self._timer(machine, at))  # type: ignore[misc]
+
+    def _send_of_host(self, machine: Machine, host: RoomHost) -> None:
+        for datagram, addresses in host.datagrams_to_send(self.now):
+            for address in addresses:
+                self._transmit(datagram, machine, HOST_PORT, address)
+        if host.room is not None:
+            self.judge.logged(host.room)
 
     def _search(self, machine: Machine, session: ChatSession) -> None:
         """A client that is away looks for its room, as the command does."""
@@ -258,9 +283,10 @@ class HostedRooms(VirtualClock):
             return
         for other in self.hosts():
             assert other.host is not None
-            reaches = self.groups.get(machine.number, 0) == self.groups.get(other.number, 0)
             offer = other.host.offer(0, self.now)
-            if reaches and offer is not None and offer.room_id == session.standing.room_id:
+            awake = other.frozen_until <= self.now
+            found = offer is not None and offer.room_id == session.standing.room_id
+            if awake and found and self.reaches(machine, other):
                 session.look_at((other.ip, HOST_PORT), self.now)
         self.step(machine)
 
@@ -269,79 +295,55 @@ class HostedRooms(VirtualClock):
             machine.wake_at = float("inf")
             self.step(machine)
 
-    # --- what must always be true ------------------------------------------------------------
-
-    def _check_shown(self, machine: Machine, session: ChatSession) -> None:
-        shown = machine.shown
-        for event in session.take_events():
-            shown.events.append(event)
-            kind = event["event"]
-            if kind == "sent":
-                shown.sent_count += 1
-            elif kind == "lost":
-                self.counted["lost"] += 1
-            elif kind == "host":
-                self.counted["host"] += 1
-            if kind not in ("chat", "action"):
-                continue
-            text = event["text"]
-            assert text not in shown.texts, f"{machine.name} was shown {text!r} twice"
-            shown.texts.append(text)
-            if event.get("apart"):
-                self.counted["apart"] += 1
-            epoch = session.replica.lineage.epoch_of(event["seq"])
-            place = epoch, event["seq"]
-            assert self.placed.setdefault(place, text) == text, f"two messages at {place}"
-
     # --- and after the faults ----------------------------------------------------------------
 
-    def is_one(self) -> bool:
-        """All who are up are in one room, and nothing waits."""
-        hosts = self.hosts()
-        living = [m for m in self.machines if m.is_up and m.session is not None]
-        if len(hosts) != 1 or hosts[0].host is None or hosts[0].host.room is None:
-            return False
-        room = hosts[0].host.room
-        return all(
-            m.session is not None
-            and m.session.state is State.JOINED
-            and m.session.streams.room.epoch == room.log.epoch
-            and m.session.streams.room.acknowledged == room.log.latest
-            and m.session.pending_count == 0
-            and m.session.transcript.held_back is None
-            for m in living
-        )
-
     def describe(self) -> str:
-        lines = []
+        """Where each machine stands."""
+        lines = [f"  at {self.now:.2f}"]
         for m in self.machines:
-            s, h = m.session, m.host
+            s = m.session
             if s is None:
                 lines.append(f"  {m.name}: down")
                 continue
-            log = s.streams.log
-            where = h.room.log.epoch % 1000 if h is not None and h.room else None
+            log, room = s.streams.log, m.room
+            received = f"{log.epoch:x}"[-4:] + f":{log.acknowledged}" if log else "nothing"
+            hosts = f"{room.log.epoch:x}"[-4:] + f":{room.log.latest}" if room else "no"
+            sleeps = " sleeps" if m.frozen_until > self.now else ""
             lines.append(
-                f"  {m.name}: {s.state.name} at {s.server} log"
-                f" {log.epoch % 1000 if log else 0}:{log.acknowledged if log else 0} pending"
-                f" {s.pending_count} hosts {where}"
-                f" {h.room.log.latest if h is not None and h.room else ''}"
-                f" successors {s.whereabouts.successors} counters {dict(s.counters)}"
+                f"  {m.name}: {s.name} {s.state.name} at {s.server[0]}{sleeps} room"
+                f" {s.replica.room_id & 0xFFFF:x} log {received} pending {s.pending_count} hosts"
+                f" {hosts} successors {[a[0] for _, a in s.whereabouts.successors]}"
+                f" members {s.members} counters {dict(s.counters)}"
             )
         return "\n".join(lines)
 
-    def heal(self, limit_seconds: float = 60.0) -> float:
-        """Ends all faults, and checks that all are one room with the same messages."""
+    def heal(self) -> float:
+        """Ends all faults, and checks that all are one room with the same messages; returns after
+        how long that was so, 0 if nobody was left who could host the room."""
         self.weather = Weather()
+        self.judge.is_lossy = False
         self.groups.clear()
         self.walls.clear()
         for machine in self.machines:
             machine.frozen_until = 0.0
             self.step(machine)
         try:
-            took = self.run_until(self.is_one, limit_seconds)
+            self.run_until(self._nobody_is_away, HEALED_SECONDS)
+            if self.judge.is_extinct():
+                self.counted["extinct"] += 1
+                return 0.0
+            took = self.run_until(self.judge.is_one, 3 * HEALED_SECONDS)
+            self.run(6.0)
+            self.run_until(self.judge.is_one, HEALED_SECONDS)
+            self.judge.check_healed()
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.describe()}") from None
-        self.run(6.0)
-        self.run_until(self.is_one, limit_seconds)
         return took
+
+    def _nobody_is_away(self) -> bool:
+        """Whether all who are in have one host."""
+        if self.judge.is_extinct():
+            return True
+        in_rooms = [m for m in self.machines if m.is_up and m.is_in and m.session is not None]
+        joined = all(m.session.state is State.JOINED for m in in_rooms if m.session is not None)
+        return joined and len(self.hosts()) == 1

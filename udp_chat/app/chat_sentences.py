@@ -46,6 +46,7 @@ _ENGLISH = {
     "refused_room_full": "the room is full",
     "refused_address_full": "too many members come from this address",
     "refused_busy": "too many people are joining right now; try again",
+    "refused_not_kept": "the server cannot write its file: try again later",
     "no_such_member": "! Nobody here is called {name}: nothing was sent",
     "not_delivered": "! Your private messages to {name} were not delivered",
     "not_delivered_yet": "! {name} lost the connection before reading your private messages."
@@ -165,6 +166,9 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "not_accepted_one": "{count} message was not sent: the server did not answer.",
     "not_accepted_few": "{count} messages were not sent: the server did not answer.",
     "not_accepted_many": "{count} messages were not sent: the server did not answer.",
+    "unsent_more_one": "and {count} more",
+    "unsent_more_few": "and {count} more",
+    "unsent_more_many": "and {count} more",
     "no_answer": "No chat server answers at {server}. Check the address and the port, or start"
     " one there: {udp_server} --port {port}. To find the cause: {udp_client} --doctor {server}",
     "unknown_host": "Cannot look up {host}: {text}. Check the name, or give the address in"
@@ -270,6 +274,7 @@ _RUSSIAN = {
     "refused_room_full": "в комнате нет места",
     "refused_address_full": "с этого адреса уже слишком много участников",
     "refused_busy": "сейчас входит слишком много людей; попробуйте ещё раз",
+    "refused_not_kept": "сервер не может писать в свой файл; попробуйте позже",
     "no_such_member": "! Никого по имени {name} здесь нет: ничего не отправлено",
     "not_delivered": "! Ваши личные сообщения для {name} не доставлены",
     "not_delivered_yet": "! {name} без связи и ваших личных сообщений ещё не видит."
@@ -386,6 +391,9 @@ _RUSSIAN = {
     "not_accepted_one": "Не отправлено {count} сообщение: сервер не ответил.",
     "not_accepted_few": "Не отправлено {count} сообщения: сервер не ответил.",
     "not_accepted_many": "Не отправлено {count} сообщений: сервер не ответил.",
+    "unsent_more_one": "и ещё {count}",
+    "unsent_more_few": "и ещё {count}",
+    "unsent_more_many": "и ещё {count}",
     "no_answer": "По адресу {server} чат не отвечает. Проверьте адрес и порт или запустите там"
     " сервер: {udp_server} --port {port}. Узнать причину: {udp_client} --doctor {server}",
     "unknown_host": "Не удалось найти компьютер {host}: {text}. Проверьте имя или укажите адрес"

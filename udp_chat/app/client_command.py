@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from udp_chat.app.arguments import LOG_LEVELS, Parser, keep_limit, room_name, wrong
 from udp_chat.app.catalogue import wanted_language
@@ -39,14 +39,15 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.outbox import PENDING_MAX, PendingFull
 from udp_chat.client.udp_client import JoinFailed, UdpClient, default_name
 from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.held_signals import wait_for
 from udp_chat.protocol.names import UnusableName, check_wanted_name, numbered_name
 from udp_chat.protocol.packets import DEFAULT_PORT, TEXT_BYTES_MAX, ChatError
 from udp_chat.protocol.printable import printable
 from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.terminal.screen import Hints, PlainTerminal, Terminal, open_terminal, wants_colours
 
-LOOK_SECONDS = 1.0
-"""How often a client that only listens looks whether a signal has come, where none wakes it."""
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of a command that Ctrl-C has ended before it had left, as a shell has it."""
 
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
@@ -157,7 +158,7 @@ def _join(
         conversation.client = hosted.own_client.client = client
         try:
             client.start()
-            conversation.joined.wait()  # what a person types from now on comes after it
+            wait_for(conversation.joined)  # what a person types from now on comes after it
             hosted.joined(client)
             return
         except JoinFailed as error:
@@ -183,9 +184,7 @@ def _tell_why(error: JoinFailed, server: tuple[str, int], language: str) -> None
 
 def _no_lines(conversation: Conversation) -> Generator[str, None, None]:
     """No lines, whatever the input is; it ends with the server."""
-    # Windows tells of Ctrl-C only between two waits.
-    while not conversation.server_stopped.wait(LOOK_SECONDS):
-        pass
+    wait_for(conversation.server_stopped)
     yield from ()
 
 
@@ -282,7 +281,7 @@ def _converse(
         complete = False
     count = client.pending_count
     if count and not conversation.failure:
-        conversation.tell("not_accepted", count=count)
+        conversation.tell_unsent(count)
     return 0 if complete and not count else 1
 
 
@@ -306,15 +305,19 @@ class _Endings:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._over = False
+        self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Hears the signals, until `end`."""
         # Also SIGINT: a shell script starts a background process with SIGINT ignored.
         numbers = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)  # the window was closed; nohup ignores the signal
-        self._previous = {number: signal.signal(number, self._interrupt) for number in numbers}
+        self._previous = {number: signal.getsignal(number) for number in numbers}
+        for number in numbers:
+            signal.signal(number, self._interrupt)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         self._over = True
         for number, handler in self._previous.items():
             signal.signal(number, handler)
@@ -336,8 +339,11 @@ def main(argv: Sequence[str] | None = None, limits: Limits | None = None) -> int
     forgive_characters()
     if arguments.doctor:
         return main_checks(arguments.server, arguments.lang)
-    with ExitStack() as closing:
-        return _run(arguments, limits or Limits(), closing)
+    try:
+        with ExitStack() as closing:
+            return _run(arguments, limits or Limits(), closing)
+    except KeyboardInterrupt:  # once more, while it was leaving
+        return INTERRUPTED
 
 
 def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> int:
@@ -367,9 +373,11 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
         path = arguments.transcript if conversation.transcript is None else arguments.trace
         conversation.file_failed(str(path), CHAT.sentence(language, "no_such_path"))
         return 1
-    closing.enter_context(_Endings(conversation))
-    closing.callback(_leave, conversation)
     try:
+        endings = _Endings(conversation)
+        closing.callback(endings.end)  # first: a signal may come as soon as they are heard
+        closing.callback(_leave, conversation)
+        endings.begin()
         if server is None and arguments.open is None:
             server = find_room(language, input if at_terminal and not arguments.json else None)
         kept_file = None

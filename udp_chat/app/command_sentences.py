@@ -50,12 +50,13 @@ _ENGLISH = {
     "server_max_members": "refuse more than N (default: %(default)s)",
     "server_per_address": "members from one address, who share its rates; 0: any number, and no"
     " rates for an address (default: %(default)s)",
-    "server_history": "events shown to a newcomer (default: %(default)s)",
+    "server_history": "messages shown to a newcomer (default: %(default)s)",
     "server_log_entries": "events kept for members who come back (default: %(default)s)",
     "server_rate": "messages a second that one client, and all clients of one address together,"
     " may send in the long run; all members together may send twice as many. The server delays"
     " what exceeds this. 0 lifts all rates (default: %(default)s)",
-    "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g)",
+    "server_heartbeat": "how often an idle client shows that it is alive (default: %(default)g;"
+    " at most 1 with --takeover yes)",
     "server_timeout": "the server drops a member after this silence (default: %(default)g)",
     "server_takeover": "whether members may host the room when this server stops or dies; else"
     " they wait for it to come back (default: no)",
@@ -105,6 +106,8 @@ _ENGLISH = {
     # The server
     "all_interfaces": "all interfaces",
     "cannot_open": "Cannot open a room on {where}, port {port}: {reason}.",
+    "room_elsewhere": "The room “{room}” is at {server} now, and its members are there. This server"
+    " ends.",
     "port_in_use": "Cannot open a room on {where}, port {port}: the port is in use by {holders}."
     " Stop that program, or take a free port: --port 0",
     "port_in_use_by_somebody": "Cannot open a room on {where}, port {port}: another program uses"
@@ -123,6 +126,8 @@ _ENGLISH = {
     " made before, or choose another name.",
     "keep_read_only": "Cannot keep a room in {path}: the file is read-only. Allow writing, or"
     " choose another name.",
+    "keep_folder_read_only": "Cannot keep a room in {path}: its folder is read-only. Allow writing"
+    " there, or choose another folder.",
     "keep_locked": "Cannot keep a room in {path}: another server is using the file. Stop that one,"
     " or choose another name.",
     "keep_full": "Cannot keep a room in {path}: the disk is full. Make space, or choose a file on"
@@ -191,13 +196,14 @@ _RUSSIAN = {
     "server_max_members": "пускать не больше N участников (по умолчанию: %(default)s)",
     "server_per_address": "сколько участников пускать с одного адреса: пределы скорости у них"
     " общие; 0: сколько угодно и без общих пределов (по умолчанию: %(default)s)",
-    "server_history": "сколько событий показывать новому участнику (по умолчанию: %(default)s)",
+    "server_history": "сколько сообщений показывать новому участнику (по умолчанию: %(default)s)",
     "server_log_entries": "сколько событий хранить для тех, кто вернётся (по умолчанию:"
     " %(default)s)",
     "server_rate": "сколько сообщений в секунду принимать в среднем от одного клиента и от"
     " всех клиентов одного адреса вместе; от всех участников вместе — вдвое больше. Лишние"
     " сервер задерживает. 0 снимает все пределы (по умолчанию: %(default)s)",
-    "server_heartbeat": "как часто молчащий клиент напоминает о себе (по умолчанию: %(default)g)",
+    "server_heartbeat": "как часто молчащий клиент напоминает о себе (по умолчанию: %(default)g;"
+    " с --takeover yes не больше 1)",
     "server_timeout": "после какого молчания сервер исключает участника (по умолчанию:"
     " %(default)g)",
     "server_takeover": "могут ли участники продолжить комнату, когда сервер остановится или"
@@ -247,6 +253,8 @@ _RUSSIAN = {
     "wrong_nothing_to_read": "укажите датаграмму в шестнадцатеричном виде или FILE",
     "all_interfaces": "все интерфейсы",
     "cannot_open": "Не удалось открыть комнату ({where}, порт {port}): {reason}.",
+    "room_elsewhere": "Комната «{room}» теперь на {server}, и её участники там. Этот сервер"
+    " завершает работу.",
     "port_in_use": "Не удалось открыть комнату ({where}, порт {port}): порт уже использует"
     " {holders}. Остановите эту программу или возьмите свободный порт: --port 0",
     "port_in_use_by_somebody": "Не удалось открыть комнату ({where}, порт {port}): порт занят"
@@ -266,6 +274,8 @@ _RUSSIAN = {
     " другое имя.",
     "keep_read_only": "Комнату нельзя хранить в {path}: файл только для чтения. Разрешите запись"
     " или выберите другое имя.",
+    "keep_folder_read_only": "Комнату нельзя хранить в {path}: папка только для чтения. Разрешите"
+    " запись в неё или выберите другую папку.",
     "keep_locked": "Комнату нельзя хранить в {path}: файл занят другим сервером. Остановите его"
     " или выберите другое имя.",
     "keep_full": "Комнату нельзя хранить в {path}: на диске нет места. Освободите место или"

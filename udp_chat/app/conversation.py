@@ -59,6 +59,9 @@ HISTORY_LINES = 20
 FOUND_LINES_MAX = 20
 """What /search shows at most: the newest; it says how many there are."""
 
+UNSENT_LINES_MAX = 20
+"""Messages that were not sent and are shown at the end: the oldest; it says how many more."""
+
 SEEN_FLUSH_SECONDS = 1.0
 """How long /seen waits until the server has accepted the newest message."""
 
@@ -172,6 +175,8 @@ class Conversation:
             event = {"event": "reconnecting", "reason": "never"}
         if event["event"] == "host" and not self._knows_host:
             event, self._knows_host = {**event, "reason": "first"}, True
+            if event["name"] == self._my_name:
+                return  # who opened the room was told how others join
         spans = event_spans(event, self.language, self._my_name)
         if self._is_hidden(event) or not spans:
             return
@@ -227,7 +232,7 @@ class Conversation:
 
     def _is_hidden(self, event: ChatEvent) -> bool:
         kind = event["event"]
-        if kind in COME_AND_GONE and not self._shows_joins:
+        if kind in COME_AND_GONE and (event.get("history") or not self._shows_joins):
             return True
         return kind in SAID and name_fold(event.get("name", "")) in self._ignored
 
@@ -291,6 +296,18 @@ class Conversation:
     def tell(self, key: str, **values: object) -> None:
         """Says something about the program itself, not among the events."""
         self._tell_text(CHAT.sentence(self.language, key, **values))
+
+    def tell_unsent(self, count: int) -> None:
+        """Says at the end how many messages were not sent, and which, so that they are not lost."""
+        self.tell("not_accepted", count=count)
+        unsent = self._pending()
+        for text in unsent[:UNSENT_LINES_MAX]:
+            if self.terminal is not None:
+                self.terminal.show(Span(text))
+            else:
+                complain(text)
+        if len(unsent) > UNSENT_LINES_MAX:
+            self.tell("unsent_more", count=len(unsent) - UNSENT_LINES_MAX)
 
     def _tell_text(self, text: str, style: str = "") -> None:
         self._crowd.end()

@@ -42,6 +42,9 @@ NOTICES: dict[str, tuple[str, ...]] = {
 """Notices with a sentence of their own, and the fields that it needs. A server may send any other
 code, even the key of another sentence: the code is then shown as it is."""
 
+NOT_KEPT = "refused_not_kept"
+"""The sentence of a refusal of which only the text says that the server cannot write its file."""
+
 WITH_TEXT = ("history", "ignore", "me", "msg", "nick", "r", "save", "save!", "say", "search")
 """Commands whose argument is for them to judge."""
 
@@ -207,6 +210,8 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
         key = code if is_known else general
     elif kind == "refused":
         why = f"refused_{event.get('reason')}"
+        if event.get("text") == CHAT.sentence("en", NOT_KEPT):
+            why = NOT_KEPT  # a busy server, but there is nobody to wait for
         if why in CHAT:
             values["text"] = CHAT.sentence(language, why)
     elif f"{kind}_{event.get('reason')}" in CHAT:

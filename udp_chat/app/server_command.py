@@ -31,8 +31,10 @@ from udp_chat.app.program import started_program, usage_name
 from udp_chat.app.standard_streams import complain
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.hosting.hosting_server import HostingServer
+from udp_chat.hosting.room_host import HOSTED_HEARTBEAT_SECONDS
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.packets import DEFAULT_PORT, RUN_MAX
+from udp_chat.protocol.printable import printable
 from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.udp_server import UdpServer
@@ -96,11 +98,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
+    heartbeat_seconds = arguments.heartbeat
+    if arguments.takeover == "yes":  # members are to notice soon that the server is gone
+        heartbeat_seconds = min(heartbeat_seconds, HOSTED_HEARTBEAT_SECONDS)
     settings = RoomSettings(
         room=arguments.room,
         members_max=arguments.max_members,
         members_per_address_max=arguments.per_address,
-        heartbeat_seconds=arguments.heartbeat,
+        heartbeat_seconds=heartbeat_seconds,
         timeout_seconds=arguments.timeout,
         message_rate=arguments.rate,
         message_burst=max(2 * arguments.rate, RUN_MAX),
@@ -145,6 +150,9 @@ def _serve(
             host, port = server.address[:2]
             complain(invitation(str(host), port, parser.language))
         server.serve()
+        if isinstance(server, HostingServer) and server.moved_to:
+            name, where = printable(arguments.room), server.moved_to
+            complain(parser.words("room_elsewhere", room=name, server=where))
     finally:
         signal.set_wakeup_fd(previous_wakeup)
         server.close()

@@ -17,6 +17,8 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from udp_chat.protocol.held_signals import HELD_SIGNALS
+
 STUCK_SECONDS = 1.0
 """Output that takes nothing for so long has no reader: a client that must end waits no longer."""
 
@@ -197,12 +199,15 @@ def letting_go_of_output(
                     _let_go(number)
 
     thread = threading.Thread(target=watch, name="udp-chat output", daemon=True)
-    thread.start()
     try:
+        with HELD_SIGNALS:
+            thread.start()
         yield
     finally:
-        over.set()
-        thread.join()
+        with HELD_SIGNALS:
+            over.set()
+            if thread.ident is not None:
+                thread.join()
 
 
 def _descriptors() -> list[int]:

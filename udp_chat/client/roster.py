@@ -32,6 +32,11 @@ class Roster:
         """What was delivered while a roster is awaited; None if none is."""
 
     @property
+    def sorted_names(self) -> list[str]:
+        """The names in the order in which people look for one."""
+        return sorted(self.names, key=str.casefold)
+
+    @property
     def awaited(self) -> bool:
         return self.changes is not None
 

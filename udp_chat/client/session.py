@@ -5,8 +5,9 @@ events; it never touches a socket, a thread, a clock or a random source.
 
 Its parts are one idea each. `StateMachine` runs the table of states (states.py). `Joining` and
 `Leaving` say when JOIN and LEAVE are sent again. `Streams` receives both logs, `Acknowledging` says
-when to acknowledge them, and `Roster` knows who is in. `Transcript` is what is shown. `Outbox`
-keeps what is said, `Liveness` watches the server, `OwnLink` counts, and `Postbag` takes what is
+when to acknowledge them, and `Reader` knows what they mean. `Roster` knows who is in. `Transcript`
+is what is shown. `Outbox` keeps what is said, `Liveness` watches the server, `Whereabouts` says
+where it is, `Replica` keeps the log for a new host, `OwnLink` counts, and `Postbag` takes what is
 to be sent. The session decides what each datagram and each deadline means to all of them.
 
 It promises: what it was told to say is sent until it is in a log, across lost links and server
@@ -26,17 +27,17 @@ from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.joining import Attempt, Joining
 from udp_chat.client.leaving import Leaving
 from udp_chat.client.liveness import SILENCE_SECONDS, Liveness
-from udp_chat.client.outbox import FULL_QUEUE_SECONDS, LINES, PENDING_MAX, Outbox
+from udp_chat.client.outbox import FULL_QUEUE_SECONDS, PENDING_MAX, Outbox
 from udp_chat.client.own_link import OwnLink
 from udp_chat.client.postbag import Postbag
+from udp_chat.client.reader import Parts, Reader
 from udp_chat.client.replica import Replica
 from udp_chat.client.roster import Roster
 from udp_chat.client.states import DROPPED_AS, Input, State, StateMachine
-from udp_chat.client.streams import Seam, Streams
+from udp_chat.client.streams import Streams
 from udp_chat.client.transcript import Transcript
 from udp_chat.client.whereabouts import Standing, Whereabouts
-from udp_chat.protocol.delivery import NEVER, Delivery, LossEstimate, Lost, RttEstimator
-from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.delivery import NEVER, LossEstimate, RttEstimator
 from udp_chat.protocol.packets import (
     NO_COOKIE,
     Address,
@@ -44,8 +45,6 @@ from udp_chat.protocol.packets import (
     Bye,
     ByeReason,
     Challenge,
-    Event,
-    EventKind,
     Events,
     Fetch,
     Join,
@@ -68,12 +67,6 @@ GATED_MAX = 1024
 
 MOVED = "moved"
 """Why a host has said goodbye that has handed the room on."""
-
-MOVED_QUIET_SECONDS = 1.5
-"""A room that has moved is back before that. Only if not, it is told."""
-
-PINNED_TRIES = 15
-"""JOINs to an address that has answered once: as long as a new host may gather what others have."""
 
 LOSS_PRIOR = 0.05
 """A link counts as one that loses this much until it has shown otherwise: a copy of a message costs
@@ -99,16 +92,12 @@ class ChatSession:
         pending_max: int = PENDING_MAX,
         loss_prior: float = LOSS_PRIOR,
     ) -> None:
-        self.name = name
-        self.room = ""
         self.counters: Counter[str] = Counter()
         """What was dropped and why, what was sent again."""
         self.rtt = RttEstimator()
         self.loss = LossEstimate(loss_prior)
         self.client_id = randomness.getrandbits(64) or 1
         self.session_id = 0
-        self.member = 0
-        """The number that the room's events have for this client."""
         self._random = randomness
         self._now = 0.0
         self._states = StateMachine()
@@ -119,13 +108,6 @@ class ChatSession:
         self.replica = Replica()
         self.standby_port = 0
         """Where this client's machine can host the room; 0 if it cannot."""
-        self._is_pinned = False
-        """Whether one of the addresses that are asked has answered, so that it alone is asked."""
-        self._unanswered_count = 0
-        self._newest_private: dict[int, int] = {}
-        """By member number: the newest private message that came from it."""
-        self._tell_away_at = NEVER
-        """When it is told that the room, which has moved, does not answer."""
         self.joining = Joining(name, randomness, self._jitter, self._next_timestamp)
         self.liveness = Liveness(self.rtt, self._jitter, silence_seconds)
         self.own_link = OwnLink()
@@ -133,8 +115,36 @@ class ChatSession:
         self.roster = Roster()
         self.transcript = Transcript()
         self.outbox = Outbox(self.rtt, self.loss, self._jitter, pending_max)
+        parts = Parts(
+            self.streams,
+            self.roster,
+            self.transcript,
+            self.outbox,
+            self.replica,
+            self.whereabouts,
+            self.joining,
+            self.liveness,
+            self.own_link,
+            self.counters,
+        )
+        self._reader = Reader(name, parts)
 
     # --- what the shell calls ----------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What the room calls this client."""
+        return self._reader.name
+
+    @property
+    def room(self) -> str:
+        """The room's name; empty before the first WELCOME."""
+        return self._reader.room
+
+    @property
+    def member(self) -> int:
+        """The number that the room's events have for this client."""
+        return self._reader.member
 
     @property
     def server(self) -> Address:
@@ -168,7 +178,7 @@ class ChatSession:
     @property
     def members(self) -> list[str]:
         """The names of all who are in, sorted."""
-        return sorted(self.roster.names, key=str.casefold)
+        return self.roster.sorted_names
 
     @property
     def pending_count(self) -> int:
@@ -242,7 +252,6 @@ class ChatSession:
         if self.state is State.REJOINING:
             self._now = now
             self.whereabouts.add(address)
-            self._is_pinned = False
             self._send_join()
 
     def leave(self, now: float) -> None:
@@ -258,11 +267,10 @@ class ChatSession:
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
         self._now = now
-        if address[:2] != self.server[:2]:
-            is_looking = self.state is State.REJOINING and not self._is_pinned
-            if not (is_looking and self.whereabouts.knows(address)):
-                self._drop("not from the server")
-                return
+        is_looking = self.state is State.REJOINING
+        if address[:2] != self.server[:2] and not (is_looking and self.whereabouts.knows(address)):
+            self._drop("not from the server")
+            return
         try:
             packet = decode(datagram)
         except MalformedDatagram as error:
@@ -288,8 +296,8 @@ class ChatSession:
         self._now = now
         if self.liveness.forgive_stall(self.next_timeout(), now):
             self.counters["stalls"] += 1
-        if self._tell_away_at <= now:
-            self._tell_away("moved")
+        if self.whereabouts.tell_away_at <= now:
+            self._tell_away(MOVED)
         if self.joining.at <= now:
             self._send_join()
         if self._leaving.at <= now:
@@ -299,7 +307,7 @@ class ChatSession:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
-        at = min(self.joining.at, self._leaving.at, self._tell_away_at)
+        at = min(self.joining.at, self._leaving.at, self.whereabouts.tell_away_at)
         if self.state is State.JOINED:
             at = min(at, self.outbox.next_timeout(), self._acknowledging.next_timeout())
             at = min(at, self.liveness.next_timeout())
@@ -326,8 +334,8 @@ class ChatSession:
         self.streams.note_claim()
 
     def _send_join(self) -> None:
-        if self.state is State.REJOINING:
-            self._look_on()
+        if self.state is State.REJOINING and not self.whereabouts.look_on():
+            self.joining.cookie = NO_COOKIE
         log, inbox = self.streams.log, self.streams.inbox
         join = Join(
             client_id=self.client_id,
@@ -346,15 +354,6 @@ class ChatSession:
         self._postbag.put(join)
         self.joining.sent(self._now)
 
-    def _look_on(self) -> None:
-        """Chooses the address that the next JOIN goes to."""
-        self._unanswered_count += 1
-        if self._is_pinned and self._unanswered_count > PINNED_TRIES:
-            self._is_pinned = False
-            self.joining.cookie = NO_COOKIE
-        if not self._is_pinned:
-            self.whereabouts.look_on()
-
     def _handle_challenge(self, challenge: Challenge, address: Address) -> None:
         joining = self.joining
         if joining.is_running and challenge.sender_id == self.client_id:
@@ -368,8 +367,7 @@ class ChatSession:
             return
         self._move(what)
         if self.state is State.REJOINING:
-            self.whereabouts.server = address
-            self._is_pinned, self._unanswered_count = True, 0
+            self.whereabouts.pin(address)
         if not joining.is_running:
             # The server sees this session at a new address: the network has moved us.
             self._begin_attempt(Attempt.MOVE)
@@ -393,21 +391,18 @@ class ChatSession:
             return
         was_session, was_state = self.session_id, self.state
         self._move(Input.WELCOME)
-        self._is_pinned = False
         self.joining.welcomed(welcome.name)
         self.liveness.stop()
         self.rtt.sample(self._now - welcome.echoed_timestamp / 1e6)
-        self.name = welcome.name
-        self.room = welcome.room
+        self._reader.know_myself(welcome)
         self.session_id = welcome.session_id
-        self.member = welcome.member
         self.transcript.begin_session(welcome.joined)
         self._acknowledging.wait_as_asked(welcome.ack_delay_ms)
         self.liveness.begin(welcome.heartbeat_ms, self._now, hurried=welcome.handed_on)
         self.joining.is_hurried = welcome.handed_on
         if was_state is State.JOINED and was_session == welcome.session_id:
             return  # an address change: nothing to show
-        seam = self._begin_streams(welcome)
+        seam = self._reader.begin(welcome, self._now)
         received = welcome.received
         if was_session != welcome.session_id:
             self.own_link.begin()
@@ -418,11 +413,10 @@ class ChatSession:
         else:
             received = max(received, self.outbox.received)  # it may have grown since this was sent
             if seam.is_astray:
-                self._ask_roster()
-        if self._tell_away_at == NEVER:
+                self._reader.ask_roster()
+        if self.whereabouts.tell_away_at == NEVER:
             resumed: ChatEvent = {"event": "resumed", "name": self.name, "room": self.room}
             self.transcript.show_unless_joining(resumed)
-        self._tell_away_at = NEVER
         hosted = self.whereabouts.welcomed(welcome)
         if hosted is not None:
             self.transcript.show_host(hosted)
@@ -433,63 +427,8 @@ class ChatSession:
         deliveries = log.receive(welcome.start, (), welcome.oldest, welcome.latest)
         if welcome.handed_on:
             self.replica.follow(deliveries, log.acknowledged, self._now)
-        self._deliver(deliveries)
+        self._reader.deliver(deliveries, self._now)
         self._plan_gap_report()
-
-    def _begin_streams(self, welcome: Welcome) -> Seam:
-        """Begins to receive the logs of this WELCOME, and says what of them nobody can show."""
-        streams, transcript, replica = self.streams, self.transcript, self.replica
-        was_in = streams.is_begun and transcript.held_back is None
-        fork = self._fork(welcome)
-        was_until = streams.room.acknowledged if fork is not None else 0
-        # A room in which nothing was said may become one with another of the same name.
-        was_empty = self.whereabouts.has_moved and not replica.has_talk
-        missed_private = streams.inbox.latest > streams.inbox.acknowledged
-        seam = streams.begin(welcome, continues=fork is not None)
-        lineage = Lineage.decode(welcome.lineage)
-        if fork is not None:
-            # Another host, another term: the log up to here is the same.
-            replica.continue_in(lineage, fork, self._now)
-            self.roster.restart()
-            self.liveness.forget_clock()
-            if fork < was_until:
-                transcript.begin_apart(welcome.latest)
-            if missed_private:
-                transcript.show_unless_joining({"event": "lost", "count": None})
-        elif seam.is_other_log:
-            self._newest_private.clear()
-            replica.begin(welcome.room_id, lineage, welcome.start, self._now)
-        elif seam.is_log_astray:
-            replica.begin(welcome.room_id, lineage, streams.room.acknowledged + 1, self._now)
-        if seam.is_other_log:
-            # A returning client missed what was said meanwhile: it is history to a newcomer only.
-            transcript.begin_log(welcome.joined, was_in=was_in, was_empty=was_empty)
-            self.roster.restart()
-            self.liveness.forget_clock()
-        else:
-            if seam.is_log_astray:
-                self.roster.restart()
-                transcript.keep_what_is_true(streams.room.acknowledged, welcome.latest)
-            if seam.is_astray or (seam.is_other_inbox and fork is None):
-                transcript.show_unless_joining({"event": "lost", "count": None})
-        if seam.is_other_inbox or seam.is_inbox_astray:
-            self.roster.drop_chunks()
-        if seam.is_other_inbox:
-            # This server does not know us (any more): it counts our messages from the start.
-            for message_id in self.outbox.overtaken():
-                self._confirm(message_id, None)
-        if seam.is_astray:
-            self.counters["astray"] += 1
-        return seam
-
-    def _fork(self, welcome: Welcome) -> int | None:
-        """The last event that this client and the host of another term have in common; None if
-        this is no other term of the same room."""
-        log, replica = self.streams.log, self.replica
-        if log is None or log.epoch == welcome.epoch or replica.room_id != welcome.room_id:
-            return None
-        lineage = Lineage.decode(welcome.lineage)
-        return replica.lineage.fork(log.acknowledged, lineage, welcome.latest)
 
     def _handle_refused(self, refused: Refused) -> None:
         what = Input.BUSY if refused.reason == RefusedReason.BUSY else Input.REFUSED
@@ -509,16 +448,14 @@ class ChatSession:
         self.outbox.stop()
         self._acknowledging.stop()
         self.liveness.stop()
-        self.whereabouts.gone(self._now)
-        self._is_pinned, self._unanswered_count = False, 0
-        if reason == MOVED:  # it is back before a person could read about it
-            self._tell_away_at = self._now + MOVED_QUIET_SECONDS
-        else:
+        has_moved = reason == MOVED
+        self.whereabouts.gone(self._now, has_moved=has_moved)
+        if not has_moved:
             self._tell_away(reason)
         self._join(Attempt.RETURN)
 
     def _tell_away(self, reason: str) -> None:
-        self._tell_away_at = NEVER
+        self.whereabouts.tell_away_at = NEVER
         self.transcript.show_unless_joining({"event": "reconnecting", "reason": reason})
 
     def _handle_fetch(self, fetch: Fetch) -> None:
@@ -558,6 +495,8 @@ class ChatSession:
         """Enters the next state and returns it."""
         before = self.state
         after = self._states.move(what)
+        if after in (State.LEAVING, State.CLOSED):
+            self.whereabouts.tell_away_at = NEVER  # it is not away: it has gone
         if after is State.CLOSED and before is not State.CLOSED:
             self.joining.stop()
             self._leaving.stop()
@@ -609,9 +548,9 @@ class ChatSession:
             if not packet.repair or self.rtt.queue_seconds < FULL_QUEUE_SECONDS:
                 self.loss.update(lost=packet.repair)
             if packet.inbox:
-                self._deliver_inbox(deliveries)
+                self._reader.deliver_inbox(deliveries, self._now)
             else:
-                self._deliver(deliveries)
+                self._reader.deliver(deliveries, self._now)
         elif packet.events:
             self.counters["duplicates"] += 1
         if packet.ask:
@@ -621,7 +560,7 @@ class ChatSession:
         ):
             self._acknowledging.plan(self._now, self.liveness.echo(self._now) / 1e6)
         self._plan_gap_report()
-        self._confirm_what_was_lost()
+        self._reader.confirm_what_was_lost(self._now)
 
     def _hear(self, packet: Events, answer: Answer | None) -> bool:
         """Takes the server's newest word on itself and its logs.
@@ -644,94 +583,6 @@ class ChatSession:
         self.streams.note_answer(answer, room_latest)
         self.own_link.server_sent(answer.sent_count + 1)
         self.outbox.note_received(answer.received, self._now)
-
-    def _confirm_what_was_lost(self) -> None:
-        """Ends the wait for messages of ours that are in a part of a log which is lost for us."""
-        appended = self.streams.appended_until()
-        pending = self.outbox.pending
-        in_log = [message_id for message_id in pending if message_id <= appended]
-        asked = any(pending[i].message.kind is MessageKind.WHO for i in in_log)
-        for message_id in in_log:
-            self._confirm(message_id, None)
-        if asked and self.roster.awaited:
-            self._ask_roster()  # the answer is lost with the question
-
-    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
-        """Shows what came of the room's log."""
-        transcript = self.transcript
-        if transcript.held_back is not None:
-            transcript.held_back.extend(deliveries)
-            return
-        for delivery in deliveries:
-            if isinstance(delivery, Lost):
-                transcript.show_lost(delivery)
-                self.roster.need(self.streams.room.acknowledged)
-                if not self.roster.awaited:
-                    self._ask_roster()  # who came and went meanwhile?
-                # If it is not true, the answer or its lack says so.
-                self.liveness.ask_soon(self._now)
-                continue
-            seq, event = delivery
-            if event.kind is EventKind.SUCCESSORS:
-                self.whereabouts.take_successors(event.text)
-                continue
-            self.roster.follow(seq, event)
-            is_mine = event.member == self.member
-            if is_mine and event.kind is EventKind.RENAME:
-                self.name = event.text
-                self.joining.renamed(event.text)
-            if is_mine and event.message_id:
-                self._confirm(event.message_id, seq)
-            if not self.replica.has_shown(event):
-                transcript.show_of_room(seq, event, is_mine=is_mine)
-
-    def _deliver_inbox(self, deliveries: Iterable[Delivery]) -> None:
-        """Shows what came for this member alone."""
-        for delivery in deliveries:
-            if isinstance(delivery, Lost):
-                self.transcript.show_lost(delivery)
-                self.roster.drop_chunks()
-                self._ask_roster()
-                continue
-            _, event = delivery
-            if event.member == self.member and event.message_id:
-                self._confirm(event.message_id, None, accepted=event.kind is not EventKind.NOTICE)
-            if event.kind is EventKind.ROSTER:
-                self._take_roster(event)
-            elif event.kind is EventKind.REGISTER:
-                self.replica.take_register(event)
-            elif event.kind is EventKind.PRIVATE and not self._is_news(event):
-                self.counters["duplicates"] += 1
-            elif event.kind is EventKind.STATS:
-                links = self.own_link.take(event.text, self.counters)
-                if links is not None:
-                    self.transcript.show({"event": "notice", "reason": "stats", "links": links})
-            else:
-                self.transcript.show_of_inbox(event)
-
-    def _is_news(self, event: Event) -> bool:
-        """Whether a private message is not one that another host has delivered."""
-        newest = self._newest_private.get(event.member, 0)
-        if event.message_id <= newest and event.member != self.member:
-            return False
-        self._newest_private[event.member] = event.message_id
-        return True
-
-    def _ask_roster(self) -> None:
-        self.roster.need(self.streams.room.acknowledged)  # what was delivered before is in it
-        self.roster.await_one()
-        self.outbox.ask(MessageKind.WHO)
-
-    def _take_roster(self, event: Event) -> None:
-        is_complete = self.roster.take(event, self.streams.room.acknowledged)
-        if is_complete is False:
-            self._ask_roster()
-        elif is_complete and self.transcript.held_back is not None:
-            held_back = self.transcript.release()
-            joined: ChatEvent = {"event": "joined", "name": self.name, "room": self.room}
-            self.transcript.show({**joined, "members": self.members})
-            self.transcript.show_held_host()
-            self._deliver(held_back)
 
     # --- acknowledging, asking, repairing ----------------------------------------------------
 
@@ -787,14 +638,6 @@ class ChatSession:
             say = Say(self.session_id, self._next_timestamp(), messages)
             self.own_link.count_sent()
             self._postbag.put(say)
-
-    def _confirm(self, message_id: int, seq: int | None, *, accepted: bool = True) -> None:
-        """A message of ours is in a log, at `seq` if it came back in the room's log."""
-        message = self.outbox.confirm(message_id, self._now)
-        if message is None:
-            return
-        if accepted and not message.more and message.kind in LINES:
-            self.transcript.show_sent(message, seq)
 
     # --- small things ------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from udp_chat.client.session import ChatSession, State
 from udp_chat.client.whereabouts import Standing
 from udp_chat.protocol.addresses import format_address, resolve
 from udp_chat.protocol.delivery import NEVER
+from udp_chat.protocol.held_signals import HELD_LOOK_SECONDS, HELD_SIGNALS
 from udp_chat.protocol.names import UnusableName, check_recipient, check_wanted_name, nearest_name
 from udp_chat.protocol.packets import Address, ChatError, MessageKind
 from udp_chat.protocol.worker import Worker
@@ -174,7 +175,7 @@ class UdpClient(Worker):
         """Asks who has my last messages; a notice `seen` answers for each."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.ask_seen(time.monotonic())
             self._stepped.notify_all()
 
@@ -182,7 +183,7 @@ class UdpClient(Worker):
         """Asks how everyone's link does; answered by a notice `stats`."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.ask_stats(time.monotonic())
             self._stepped.notify_all()
 
@@ -229,22 +230,40 @@ class UdpClient(Worker):
         session = self._session
         if session is None:
             return True
-        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        with self._stepped:
-            while session.pending_count >= below:
-                now = time.monotonic()
-                away = self._away_since is not None and now - self._away_since > give_up_seconds
-                if self._stopping or away or (until is not None and now >= until):
-                    return False
-                self._noted.wait(1.0 if until is None else min(1.0, until - now))
-        return True
+        is_over = False
+
+        def is_flushed_or_over() -> bool:
+            nonlocal is_over
+            away_since = self._away_since
+            away = away_since is not None and time.monotonic() - away_since > give_up_seconds
+            is_over = session.pending_count >= below and (self._stopping or away)
+            return is_over or session.pending_count < below
+
+        return self._wait_until(is_flushed_or_over, timeout_seconds) and not is_over
 
     def close(self, flush_seconds: float = CLOSE_FLUSH_SECONDS) -> None:
         """Leaves: waits a little for what is pending, says LEAVE, ends both threads. Idempotent."""
         if self._session is None or self._socket is None:
             return  # it was not started, and may still be
-        self._close(lambda: self._ask_to_end(flush_seconds))
-        self.call_back()
+        with HELD_SIGNALS:
+            self._close(lambda: self._ask_to_end(flush_seconds))
+            self.call_back()
+
+    def _wait_until(self, is_so: Callable[[], object], seconds: float | None) -> bool:
+        """Waits until something that an event may change is so; false if it takes too long.
+
+        A signal that ends the wait, as Ctrl-C does, is heard while the lock is free.
+        """
+        until = NEVER if seconds is None else time.monotonic() + seconds
+        with HELD_SIGNALS:
+            while True:
+                with self._noted:
+                    left = until - time.monotonic()
+                    if self._noted.wait_for(is_so, min(HELD_LOOK_SECONDS, left)):
+                        return True
+                HELD_SIGNALS.check()
+                if left <= HELD_LOOK_SECONDS:
+                    return False
 
     # --- joining -----------------------------------------------------------------------------
 
@@ -263,12 +282,11 @@ class UdpClient(Worker):
         self._session.start(time.monotonic())
         self._start_threads()
         began_at = time.monotonic()
-        with self._stepped:
-            if not self._noted.wait_for(self._is_answered, self._join_timeout_seconds) and (
-                self._session.server_was_heard
-            ):
-                left = began_at + self._heard_timeout_seconds - time.monotonic()
-                self._noted.wait_for(self._is_answered, left)
+        if not self._wait_until(self._is_answered, self._join_timeout_seconds) and (
+            self._session.server_was_heard
+        ):
+            left = began_at + self._heard_timeout_seconds - time.monotonic()
+            self._wait_until(self._is_answered, left)
         if self._failure is not None:
             raise JoinFailed(self._failure["reason"], self._failure["text"])
         if self._joined:
@@ -294,10 +312,11 @@ class UdpClient(Worker):
             if self._failure is None:
                 session.leave(time.monotonic())
                 self._stepped.notify_all()
-            if not self._is_own_thread():
-                self._noted.wait_for(
-                    lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
-                )
+        if not self._is_own_thread():
+            self._wait_until(
+                lambda: session.state is State.CLOSED or self._failure, CLOSE_LEAVE_SECONDS
+            )
+        with self._stepped:
             self._stopping = True
             self._stepped.notify_all()
             self._noted.notify_all()
@@ -319,7 +338,7 @@ class UdpClient(Worker):
     def _hand_over(self, text: str, kind: MessageKind, to: str = "") -> None:
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             if self._failure is not None:
                 text = self._failure["text"]
                 raise ChatError(f"this client has failed: nothing can be said any more ({text})")

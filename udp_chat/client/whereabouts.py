@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from udp_chat.client.chat_events import ChatEvent, of_host
 from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.packets import Address, Welcome
+
+MOVED_QUIET_SECONDS = 1.5
+"""A room that has moved is back before that. Only if not, it is told."""
+
+PINNED_TRIES = 15
+"""JOINs to an address that has answered once: as long as a new host may gather what others have."""
 
 FOUND_MAX = 4
 """Addresses that a search has found: see `add`."""
@@ -54,6 +61,11 @@ class Whereabouts:
         self.successors: list[tuple[int, Address]] = []
         self.away_since: float | None = None
         self.called_until: int | None = None
+        self.tell_away_at = NEVER
+        """When it is told that the room, which has moved, does not answer."""
+        self._is_pinned = False
+        """Whether one of the addresses that are asked has answered, so that it alone is asked."""
+        self._unanswered_count = 0
         self._shown_host: tuple[str, str] | None = None
         self._moved_to: Address | None = None
         self._found: list[Address] = []
@@ -63,6 +75,8 @@ class Whereabouts:
         """The client is in; returns the event `host` if that is news."""
         self.away_since = self.called_until = self._moved_to = None
         self.last_host = self.server
+        self.tell_away_at = NEVER
+        self._is_pinned = False
         self._turn = 0
         self._found.clear()
         self.handed_on, self.host = welcome.handed_on, welcome.host
@@ -87,10 +101,14 @@ class Whereabouts:
             if address is not None and number.isdecimal():
                 self.successors.append((int(number), address))
 
-    def gone(self, now: float) -> None:
-        """The host does not answer any more."""
+    def gone(self, now: float, *, has_moved: bool) -> None:
+        """The host does not answer any more. One that `has_moved` is back before a person could
+        read about it: `tell_away_at` says when it is not."""
         if self.away_since is None:
             self.away_since = now
+        if has_moved:
+            self.tell_away_at = now + MOVED_QUIET_SECONDS
+        self._is_pinned, self._unanswered_count = False, 0
         self._turn = 0
 
     def moved(self, text: str, member: int) -> None:
@@ -106,17 +124,30 @@ class Whereabouts:
         """The room was found here, too: looks here first."""
         address = (*address[:2], *self.server[2:])
         self._found = [address, *(a for a in self._found if a != address)][:FOUND_MAX]
+        self._is_pinned = False
         self._turn = 0
 
-    def look_on(self) -> None:
-        """Looks at the next address: `server`."""
-        places = list(self._places())
-        self.server = places[self._turn % len(places)]
-        self._turn += 1
+    def look_on(self) -> bool:
+        """Chooses the address that the next JOIN goes to: `server`. False if the one that had
+        answered is silent now: what it said does not count any more."""
+        self._unanswered_count += 1
+        gives_up = self._is_pinned and self._unanswered_count > PINNED_TRIES
+        if gives_up:
+            self._is_pinned = False
+        if not self._is_pinned:
+            places = list(self._places())
+            self.server = places[self._turn % len(places)]
+            self._turn += 1
+        return not gives_up
+
+    def pin(self, address: Address) -> None:
+        """This address has answered: it alone is asked from now on."""
+        self.server = address
+        self._is_pinned, self._unanswered_count = True, 0
 
     def knows(self, address: Address) -> bool:
         """Whether an answer may come from here."""
-        return any(place[:2] == address[:2] for place in self._places())
+        return not self._is_pinned and any(p[:2] == address[:2] for p in self._places())
 
     def _places(self) -> Iterator[Address]:
         seen = set()

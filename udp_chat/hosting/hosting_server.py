@@ -144,6 +144,11 @@ class HostingServer(UdpServer):
             super().stop()
 
     @property
+    def moved_to(self) -> str:
+        """HOST:PORT where the room is now, if it was here and has moved; else empty."""
+        return self.room_host.moved_to if self.room_host is not None else ""
+
+    @property
     def successor_count(self) -> int:
         """Members that can take the room over, as far as it is hosted here."""
         room = self.room_host.room if self.room_host is not None else None

@@ -193,6 +193,11 @@ class RoomHost:
         return self.room
 
     @property
+    def moved_to(self) -> str:
+        """HOST:PORT where the room is now, if it was here and has moved; else empty."""
+        return self._moved_to.rpartition(" ")[2] if self.room is None else ""
+
+    @property
     def is_handing_on(self) -> bool:
         """Whether the room is being handed on, and it is not known how that ends."""
         return self._handing is not None
@@ -491,6 +496,8 @@ class RoomHost:
         is_other = offer.flags & OFFER_HOSTS and offer.flags & OFFER_HANDED_ON
         if room is None or self._handing is not None or not is_other:
             return
+        if self.membership is not None and not self.membership.standing.is_in:
+            return  # its own client is still coming in, and would not hear where the room is
         if offer.epoch == room.log.epoch:
             return
         if self.membership is not None:
@@ -501,18 +508,21 @@ class RoomHost:
         if offer.room_id == room.room_id and now < self._fenced_until:
             self._go_to(address, now)
             return
+        may_go, must_go = True, False
         if offer.room_id == room.room_id:
             is_better = offer.member_count > room.living_count(now)
         elif offer.room == room.settings.room and not (talked and has_talked):
+            # What was said in a room of another id would be lost to those who are there.
+            may_go, must_go = not talked, has_talked
             mine = (talked, room.living_count(now))
             is_better = (has_talked, offer.member_count) > mine
         else:
             return
-        if offer.absorbs == room.log.epoch:
+        if offer.absorbs == room.log.epoch and may_go:
             self._go_to(address, now)
         elif room.log.epoch < offer.epoch:
             decided = self._absorbs == offer.epoch and now < self._absorbs_until
-            if is_better and not decided:
+            if must_go or (is_better and may_go and not decided):
                 self._go_to(address, now)
             else:
                 self._absorbs, self._absorbs_until = offer.epoch, now + ABSORB_SECONDS

@@ -9,6 +9,7 @@ Read in this order:
 - ``answers.py``: the texts of WHO, SEEN and STATS answers
 - ``addresses.py``: one formatter, one parser and one resolver for addresses
 - ``printable.py``: what of a text from the network a terminal may get
+- ``held_signals.py``: Ctrl-C waits while the main thread holds a lock
 - ``worker.py``: the life cycle of threads with a socket: start, work, close
 
 docs/protocol.md is the normative description.

@@ -15,6 +15,10 @@ from udp_chat.protocol.packets import TEXT_BYTES_MAX
 CHUNK_BYTES = TEXT_BYTES_MAX - 60
 """Lines in one event of an answer; the rest is for the numbers at its head."""
 
+ROSTER_CHUNK_BYTES = 520
+"""Names in one event of a roster: two such events fill one datagram, a longer one leaves a quarter
+of it empty. A large room sends each newcomer dozens."""
+
 SEEN_MAX = 5
 """Lines of one question "who has them?"."""
 
@@ -45,7 +49,7 @@ Link: TypeAlias = dict[str, int | str]
 
 def roster_texts(names: Iterable[str], seq: int) -> list[str]:
     """Everyone's names, true as of one event of the room: ``SEQ REMAINING``, then a name a line."""
-    chunks = chunked(sorted(names))
+    chunks = chunked(sorted(names), ROSTER_CHUNK_BYTES)
     return ["\n".join([f"{seq} {left}", *chunk]) for left, chunk in counted_down(chunks)]
 
 
@@ -80,13 +84,13 @@ def _is_number(word: str) -> bool:
     return word.isdecimal() and len(word) <= NUMBER_DIGITS_MAX
 
 
-def chunked(lines: Iterable[str]) -> list[list[str]]:
+def chunked(lines: Iterable[str], bytes_max: int = CHUNK_BYTES) -> list[list[str]]:
     """Lines in groups that each fit an event; at least one group."""
     chunks: list[list[str]] = [[]]
     size = 0
     for line in lines:
         size += len(line.encode()) + 1
-        if size > CHUNK_BYTES:
+        if size > bytes_max:
             chunks.append([])
             size = len(line.encode()) + 1
         chunks[-1].append(line)

@@ -72,6 +72,7 @@ class EventLog:
     __slots__ = (
         "_appended_bytes",
         "_entries",
+        "begun_count",
         "bytes_max",
         "entries_max",
         "epoch",
@@ -85,6 +86,8 @@ class EventLog:
         self.bytes_max = bytes_max
         self.oldest = 1
         self.latest = 0
+        self.begun_count = 0
+        """How often it was made another log: what was known of its events no longer holds."""
         self._entries: deque[tuple[bytes, float, int]] = deque()
         """From the oldest on: the event, when it was appended, and the bytes before it."""
         self._appended_bytes = 0
@@ -100,6 +103,7 @@ class EventLog:
     def begin(self, epoch: int, first: int, encoded: Sequence[bytes], now: float) -> None:
         """Makes this the log that another process wrote: its events from `first` on."""
         self.epoch = epoch
+        self.begun_count += 1
         self._entries.clear()
         self.oldest, self.latest = first, first - 1
         self.extend(encoded, now)

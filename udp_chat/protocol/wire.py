@@ -120,7 +120,7 @@ class MessageKind(IntEnum):
 
 
 class RefusedReason(IntEnum):
-    VERSION = 2
+    VERSION = 1
     NAME_IN_USE = 2
     UNUSABLE_NAME = 3
     ROOM_FULL = 4

@@ -15,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
+from udp_chat.protocol.held_signals import HELD_LOOK_SECONDS, HELD_SIGNALS
+
 W = TypeVar("W", bound="Worker")
 
 
@@ -65,9 +67,8 @@ class Worker(ABC):
         try:
             if not self._is_closed:
                 ask_to_end()
-                for thread in self._threads:
-                    if thread is not threading.current_thread() and thread.is_alive():
-                        thread.join()
+                with HELD_SIGNALS:
+                    self._join_threads()
                 self._free()
                 self._is_closed = True
         finally:
@@ -82,8 +83,15 @@ class Worker(ABC):
         self._start_threads()
 
     def _start_threads(self) -> None:
+        with HELD_SIGNALS:
+            for thread in self._threads:
+                thread.start()
+
+    def _join_threads(self) -> None:
         for thread in self._threads:
-            thread.start()
+            while thread is not threading.current_thread() and thread.is_alive():
+                thread.join(HELD_LOOK_SECONDS)
+                HELD_SIGNALS.check()
 
     @abstractmethod
     def _ask_to_end(self) -> None:

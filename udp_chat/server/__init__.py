@@ -4,6 +4,11 @@ Read in this order:
 
 - ``udp_server.py``: the thread. It takes in what has arrived, steps the room once, and sends
 - ``room.py``: the room as a pure state machine: joining, leaving, messages, timers
+- ``presence.py``: which members are still there
+- ``continuity.py``: what the room has in common with its earlier terms and its other parts
+- ``succession.py``: who takes the room over when its host is gone
+- ``fetching.py``: getting events that its members have and its host has not
+- ``derived.py``: who is in, as it follows from the log
 - ``register.py``: **the dict of members**, entered by a JOIN with a good cookie
 - ``relay.py``: what goes out: the broadcast, and **the repair of a lost datagram**
 - ``congestion.py``: how much a member with a full link may be sent
@@ -20,6 +25,7 @@ What these use:
 - ``cookies.py``: proof that an address receives what is sent to it
 - ``hosts.py``: what all members of one IP address may use together
 - ``memory.py``: how many bytes a room holds for its members
+- ``history.py``: what a newcomer is shown of what was said before
 - ``survey.py``: who is in, who has a message, how the links are
 - ``server_socket.py``: the bound socket with its buffer
 - ``datagrams.py``, ``batch_datagrams.py``: one datagram a system call, or many (Linux)

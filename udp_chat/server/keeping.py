@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,12 +89,31 @@ class KeptFile:
         self._has_lines = False
         self._lock: sqlite3.Connection | None = None
         self._database: sqlite3.Connection | None = None
+        existed, self._is_begun = self._path.exists(), False
         try:
             with reasons():
                 self._open()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if self._is_begun:
+                self._take_back(existed=existed)
+            if isinstance(error, CannotKeep) and error.reason == "keep_failed" and self._is_full():
+                raise CannotKeep("keep_full", error.text) from error  # "disk I/O error" to SQLite
             raise
+
+    def _take_back(self, *, existed: bool) -> None:
+        """Leaves nothing of a new file that could not be made."""
+        for beside in ("-wal", "-shm"):
+            Path(f"{self._path}{beside}").unlink(missing_ok=True)
+        if existed:  # and was empty
+            os.truncate(self._path, 0)
+        else:
+            self._path.unlink()
+
+    def _is_full(self) -> bool:
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._path.parent).free < SPARE_BYTES
+        return False
 
     def _open(self) -> None:
         path = self._path
@@ -104,9 +124,12 @@ class KeptFile:
             check(path)
             if not os.access(path, os.W_OK):
                 raise CannotKeep("keep_read_only")
+        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+            raise CannotKeep("keep_folder_read_only")
         self._lock = connect(Path(f"{path}-lock"))
         self._lock.execute("BEGIN EXCLUSIVE")
         if is_new:  # what is said in private is in it, too
+            self._is_begun = True
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._database = connect(path)
         self._database.execute("PRAGMA journal_mode = WAL")

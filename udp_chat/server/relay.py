@@ -22,7 +22,8 @@ Nothing here touches a socket, a thread, a clock or a random source.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from udp_chat.protocol.delivery import (
@@ -327,6 +328,10 @@ class Relay:
         """
         if not position.behind:
             return
+        if position is member.inbox and position.next_seq >= self._grown_inboxes.get(
+            member.session_id, math.inf
+        ):
+            return  # it goes out in this wake-up anyway
         sent_at = max(position.log.sent_at(position.next_seq), position.repaired_at)
         if echoed_at <= sent_at + REORDER_RATIO * member.rtt.base and (
             now - sent_at < 0.9 * member.rtt.srtt
@@ -622,10 +627,14 @@ class Relay:
             until = min(until, part.until)
         left = part.datagrams_max
         while after <= until and left and position.repair_bucket.take(1, now):
+            left -= 1
+            # The rest of an inbox waits for an acknowledgement, which is asked for at once: in a
+            # large room it would come seconds later.
+            if log is not self._log and not left:
+                marks = replace(marks, ask=True)
             datagram, after = self._build(log, after, marks, now)
             self._send_events(member, datagram)
             member.traffic.repaired += marks.repair
-            left -= 1
         position.sent_until = max(position.sent_until, after - 1)
 
     def _send_events(self, member: Member, datagram: bytes) -> None:

@@ -7,7 +7,8 @@ Its truth is one `EventLog`. The dict of members (register.py) is entered by a J
 back the cookie sent to its address, and by nothing else. What members say passes the `Floor`
 (floor.py), which decides when it is anybody's turn, and the `Scribe` (scribe.py), which writes it
 into a log. What is written goes out by the `Relay` (relay.py), to all members in as few datagrams
-as hold it, and again to those who do not acknowledge it.
+as hold it, and again to those who do not acknowledge it. `Presence` (presence.py) says who is still
+there. `Continuity` (continuity.py) is what the room has in common with its other terms and parts.
 
 It promises: a message it accepted gets one place in the one order, and every member gets it from
 there or is told of the gap. It does not promise that the log outlives the process.
@@ -17,14 +18,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import random
 from collections import Counter
 from collections.abc import Callable
 
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.delivery import NEVER, EventLog, TokenBucket
-from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.names import UnusableName, check_name
 from udp_chat.protocol.packets import (
     FROM_SESSIONS,
@@ -33,7 +32,6 @@ from udp_chat.protocol.packets import (
     Bye,
     ByeReason,
     Challenge,
-    Event,
     EventKind,
     Join,
     MalformedDatagram,
@@ -50,49 +48,23 @@ from udp_chat.protocol.packets import (
     read_new_messages,
     sender_and_timestamp,
 )
+from udp_chat.server.continuity import Continuity
 from udp_chat.server.cookies import Cookies
-from udp_chat.server.fetching import SAID, Fetching, taken_apart
 from udp_chat.server.floor import HELD_MAX, NEXT_WAKE_UP_SECONDS, Floor
 from udp_chat.server.hosts import Host, Hosts
-from udp_chat.server.kept import Kept, Notebook, begin_from, client_tag
+from udp_chat.server.kept import Kept, Notebook, begin_from
 from udp_chat.server.member import Member, MemberIds, MemberTimers, Position, Traffic
 from udp_chat.server.memory import Memory
+from udp_chat.server.presence import Presence
 from udp_chat.server.register import Register
 from udp_chat.server.relay import Outgoing, Relay
 from udp_chat.server.scribe import Scribe
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.state import RoomState
-from udp_chat.server.succession import HostedBy, Succession
 
 __all__ = ["ChatRoom", "RoomSettings"]
 
 logger = logging.getLogger("udp_chat.server")
-
-SILENCE_GRID_SECONDS = 0.25
-"""The room looks for silent members at multiples of this. Otherwise an idle room would wake up for
-each member separately."""
-
-PROBE_SECONDS = 2.0
-"""How long the holder of a wanted name has to show that it lives. With a probe each
-PROBE_INTERVAL_SECONDS and 30 % loss each way, a living one fails once in a thousand times."""
-
-PROBE_INTERVAL_SECONDS = 0.2
-
-HEARTBEAT_LATE_RATIO = 1.1
-"""A client's heartbeats come at most so much later than the interval: it draws a factor once."""
-
-PROBE_VALID_SECONDS = 5.0
-"""So long a sign of life answers further JOINs that want the same name."""
-
-HELD_CHECK_SECONDS = 1.0
-"""While a room is held back, it looks so often for silent members that it may remove."""
-
-STALL_SECONDS = 1.0
-"""A timer this late says that this process slept. The members' silence is then not theirs."""
-
-NAME_WAIT_SECONDS = 8.0
-"""A JOIN for a held name goes unanswered while its holder is being asked, at most so long: clients
-wait longer. With heartbeats too far apart to tell in that time, the name counts as in use."""
 
 JOINS_PER_SECOND = 100.0
 JOIN_BURST = 1000.0
@@ -101,9 +73,6 @@ JOIN_BURST = 1000.0
 HELD_TEXT = "the server cannot write its file: try again later"
 
 BUSY_TEXT = "too many are joining at this moment: try again"
-
-LIVING_HEARTBEATS = 5
-"""A member that was silent for so many of them may be gone."""
 
 ROSTERS_MAX = 16
 """Newcomers who are sent the names of all in one wake-up."""
@@ -132,13 +101,7 @@ class ChatRoom:
         self._random = randomness
         self._cookies = Cookies(randomness.getrandbits(256).to_bytes(32, "big"))
         self.log = make_log(self._new_id(), settings.log_entries_max, settings.log_bytes_max)
-        self.room_id = self.log.epoch
-        """The same for the room's whole life, whoever hosts it."""
-        self.lineage = Lineage(((self.log.epoch, 1),))
-        self.hosted_by = HostedBy()
-        """Who hosts the room, as its members are told."""
         self.register = Register(settings.members_max)
-        self.register.begin_from(0, self._tag_of)
         self.members = self.register.members
         """By session id: those who are in."""
         self.hosts = Hosts(settings)
@@ -158,17 +121,13 @@ class ChatRoom:
             settings, self.log, self.register, self.memory, self._timers, self.counters
         )
         self._relay = Relay(state)
-        self._scribe = Scribe(state, self._relay, self._is_alive)
-        self._succession = Succession(state, self._scribe, self._relay, self.hosted_by, randomness)
-        self._branches = Fetching()
-        """What was said in other parts of the room, and is not in the log yet."""
-        self._unknown_apart: dict[int, int] = {}
-        """By number: the newest message there of a client that has not been here."""
-        self._talk_looked_at = 0
-        self._has_talk = False
+        self._presence = Presence(state, self._relay)
+        self._scribe = Scribe(state, self._relay, self._presence.is_alive)
+        self._continuity = Continuity(state, self._scribe, self._relay, randomness)
+        self.hosted_by = self._continuity.hosted_by
+        """Who hosts the room, as its members are told."""
+        self.register.begin_from(0, self._continuity.tag_of)
         self._is_paused = False
-        self._slept_until = float("-inf")
-        self._is_held = False
         self._floor = Floor(state, self._scribe, self._must_wait, now)
         self.wall_offset_seconds = wall_offset_seconds
         self._closed = False
@@ -193,20 +152,14 @@ class ChatRoom:
 
     def continue_from(self, kept: Kept) -> None:
         """The room begins as it was `kept`. To be called before anything else."""
-        self.room_id = kept.room_id or kept.epoch
-        self.lineage = kept.lineage if kept.lineage.terms else Lineage(((kept.epoch, 1),))
         for member in begin_from(kept, self._state, self._now):
             member.session_id = self._new_id()
             self.members[member.session_id] = member
             self._timers.schedule(member, self._now + self.settings.timeout_seconds)
         for forgotten in self.register.departed_too_many():
-            self._forget_unread(forgotten)
+            self._scribe.forget_unread(forgotten, self._now)
         self._relay.log_begun()
-        self._branches = Fetching(taken_apart(kept.events))
-        for event in kept.events if self.settings.handed_on else ():
-            *_, number, message_id = Event.LAYOUT.unpack_from(event)
-            if number and number not in self.register.by_number:
-                self._unknown_apart[number] = max(self._unknown_apart.get(number, 0), message_id)
+        self._continuity.begin_from(kept)
 
     def resume_from(self, room: ChatRoom, now: float) -> None:
         """Takes over the sessions of a room whose newest changes cannot be kept. To be called
@@ -232,12 +185,12 @@ class ChatRoom:
     def hold_back(self, *, is_full: bool) -> None:
         """From now on the room writes nothing that has to be kept, and says why: the disk is full,
         or does not take it."""
-        self._is_held = True
+        self._presence.is_held_back = True
         self._scribe.tell_held_back(self._now, is_full=is_full)
 
     def go_on(self, now: float) -> None:
         """Ends `hold_back`."""
-        self._is_held, self._now = False, now
+        self._presence.is_held_back, self._now = False, now
         self._scribe.tell_kept_again(now)
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
@@ -257,11 +210,11 @@ class ChatRoom:
             elif packet_type == PacketType.OFFER:
                 offer = decode_body(packet_type, datagram)
                 assert isinstance(offer, Offer)
-                self._succession.receive_offer(offer, address, now)
+                self._continuity.succession.receive_offer(offer, address, now)
             elif packet_type == PacketType.TOLD:
                 told = decode_body(packet_type, datagram)
                 assert isinstance(told, Told)
-                self._handle_told(told, address, now)
+                self._continuity.receive_told(told, address, now)
             else:
                 self._drop("unexpected packet", address)
         except UnsupportedVersion:
@@ -299,7 +252,7 @@ class ChatRoom:
             self._handle_status(status, member, now)
         else:
             decode_body(packet_type, datagram)
-            if self._is_held:
+            if self._presence.is_held_back:
                 member.heard_at = float("-inf")  # the room notices it once it may
             else:
                 self._remove(member, "left")
@@ -311,14 +264,11 @@ class ChatRoom:
         due_at = self.next_timeout()
         if due_at is None or due_at > now:
             return
-        if now - due_at > STALL_SECONDS:
-            self._forgive_stall(now - due_at)
+        self._presence.forgive_stall(now - due_at, now)
         self._relay.handle_timeout(now)
         for member in self._timers.take_due(now):
             self._on_member_timer(member, now)
-        self._succession.handle_timeout(now)
-        for datagram, address in self._branches.datagrams_to_send(now):
-            self._relay.send(datagram, address)
+        self._continuity.handle_timeout(now)
         # What is written may let somebody go on, who then asks: so until nobody wants more.
         while self._floor.next_timeout() <= now or self._rosters_due(now):
             self._floor.handle_timeout(now)
@@ -328,7 +278,7 @@ class ChatRoom:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
         at = min(self._relay.next_timeout(), self._floor.next_timeout(), self._timers.next_at())
-        at = min(at, self._succession.next_timeout(), self._branches.next_timeout())
+        at = min(at, self._continuity.next_timeout())
         if self._newcomers:
             at = min(at, self._rosters_at)
         return None if at == NEVER else at
@@ -357,24 +307,23 @@ class ChatRoom:
     # --- handing on --------------------------------------------------------------------------
 
     @property
+    def room_id(self) -> int:
+        """The same for the room's whole life, whoever hosts it."""
+        return self._continuity.room_id
+
+    @property
     def successors(self) -> list[tuple[int, str]]:
         """The numbers and addresses of the members that take the room over, the first one first."""
-        return self._succession.successors
+        return self._continuity.succession.successors
 
     @property
     def has_talk(self) -> bool:
         """Whether anything has been said in the room, as far as its log goes."""
-        count = self.log.latest - self._talk_looked_at
-        if not self._has_talk and count > 0:
-            self._has_talk = any(event[0] in SAID for event in self.log.newest(count))
-            self._talk_looked_at = self.log.latest
-        return self._has_talk
+        return self._continuity.has_talk
 
     def living_count(self, now: float) -> int:
         """Members that were heard lately."""
-        since = now - LIVING_HEARTBEATS * self.settings.heartbeat_seconds
-        since = max(since, self._slept_until)
-        return sum(m.heard_at > since and not m.is_away for m in self.members.values())
+        return self._presence.living_count(now)
 
     def pause(self) -> None:
         """From now on nothing is accepted: another host will."""
@@ -383,43 +332,7 @@ class ChatRoom:
     def has_all(self, number: int) -> bool:
         """Whether the member with this number has the whole log, and no inbox has anything that
         its member can still read."""
-        member = self.register.by_number.get(number)
-        return (
-            member is not None
-            and member.position.acked == self.log.latest
-            and not any(m.inbox.behind for m in self.members.values() if not m.is_away)
-        )
-
-    def _handle_told(self, told: Told, address: Address, now: float) -> None:
-        """Takes what was said in another part of the room, each message once."""
-        for seq, event in self._branches.take(told, address):
-            if event.kind not in SAID:
-                continue
-            sender = self.register.by_number.get(event.member)
-            if sender is None:
-                newest = self._unknown_apart.get(event.member, 0)
-                self._unknown_apart[event.member] = max(newest, event.message_id)
-            else:
-                is_here = sender.session_id in self.members and not sender.is_away
-                if not sender.may_say_apart(event.message_id, is_here=is_here):
-                    continue
-                self.register.note(sender)
-            self._scribe.write_apart(event, told.epoch, seq, now)
-
-    def _until(self, join: Join) -> int | None:
-        """The last event of this log that a returning client has; None if it has nothing of it."""
-        if join.epoch == self.log.epoch:
-            return join.room_ack if join.room_ack <= self.log.latest else None
-        if not join.epoch or join.room_id != self.room_id:
-            return None
-        lineage = Lineage.decode(join.lineage)
-        return self.lineage.fork(self.log.latest, lineage, join.room_ack)
-
-    def _new_number(self) -> int:
-        return self._random.getrandbits(32)
-
-    def _tag_of(self, client_id: int) -> bytes:
-        return client_tag(client_id, self.room_id)
+        return self._continuity.has_all(number)
 
     # --- registration ------------------------------------------------------------------------
 
@@ -443,7 +356,7 @@ class ChatRoom:
             return
         holder = self.register.holder(join.name)
         if holder is not None:
-            if self._is_alive(holder, now):
+            if self._presence.is_alive(holder, now):
                 text = f"the name {join.name} is in use"
                 self._refuse(join, address, RefusedReason.NAME_IN_USE, text)
             return  # else it is being asked; the client repeats its JOIN and learns the outcome
@@ -454,10 +367,9 @@ class ChatRoom:
         host = self._host_with_a_place(join, address, now)
         if host is None:
             return
-        if self._is_held or self._is_paused:
-            self._refuse(
-                join, address, RefusedReason.BUSY, HELD_TEXT if self._is_held else BUSY_TEXT
-            )
+        if self._presence.is_held_back or self._is_paused:
+            text = HELD_TEXT if self._presence.is_held_back else BUSY_TEXT
+            self._refuse(join, address, RefusedReason.BUSY, text)
             return
         # An address pays for each try: what follows may look at all who are gone.
         if host.joins.take(1, now):
@@ -487,7 +399,7 @@ class ChatRoom:
             self._drop("stale", address)
             return
         was_away = member.is_away or (
-            join.epoch != self.log.epoch and self._until(join) is not None
+            join.epoch != self.log.epoch and self._continuity.until(join) is not None
         )
         if member.address != address and not self._move(member, join, address, now):
             return
@@ -503,18 +415,13 @@ class ChatRoom:
 
     def _come_back(self, member: Member, join: Join) -> None:
         """A member is here again that another host, or another process of this one, knew."""
-        until = self._until(join)
+        until = self._continuity.until(join)
         acked = until if until is not None else member.joined_seq - 1
         member.first_seq = acked + 1
         member.position = Position(self.log, acked, self._now)
-        self._note_branch(join, member.address, until)
+        self._continuity.note_branch(join, member.address, until)
         self._newcomers[member.session_id] = member
         self._rosters_at = max(self._rosters_at, self._now)
-
-    def _note_branch(self, join: Join, address: Address, until: int | None) -> None:
-        """Notes what a returning client has that was said in another part of the room."""
-        if until is not None and join.epoch != self.log.epoch and join.room_ack > until:
-            self._branches.note(join, address, until)
 
     def _move(self, member: Member, join: Join, address: Address, now: float) -> bool:
         """Moves a member to another address; false if it was refused there."""
@@ -540,17 +447,10 @@ class ChatRoom:
         settings, log = self.settings, self.log
         member = self.register.departed.get(join.client_id)
         if member is None:
-            draw = None
-            if settings.handed_on:
-                # A number says who somebody is in all parts of a room: so none is given twice.
-                was = (join.member,) if join.room_id == self.room_id else ()
-                draw = itertools.chain(was, iter(self._new_number, 0)).__next__
-            number, appended = self.register.new_number(join.client_id, join.next_message_id, draw)
+            number, appended = self._continuity.number_for(join)
             ids = MemberIds(join.client_id, number, self._new_id())
             member = Member(ids, host, log, settings, now)
-            if number in self._unknown_apart:
-                member.said_elsewhere.append((1, appended))
-                appended = max(appended, self._unknown_apart.pop(number))
+            appended = self._continuity.note_apart(member, appended)
             member.received = member.appended = appended
         elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replay does not bring back a client that left
@@ -566,11 +466,11 @@ class ChatRoom:
         member.heard_at = now
         tag = self.register.tag(join.client_id).hex() if settings.handed_on else ""
         member.joined_seq = self._scribe.write_event(EventKind.JOIN, member, now, tag)
-        member.first_seq = max(log.oldest, member.joined_seq - settings.history_events)
-        until = self._until(join)
+        member.first_seq = self._scribe.history.start(member.joined_seq)
+        until = self._continuity.until(join)
         if until is not None and until < member.joined_seq:
             member.first_seq = until + 1
-            self._note_branch(join, address, until)
+            self._continuity.note_branch(join, address, until)
         elif join.epoch and not settings.handed_on:
             # It was in when this log did not exist yet, or was led astray: all of it is news.
             member.first_seq = log.oldest
@@ -596,11 +496,11 @@ class ChatRoom:
             self.register.note(member)
 
     def _welcome(self, member: Member, join: Join) -> None:
-        hosted_by = self.hosted_by
+        hosted_by, continuity = self.hosted_by, self._continuity
         if member.client_id == hosted_by.client_id:
             hosted_by.number = member.number
         host = self.register.by_number.get(hosted_by.number)
-        resumes = join.epoch == self.log.epoch or self._until(join) is not None
+        resumes = join.epoch == self.log.epoch or continuity.until(join) is not None
         welcome = Welcome(
             client_id=member.client_id,
             echoed_timestamp=join.timestamp,
@@ -618,13 +518,13 @@ class ChatRoom:
             ack_delay_ms=self._relay.ack_delay_ms(),
             room_id=self.room_id,
             host=hosted_by.number,
-            lineage=self.lineage.encode(),
+            lineage=continuity.lineage.encode(),
             handed_on=self.settings.handed_on,
             name=member.name,
             room=self.settings.room,
             host_name=host.name if host is not None else "",
             host_address=hosted_by.address,
-            successors=self._succession.text,
+            successors=continuity.succession.text,
         )
         self._relay.send(welcome.encode(), member.address)
         self._relay.catch_up(member, self._now)
@@ -643,43 +543,12 @@ class ChatRoom:
             refused = Refused(*prefix, RefusedReason.VERSION, "")
             self._reply(refused.encode(), address, len(datagram))
 
-    def _is_alive(self, holder: Member, now: float) -> bool:
-        """Whether the holder of a wanted name keeps it; if that is not known, it is asked."""
-        if holder.probe_at == NEVER:
-            if now - holder.probe_started_at <= PROBE_VALID_SECONDS:
-                return True  # it has just answered
-            holder.probe_started_at = holder.probe_at = now
-            self.counters["probed"] += 1
-            self._on_probe_timer(holder, now)
-            self._timers.schedule(holder, holder.probe_at)
-        answered = holder.heard_at > holder.probe_started_at
-        return answered or self._gives_up_at(holder) - now > NAME_WAIT_SECONDS
-
-    def _gives_up_at(self, holder: Member) -> float:
-        """When a holder that is being asked loses its name: a living one has sent a heartbeat by
-        then, and has been asked for PROBE_SECONDS, even where it was asked only after that."""
-        heartbeat_at = holder.heard_at + HEARTBEAT_LATE_RATIO * self.settings.heartbeat_seconds
-        return max(heartbeat_at, holder.probe_started_at) + PROBE_SECONDS
-
-    def _on_probe_timer(self, member: Member, now: float) -> bool:
-        """Asks once more, or gives up; false if the member is gone."""
-        if member.heard_at > member.probe_started_at:
-            member.probe_at = NEVER
-        elif now >= self._gives_up_at(member) and not self._is_held:
-            self._remove(member, "timeout")
-            return False
-        else:
-            member.probe_at = now + PROBE_INTERVAL_SECONDS
-            self._relay.probe(member, now)
-        return True
-
     def _remove(self, member: Member, reason: str) -> None:
         logger.info("%s %s", member.name, "left" if reason == "left" else "timed out")
         self.register.remove(member)
         member.host.member_count -= 1
         self._newcomers.pop(member.session_id, None)
-        self._succession.forget(member)
-        self._branches.forget(member.client_id)
+        self._continuity.forget(member)
         self._floor.remove(member)
         self._relay.forget_link(member)
         self._scribe.write_event(EventKind.LEAVE, member, self._now, reason)
@@ -688,7 +557,7 @@ class ChatRoom:
         member.wake_at = member.probe_at = NEVER
         member.probe_started_at = float("-inf")
         if reason == "left":
-            self._forget_unread(member)
+            self._scribe.forget_unread(member, self._now)
         else:
             bye = Bye(member.session_id, ByeReason.TIMEOUT).encode()
             self._relay.send(bye, member.address)
@@ -697,14 +566,7 @@ class ChatRoom:
         # Those who wait for this inbox learn that nobody is there.
         self._floor.inbox_has_space(member.inbox, self._now)
         for forgotten in self.register.departed_too_many():
-            self._forget_unread(forgotten)
-
-    def _forget_unread(self, member: Member) -> None:
-        """Drops what waits for a member that has gone, and tells the senders."""
-        self._scribe.tell_undelivered(member, self._now)
-        member.inbox.clear()
-        self.register.note_read(member)
-        self.memory.recount(member)
+            self._scribe.forget_unread(forgotten, self._now)
 
     # --- messages ----------------------------------------------------------------------------
 
@@ -731,7 +593,7 @@ class ChatRoom:
 
     def _must_wait(self) -> bool:
         """Whether no message may be written now."""
-        return self._is_held or self._is_paused or self._relay.links_are_full()
+        return self._presence.is_held_back or self._is_paused or self._relay.links_are_full()
 
     def _rosters_due(self, now: float) -> bool:
         return bool(self._newcomers) and self._rosters_at <= now
@@ -747,7 +609,7 @@ class ChatRoom:
                 self._rosters_at = now + NEXT_WAKE_UP_SECONDS
         questions = self._floor.questions(now)
         if questions:
-            self._scribe.answer(self._succession.take(questions, now), now)
+            self._scribe.answer(self._continuity.succession.take(questions, now), now)
             for member, _ in questions:
                 self._floor.answered(member, now)
 
@@ -759,7 +621,7 @@ class ChatRoom:
             return
         for member in self.register.departed_with_unread():
             if memory.is_full or member.host is host:
-                self._forget_unread(member)
+                self._scribe.forget_unread(member, self._now)
             if not memory.is_full and (host is None or not memory.is_full_for(host)):
                 return
 
@@ -807,33 +669,12 @@ class ChatRoom:
     # --- timers ------------------------------------------------------------------------------
 
     def _on_member_timer(self, member: Member, now: float) -> None:
-        silent_at = member.heard_at + self.settings.timeout_seconds
-        if self._is_held:
-            silent_at = max(silent_at, now + HELD_CHECK_SECONDS)
-        if silent_at <= now:
+        if self._presence.is_gone(member, now):
             self._remove(member, "timeout")
             return
-        if member.probe_at <= now and not self._on_probe_timer(member, now):
-            return
         self._relay.repair_tails(member, now)
-        self._timers.schedule(
-            member,
-            min(
-                math.ceil(silent_at / SILENCE_GRID_SECONDS) * SILENCE_GRID_SECONDS,
-                member.probe_at,
-                self._relay.repair_due(member),
-            ),
-        )
-
-    def _forgive_stall(self, seconds: float) -> None:
-        """This process slept: nobody could be heard meanwhile, so nobody was silent."""
-        logger.info("this process stalled for %.1f s; deadlines moved", seconds)
-        self.counters["stalls"] += 1
-        self._slept_until = self._now
-        for member in self.members.values():
-            member.heard_at = min(member.heard_at + seconds, self._now)
-            if member.probe_at != NEVER:
-                member.probe_started_at = min(member.probe_started_at + seconds, self._now)
+        look_at = self._presence.next_look_at(member, now)
+        self._timers.schedule(member, min(look_at, self._relay.repair_due(member)))
 
     # --- small things ------------------------------------------------------------------------
 

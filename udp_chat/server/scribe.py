@@ -25,6 +25,7 @@ from udp_chat.protocol.packets import (
     RawMessage,
     encode_plain,
 )
+from udp_chat.server.history import History
 from udp_chat.server.member import Inbox, Member
 from udp_chat.server.relay import Relay
 from udp_chat.server.state import RoomState
@@ -43,6 +44,7 @@ class Scribe:
         self.wall_offset_seconds = 0.0
         """Unix time less the time of `now`."""
         self._log = state.log
+        self.history = History(state.log, state.settings.history_events)
         self._register = state.register
         self._memory = state.memory
         self._relay = relay
@@ -117,9 +119,12 @@ class Scribe:
         """Tells a member that a private message was not delivered."""
         self._write_notice(member, "not_delivered", message.to, message.message_id, now)
 
-    def tell_undelivered(self, member: Member, now: float) -> None:
-        """Tells those whose private messages a member has not read that it never will."""
+    def forget_unread(self, member: Member, now: float) -> None:
+        """Drops what waits for a member that has gone, and tells the senders."""
         self._tell(member.inbox.senders(), "not_delivered", member, now)
+        member.inbox.clear()
+        self._register.note_read(member)
+        self._memory.recount(member)
 
     def tell_delayed(self, member: Member, now: float) -> None:
         """Tells them that these wait for its return: once for each, however often it comes and
@@ -199,8 +204,8 @@ class Scribe:
             for text in self._survey().roster
         ]
         for member in newcomers:
-            for event in events:
-                self._write_inbox(member, event, now)
+            member.inbox.log.extend(events, now)
+            self._inbox_grew(member, now)
 
     def _survey(self) -> Survey:
         members = self._register.members.values()
@@ -213,6 +218,9 @@ class Scribe:
 
     def _write_inbox(self, member: Member, event: bytes, now: float, sender: int = 0) -> None:
         member.inbox.append(event, now, sender)
+        self._inbox_grew(member, now)
+
+    def _inbox_grew(self, member: Member, now: float) -> None:
         self._memory.recount(member)
         self._register.note(member)
         self._relay.inbox_grew(member, now)

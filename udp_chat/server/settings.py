@@ -31,7 +31,7 @@ class RoomSettings:
     """For all that waits for members to acknowledge it or waits to be said, together. An address
     may have an eighth of it. Beyond, the room refuses newcomers and holds its members back."""
     history_events: int = 50
-    """Of the log, what a newcomer is shown."""
+    """Messages that a newcomer is shown. Joins and leaves between them do not count."""
 
     handed_on: bool = False
     """Whether a member takes the room over when its host leaves or dies."""

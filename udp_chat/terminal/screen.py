@@ -288,6 +288,9 @@ class EditorTerminal(Terminal):
         return True
 
     def read_line(self) -> str:
+        if self._end is KeyboardInterrupt:  # who left by Ctrl-C is asked whether it was meant
+            self._end = self._leaves_until = None
+            self._reading = False
         try:
             if not self._entered and not self._reading:
                 with self._lock:

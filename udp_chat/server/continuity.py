@@ -1,0 +1,159 @@
+"""What a room has in common with its earlier terms, and with its other parts.
+
+A room has one id for its whole life. Each host's time is a term; the lineage tells which part of
+the log a returning client has seen. What it was shown in another part of the room is fetched from
+it, and written into the log once. The successors are named, so that another term can follow.
+
+Nothing here touches a socket, a thread, a clock or a random source.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.packets import Address, Event, EventKind, Join, Told
+from udp_chat.server.fetching import SAID, Fetching, taken_apart
+from udp_chat.server.kept import Kept, client_tag
+from udp_chat.server.member import Member
+from udp_chat.server.relay import Relay
+from udp_chat.server.scribe import Scribe
+from udp_chat.server.state import RoomState
+from udp_chat.server.succession import HostedBy, Succession
+
+TALK = (*SAID, EventKind.CHAT_APART, EventKind.ACTION_APART)
+"""What people have said."""
+
+
+class Continuity:
+    """A room's place among the terms and parts of its life."""
+
+    def __init__(
+        self, state: RoomState, scribe: Scribe, relay: Relay, randomness: random.Random
+    ) -> None:
+        self._log = log = state.log
+        self._register = state.register
+        self._handed_on = state.settings.handed_on
+        self._scribe = scribe
+        self._relay = relay
+        self._random = randomness
+        self.room_id = log.epoch
+        """The same for the room's whole life, whoever hosts it."""
+        self.lineage = Lineage(((log.epoch, 1),))
+        self.hosted_by = HostedBy()
+        """Who hosts the room, as its members are told."""
+        self.succession = Succession(state, scribe, relay, self.hosted_by, randomness)
+        self._branches = Fetching()
+        """What was said in other parts of the room, and is not in the log yet."""
+        self._unknown_apart: dict[int, int] = {}
+        """By number: the newest message there of a client that has not been here."""
+        self._talk_looked_at = 0
+        self._has_talk = False
+
+    def begin_from(self, kept: Kept) -> None:
+        """The room begins as it was `kept`, with the members of its register."""
+        self.room_id = kept.room_id or kept.epoch
+        self.lineage = kept.lineage if kept.lineage.terms else Lineage(((kept.epoch, 1),))
+        self._branches = Fetching(taken_apart(kept.events))
+        for event in kept.events if self._handed_on else ():
+            *_, number, message_id = Event.LAYOUT.unpack_from(event)
+            if number and number not in self._register.by_number:
+                self._note_unknown(number, message_id)
+
+    @property
+    def has_talk(self) -> bool:
+        """Whether anything has been said in the room, as far as its log goes."""
+        count = self._log.latest - self._talk_looked_at
+        if not self._has_talk and count > 0:
+            self._has_talk = any(event[0] in TALK for event in self._log.newest(count))
+            self._talk_looked_at = self._log.latest
+        return self._has_talk
+
+    def has_all(self, number: int) -> bool:
+        """Whether the member with this number has the whole log, and no inbox has anything that
+        its member can still read."""
+        member = self._register.by_number.get(number)
+        present = self._register.members.values()
+        return (
+            member is not None
+            and member.position.acked == self._log.latest
+            and not any(m.inbox.behind for m in present if not m.is_away)
+        )
+
+    def tag_of(self, client_id: int) -> bytes:
+        """What stands for a client id in this room's log."""
+        return client_tag(client_id, self.room_id)
+
+    # --- those who come back -----------------------------------------------------------------
+
+    def until(self, join: Join) -> int | None:
+        """The last event of this log that a returning client has; None if it has nothing of it."""
+        if join.epoch == self._log.epoch:
+            return join.room_ack if join.room_ack <= self._log.latest else None
+        if not join.epoch or join.room_id != self.room_id:
+            return None
+        return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
+
+    def note_branch(self, join: Join, address: Address, until: int | None) -> None:
+        """Notes what a returning client has that was said in another part of the room."""
+        if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
+            self._branches.note(join, address, until)
+
+    def number_for(self, join: Join) -> tuple[int, int]:
+        """The member number of a client that is neither in nor departed, and the newest of its
+        messages that was appended. A number says who somebody is in all parts of a room: so a
+        room that is handed on draws it by chance, and a client keeps the one it has."""
+        draw = None
+        if self._handed_on:
+            was = (join.member,) if join.room_id == self.room_id else ()
+            draw = itertools.chain(was, iter(self._new_number, 0)).__next__
+        return self._register.new_number(join.client_id, join.next_message_id, draw)
+
+    def note_apart(self, member: Member, appended: int) -> int:
+        """Notes which messages of a client that comes for the first time were said apart, and are
+        in this log; the other ones before `appended` may still come from there. Returns the newest
+        of all."""
+        newest_apart = self._unknown_apart.pop(member.number, None)
+        if newest_apart is None:
+            return appended
+        member.said_elsewhere.append((1, appended))
+        return max(appended, newest_apart)
+
+    def receive_told(self, told: Told, address: Address, now: float) -> None:
+        """Takes what was said in another part of the room, each message once."""
+        for seq, event in self._branches.take(told, address):
+            if event.kind not in SAID:
+                continue
+            sender = self._register.by_number.get(event.member)
+            if sender is None:
+                self._note_unknown(event.member, event.message_id)
+            else:
+                is_here = sender.session_id in self._register.members and not sender.is_away
+                if not sender.may_say_apart(event.message_id, is_here=is_here):
+                    continue
+                self._register.note(sender)
+            self._scribe.write_apart(event, told.epoch, seq, now)
+
+    def forget(self, member: Member) -> None:
+        """A member has gone: it is asked nothing any more, and takes nothing over."""
+        self.succession.forget(member)
+        self._branches.forget(member.client_id)
+
+    def _new_number(self) -> int:
+        return self._random.getrandbits(32)
+
+    def _note_unknown(self, number: int, message_id: int) -> None:
+        self._unknown_apart[number] = max(self._unknown_apart.get(number, 0), message_id)
+
+    # --- timers ------------------------------------------------------------------------------
+
+    def next_timeout(self) -> float:
+        """When `handle_timeout` is next needed."""
+        return min(self.succession.next_timeout(), self._branches.next_timeout())
+
+    def handle_timeout(self, now: float) -> None:
+        """Asks those who can host, and those who have what is missing."""
+        self.succession.handle_timeout(now)
+        for datagram, address in self._branches.datagrams_to_send(now):
+            self._relay.send(datagram, address)
