@@ -81,15 +81,19 @@ def test_another_thread_holds_nothing() -> None:
     assert handlers == [signal.default_int_handler]
 
 
+class Interrupted(threading.Event):
+    """An event that is waited for just when Ctrl-C comes."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return super().wait(timeout)
+
+
 def test_a_signal_ends_the_wait_for_an_event_and_leaves_its_lock_free() -> None:
-    event = threading.Event()
-    timer = threading.Timer(0.01, signal.raise_signal, [signal.SIGINT])
-    timer.start()
+    event = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         wait_for(event)
-    timer.join()
     setter = threading.Thread(target=event.set)
     setter.start()
     setter.join(WAIT_SECONDS)
     assert event.is_set()
-    wait_for(event)

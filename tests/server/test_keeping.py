@@ -11,7 +11,7 @@ import pytest
 from tests.kills import kill_often
 from tests.machines import Peer, RoomBench, Sent, of_type
 from udp_chat.protocol.packets import Bye, ByeReason, MessageKind, Welcome
-from udp_chat.server.keeping import KeptFile
+from udp_chat.server.keeping import KeepLimit, KeptFile
 from udp_chat.server.room import ChatRoom
 
 
@@ -134,6 +134,51 @@ def test_a_member_that_is_away_is_sent_nothing(bench: KeptBench) -> None:
     sent = bench.advance(5.0)
     assert {entry.address for entry in [*bench.sent, *sent]} >= {anna.address}
     assert all(entry.address for entry in [*bench.sent, *sent])
+
+
+def numbers_in(file: KeptFile) -> list[int]:
+    kept = file.read(10_000)
+    assert kept is not None
+    return sorted(member.number for member in kept.members)
+
+
+def test_the_file_forgets_who_is_gone_with_all_that_is_kept_of_them(tmp_path: Path) -> None:
+    limit = KeepLimit(events_max=4, gone_max=20)
+    with KeptFile(tmp_path / "room.db", limit) as file:
+        bench = KeptBench(file)
+        anna = bench.join("Anna")
+        for name in ("Boris", "Clara", "Dora"):
+            bench.join(name).leave()
+        assert numbers_in(file) == [1, 3, 4], "of Clara the leaving is kept, of Boris nothing"
+        anna.say("one", "two", "three", "four")
+        bench.join("Emma").leave()
+        assert numbers_in(file) == [1, 5]
+        bench.restart()
+        assert bench.join("Fritz").member.number == 6
+
+
+def test_the_file_keeps_as_many_who_are_gone_as_a_room_remembers(tmp_path: Path) -> None:
+    with KeptFile(tmp_path / "room.db", KeepLimit(gone_max=3)) as file:
+        bench = KeptBench(file)
+        anna = bench.join("Anna")
+        boris, *others, fritz = map(bench.join, ("Boris", "Clara", "Dora", "Emma", "Fritz"))
+        for peer in (fritz, boris, *others):
+            peer.leave()
+        anna.say("hello")
+        assert numbers_in(file) == [1, 3, 4, 5, 6], "without Boris; the newest number stays"
+
+
+def test_the_file_does_not_forget_for_whom_something_waits(tmp_path: Path) -> None:
+    with KeptFile(tmp_path / "room.db", KeepLimit(events_max=2)) as file:
+        bench = KeptBench(file)
+        anna, _ = bench.join("Anna"), bench.join("Boris")
+        anna.say("psst", kind=MessageKind.PRIVATE, to="Boris")
+        bench.keep_alive(bench.settings.timeout_seconds + 1.0, anna)
+        bench.join("Clara")
+        anna.say("one", "two", "three", first=2)
+    with KeptFile(tmp_path / "room.db", KeepLimit(events_max=2)) as bench.file:
+        anna.say("four", first=5)  # the first that another process writes
+        assert numbers_in(bench.file) == [1, 2, 3]
 
 
 def test_a_killed_server_continues_and_everybody_sees_the_same(tmp_path: Path) -> None:

@@ -496,8 +496,6 @@ class RoomHost:
         is_other = offer.flags & OFFER_HOSTS and offer.flags & OFFER_HANDED_ON
         if room is None or self._handing is not None or not is_other:
             return
-        if self.membership is not None and not self.membership.standing.is_in:
-            return  # its own client is still coming in, and would not hear where the room is
         if offer.epoch == room.log.epoch:
             return
         if self.membership is not None:

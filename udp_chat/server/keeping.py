@@ -25,6 +25,7 @@ from typing import Any
 from udp_chat.protocol.packets import ChatError, Event, MalformedDatagram
 from udp_chat.protocol.wire import Parser
 from udp_chat.server.kept import Changes, Kept, KeptMember
+from udp_chat.server.register import REMEMBERED_MAX
 
 APPLICATION_ID = 0x55434854
 """The ASCII letters "UCHT": what SQLite and `file` tell such a file by."""
@@ -56,6 +57,17 @@ INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO U
 """
 
 
+FORGET_MEMBERS = """
+DELETE FROM members WHERE left_seq > 0 AND number < (SELECT max(number) FROM members) AND (
+    left_seq < (SELECT min(seq) FROM events) AND number NOT IN (SELECT number FROM unread)
+    OR number IN (
+        SELECT number FROM members WHERE left_seq > 0
+        ORDER BY left_seq DESC, number DESC LIMIT -1 OFFSET ?))
+"""
+"""Forgets clients that are gone: those of whom no event is kept and for whom nothing waits, and the
+first of too many. The newest number stays, so that it is not given again."""
+
+
 class CannotKeep(ChatError):
     """A file cannot be used, or not be written. `reason` names a sentence."""
 
@@ -72,6 +84,8 @@ class KeepLimit:
     events_max: int = 1_000_000
     """Some 150 MB, and more than a room says in years."""
     age_seconds: int = 0
+    gone_max: int = REMEMBERED_MAX
+    """Clients that are gone: as many as a room remembers, and 1 in 20 more between two looks."""
 
 
 class KeptFile:
@@ -86,6 +100,8 @@ class KeptFile:
         self._limit = limit or KeepLimit()
         self._oldest_time_ms: int | None = None
         """Of the oldest event in the file, where that is known."""
+        self._gone_written: int | None = None
+        """Since those who are gone were last forgotten; None if that was before this process."""
         self._has_lines = False
         self._lock: sqlite3.Connection | None = None
         self._database: sqlite3.Connection | None = None
@@ -250,6 +266,7 @@ class KeptFile:
         if changes.events:
             latest = changes.first_seq + len(changes.events) - 1
             self._forget(database, latest, time_ms_of(changes.events[-1]))
+        self._forget_members(database, sum(each.left_seq > 0 for each in changes.members))
 
     def _forget(self, database: sqlite3.Connection, latest: int, now_ms: int) -> None:
         """Deletes what is beyond the limit. SQLite uses the space again."""
@@ -267,6 +284,17 @@ class KeptFile:
             if seq == latest or self._oldest_time_ms >= before_ms:
                 database.execute("DELETE FROM events WHERE seq < ?", (seq,))
                 return
+
+    def _forget_members(self, database: sqlite3.Connection, gone: int) -> None:
+        """Bounds the clients that are gone, now and then: it looks at all of them."""
+        most = self._limit.gone_max
+        if self._gone_written is not None:
+            self._gone_written += gone
+            if self._gone_written < max(1, most // 20):
+                return
+        self._gone_written = 0
+        database.execute(FORGET_MEMBERS, (most,))
+        database.execute("DELETE FROM unread WHERE number NOT IN (SELECT number FROM members)")
 
 
 def _kept_member(row: tuple[Any, ...]) -> KeptMember:

@@ -261,6 +261,8 @@ class EditorTerminal(Terminal):
         self._editor = LineEditor(completer)
         self._entered: deque[str] = deque()
         self._end: type[BaseException] | None = None
+        self._asks_again = False
+        """Whether a line can still be read although the end was told."""
         """What to raise once the lines entered before are read."""
         self._leaves_until: float | None = None
         """Until then another Ctrl-C leaves, and the hint is shown."""
@@ -288,9 +290,9 @@ class EditorTerminal(Terminal):
         return True
 
     def read_line(self) -> str:
-        if self._end is KeyboardInterrupt:  # who left by Ctrl-C is asked whether it was meant
+        if self._asks_again:  # a person who leaves by Ctrl-C may be asked whether that was meant
+            self._asks_again = self._reading = False
             self._end = self._leaves_until = None
-            self._reading = False
         try:
             if not self._entered and not self._reading:
                 with self._lock:
@@ -299,6 +301,7 @@ class EditorTerminal(Terminal):
                     self._draw()
             while not self._entered:
                 if self._end:
+                    self._asks_again = self._end is KeyboardInterrupt
                     raise self._end
                 self._read_keys()
             return self._entered.popleft()
