@@ -129,8 +129,7 @@ class Continuity:
             if sender is None:
                 self._note_unknown(event.member, event.message_id)
             else:
-                is_here = sender.session_id in self._register.members and not sender.is_away
-                if not sender.may_say_apart(event.message_id, is_here=is_here):
+                if not sender.may_say_apart(event.message_id):
                     continue
                 self._register.note(sender)
             self._scribe.write_apart(event, told.epoch, seq, now)

@@ -338,13 +338,17 @@ class Member:
         self.held_bytes -= sys.getsizeof(message.text)
         return message
 
-    def may_say_apart(self, message_id: int, *, is_here: bool) -> bool:
+    def may_say_apart(self, message_id: int) -> bool:
         """Whether a message of this member that was said in another part of the room is none that
-        it has said here, or will say here, itself."""
+        it has said here, or is about to say here. A session that still lives here does not mean
+        that its member is here: often another member comes back first, and hands over what this
+        one said."""
         if any(first <= message_id <= last for first, last in self.said_elsewhere):
             return True
-        if is_here or message_id <= self.appended:
+        if message_id <= self.appended or self.held:
             return False
+        if message_id > self.appended + 1:  # the ones between may come from a third part
+            self.said_elsewhere.append((self.appended + 1, message_id - 1))
         self.received = self.appended = message_id
         return True
 
