@@ -287,7 +287,7 @@ def test_what_was_asked_is_answered_below_joined_however_slow_the_screen_is(
     code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n", make_client=slow)
     assert code == 0
     kinds = [json.loads(line)["event"] for line in out.splitlines()]
-    assert kinds == ["joined", "notice", "left"]
+    assert kinds == ["joined", "host", "notice", "left"]
 
 
 def test_what_was_asked_and_what_comes_do_not_mix_on_the_screen(
