@@ -76,6 +76,7 @@ class Reader:
         if fork is not None:
             # Another host, another term: the log up to here is the same.
             replica.continue_in(lineage, fork, now)
+            transcript.forget_after(fork)
             parts.roster.restart()
             parts.liveness.forget_clock()
             if fork < was_until:
@@ -145,7 +146,7 @@ class Reader:
                 parts.joining.renamed(event.text)
             if is_mine and event.message_id:
                 self._confirm(event.message_id, seq, now)
-            if not parts.replica.has_shown(event):
+            if not parts.whereabouts.handed_on or parts.replica.is_news(seq, event):
                 transcript.show_of_room(seq, event, is_mine=is_mine)
 
     def deliver_inbox(self, deliveries: Iterable[Delivery], now: float) -> None:

@@ -23,6 +23,9 @@ BYTES_MAX = 4 * 1024 * 1024
 BRANCHES_MAX = 8
 """Parts of the room that this member was in, before it came to another."""
 
+SHOWN_MAX = 2 * ENTRIES_MAX
+"""Messages that are known to have been shown: another part may tell as many as a log holds."""
+
 TOLD_DATAGRAMS_MAX = 8
 """In answer to one FETCH: a host asks on."""
 
@@ -39,8 +42,6 @@ class _Branch:
     lineage: Lineage
     fork: int
     log: EventLog
-    said: frozenset[tuple[int, int]]
-    """The sender's number and the message id of each message in it."""
 
     def holds(self, epoch: int, seq: int) -> bool:
         return (
@@ -63,9 +64,13 @@ class Replica:
         """The event as of which the register is true; 0 without one."""
         self._rows: list[str] = []
         self._branches: deque[_Branch] = deque(maxlen=BRANCHES_MAX)
+        self._shown: dict[tuple[int, int], None] = {}
+        """The sender's number and the message id of the newest messages that were shown."""
 
     def begin(self, room_id: int, lineage: Lineage, start: int, now: float) -> None:
         """A log begins that has nothing to do with the one before."""
+        if room_id != self.room_id:
+            self._shown.clear()
         self.room_id, self.lineage = room_id, lineage
         self.log.begin(lineage.terms[-1][0] if lineage.terms else 0, start, (), now)
         self.forget_register()
@@ -77,14 +82,7 @@ class Replica:
         if until < log.latest:
             branch = EventLog(log.epoch, ENTRIES_MAX, BYTES_MAX)
             branch.begin(log.epoch, log.oldest, log.newest(log.entry_count), now)
-            said = frozenset(
-                (event.member, event.message_id)
-                for event in (
-                    Event.parse(Parser(each, 0)) for each in log.newest(log.latest - until)
-                )
-                if event.kind in SAID and event.message_id
-            )
-            self._branches.append(_Branch(self.lineage, until, branch, said))
+            self._branches.append(_Branch(self.lineage, until, branch))
             count = max(0, until - log.oldest + 1)
             common = log.newest(log.entry_count)[:count]
             log.begin(log.epoch, until - len(common) + 1, common, now)
@@ -133,10 +131,19 @@ class Replica:
         """Whether anything was said in what was shown."""
         return any(encoded[0] in SAID for encoded in self.log.newest(self.log.entry_count))
 
-    def has_shown(self, event: Event) -> bool:
-        """Whether this was shown already, in another part of the room."""
+    def is_news(self, seq: int, event: Event) -> bool:
+        """Whether this event of the log is to be shown: not one that was shown before, in another
+        part of the room. To be asked once for each."""
         key = event.member, event.message_id
-        return event.kind in SAID and any(key in branch.said for branch in self._branches)
+        if event.kind not in SAID or not event.message_id:
+            epoch = self.lineage.epoch_of(seq)
+            return not any(branch.holds(epoch, seq) for branch in self._branches)
+        if key in self._shown:
+            return False
+        self._shown[key] = None
+        if len(self._shown) > SHOWN_MAX:
+            del self._shown[next(iter(self._shown))]
+        return True
 
     def tell(self, fetch: Fetch, timestamps: Iterator[int]) -> list[Told]:
         """The events that a host asks for, as far as they are here and fit a few datagrams."""

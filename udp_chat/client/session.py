@@ -467,7 +467,9 @@ class ChatSession:
             self._postbag.put(told)
 
     def _handle_bye(self, bye: Bye) -> None:
-        if bye.session_id != self.session_id or self.session_id == 0:
+        # A host that the room has left says so to a JOIN, too, which has the client's own id.
+        mine = (self.session_id, self.client_id if self.state is State.REJOINING else 0)
+        if bye.session_id not in mine or bye.session_id == 0:
             self._drop("stale")
         elif self._takes(Input.BYE):
             if bye.reason == ByeReason.MOVED:

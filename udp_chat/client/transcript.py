@@ -98,6 +98,11 @@ class Transcript:
             missing = acknowledged - true[-1][0] if true else 0
             self.held_back = [*true, Lost(missing)] if missing else [*true]
 
+    def forget_after(self, seq: int) -> None:
+        """Of what is held back, forgets what came after this event: another host goes on there."""
+        if self.held_back is not None:
+            self.held_back = [d for d in self.held_back if isinstance(d, Lost) or d[0] <= seq]
+
     def release(self) -> list[Delivery]:
         """Holds nothing back any more; returns what was."""
         held_back, self.held_back = self.held_back or [], None

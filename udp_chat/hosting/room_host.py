@@ -331,7 +331,7 @@ class RoomHost:
     def _redirect(self, datagram: bytes, address: Address) -> None:
         """Says where the room is to a member that has not heard it."""
         prefix = sender_and_timestamp(datagram)
-        if prefix is None or datagram[3] not in FROM_SESSIONS:
+        if prefix is None or datagram[3] not in (*FROM_SESSIONS, PacketType.JOIN):
             return
         bye = Bye(prefix[0], ByeReason.MOVED, self._moved_to).encode()
         if len(bye) <= len(datagram):

@@ -13,8 +13,9 @@ import itertools
 import random
 
 from udp_chat.protocol.lineage import Lineage
-from udp_chat.protocol.packets import Address, Event, EventKind, Join, Told
-from udp_chat.server.fetching import SAID, Fetching, taken_apart
+from udp_chat.protocol.packets import Address, Join, Told
+from udp_chat.server.apart import SAID, SAID_APART, SaidHere
+from udp_chat.server.fetching import Fetching, taken_apart
 from udp_chat.server.kept import Kept, client_tag
 from udp_chat.server.member import Member
 from udp_chat.server.relay import Relay
@@ -22,7 +23,7 @@ from udp_chat.server.scribe import Scribe
 from udp_chat.server.state import RoomState
 from udp_chat.server.succession import HostedBy, Succession
 
-TALK = (*SAID, EventKind.CHAT_APART, EventKind.ACTION_APART)
+TALK = (*SAID, *SAID_APART)
 """What people have said."""
 
 
@@ -46,8 +47,7 @@ class Continuity:
         self.succession = Succession(state, scribe, relay, self.hosted_by, randomness)
         self._branches = Fetching()
         """What was said in other parts of the room, and is not in the log yet."""
-        self._unknown_apart: dict[int, int] = {}
-        """By number: the newest message there of a client that has not been here."""
+        self._said_here = SaidHere(log)
         self._talk_looked_at = 0
         self._has_talk = False
 
@@ -56,17 +56,17 @@ class Continuity:
         self.room_id = kept.room_id or kept.epoch
         self.lineage = kept.lineage if kept.lineage.terms else Lineage(((kept.epoch, 1),))
         self._branches = Fetching(taken_apart(kept.events))
-        for event in kept.events if self._handed_on else ():
-            *_, number, message_id = Event.LAYOUT.unpack_from(event)
-            if number and number not in self._register.by_number:
-                self._note_unknown(number, message_id)
+        for member in self._register.by_number.values():
+            self.note_said_apart(member)
 
     @property
     def has_talk(self) -> bool:
         """Whether anything has been said in the room, as far as its log goes."""
         count = self._log.latest - self._talk_looked_at
         if not self._has_talk and count > 0:
-            self._has_talk = any(event[0] in TALK for event in self._log.newest(count))
+            self._has_talk = any(
+                event[0] in (*SAID, *SAID_APART) for event in self._log.newest(count)
+            )
             self._talk_looked_at = self._log.latest
         return self._has_talk
 
@@ -96,7 +96,10 @@ class Continuity:
         return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
 
     def note_branch(self, join: Join, address: Address, until: int | None, now: float) -> None:
-        """Notes what a returning client has that was said in another part of the room."""
+        """Notes what a returning client has that was said in another part of the room. A room that
+        is never handed on has no other part, whatever a client claims."""
+        if not self._handed_on:
+            return
         if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
             self._branches.note(join, address, until, now)
 
@@ -110,29 +113,20 @@ class Continuity:
             draw = itertools.chain(was, iter(self._new_number, 0)).__next__
         return self._register.new_number(join.client_id, join.next_message_id, draw)
 
-    def note_apart(self, member: Member, appended: int) -> int:
-        """Notes which messages of a client that comes for the first time were said apart, and are
-        in this log; the other ones before `appended` may still come from there. Returns the newest
-        of all."""
-        newest_apart = self._unknown_apart.pop(member.number, None)
-        if newest_apart is None:
-            return appended
-        member.said_elsewhere.append((1, appended))
-        return max(appended, newest_apart)
+    def note_said_apart(self, member: Member) -> None:
+        """Notes which messages of a member that has not said them here yet are in this log, said
+        apart."""
+        if self._handed_on:
+            member.said_apart = self._said_here.after(member.number, member.appended)
 
     def receive_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
         for seq, event in self._branches.take(told, address, now):
-            if event.kind not in SAID:
+            if event.kind not in SAID or self._said_here.has(event):
                 continue
             sender = self._register.by_number.get(event.member)
-            if sender is None:
-                self._note_unknown(event.member, event.message_id)
-            else:
-                is_here = sender.session_id in self._register.members and not sender.is_away
-                if not sender.may_say_apart(event.message_id, is_here=is_here):
-                    continue
-                self._register.note(sender)
+            if sender is not None:
+                sender.note_said_apart(event.message_id)
             self._scribe.write_apart(event, told.epoch, seq, now)
 
     def forget(self, member: Member) -> None:
@@ -142,9 +136,6 @@ class Continuity:
 
     def _new_number(self) -> int:
         return self._random.getrandbits(32)
-
-    def _note_unknown(self, number: int, message_id: int) -> None:
-        self._unknown_apart[number] = max(self._unknown_apart.get(number, 0), message_id)
 
     # --- timers ------------------------------------------------------------------------------
 

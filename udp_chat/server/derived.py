@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from udp_chat.protocol.packets import Event, EventKind
+from udp_chat.server.apart import SAID_APART
 from udp_chat.server.kept import KeptMember
 
 
@@ -63,7 +64,7 @@ class Clients:
             row = replace(row, left_seq=seq)
         elif event.kind is EventKind.RENAME:
             row = replace(row, name=event.text)
-        if event.message_id > row.appended:
+        if event.kind not in SAID_APART and event.message_id > row.appended:
             row = replace(row, appended=event.message_id)
         self._rows[event.member] = row
 

@@ -29,9 +29,6 @@ SOURCES_MAX = 8
 BRANCHES_MAX = 256
 """Terms in which something was said apart. A network that falls apart once makes one or two."""
 
-SAID = (EventKind.CHAT, EventKind.ACTION)
-"""What is handed over of another part of a room. Who came and went there is not."""
-
 EVENTS_MAX = 10_000
 """Of one branch: as many as a room's log holds."""
 

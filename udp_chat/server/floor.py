@@ -261,6 +261,7 @@ class Floor:
         if (
             self._written + len(messages) > self._wake_up_max
             or self._links_are_full()
+            or member.said_apart
             or not member.bucket.has(tokens, now)
             or not member.host.messages.has(tokens, now)
             or not self._tokens.take(tokens, now)
@@ -307,7 +308,8 @@ class Floor:
         self._written += run
         for _ in range(run):
             message = member.take_held()
-            self._scribe.write(member, message, now)
+            if not member.is_said_apart(message.message_id):
+                self._scribe.write(member, message, now)
             member.appended = message.message_id
         member.said_at = now
         self._move_turn(member, tokens, now)

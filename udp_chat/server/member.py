@@ -39,9 +39,9 @@ OWN_QUESTION_BURST = 8.0
 """Questions of one client: a person asks one now and then."""
 
 
-ELSEWHERE_MAX = 8
-"""Runs of messages said in other parts of the room that are remembered of a member: as often as it
-moved between two hosts."""
+SAID_APART_MAX = 10_000
+"""Messages said in another part of the room that are remembered of a member: as many as a client
+keeps that wait to be accepted."""
 
 
 class Position:
@@ -253,8 +253,8 @@ class Member:
         "questions",
         "received",
         "rtt",
+        "said_apart",
         "said_at",
-        "said_elsewhere",
         "session_id",
         "traffic",
         "turn_at",
@@ -288,8 +288,9 @@ class Member:
         self.bytes_counted = 0
         """What memory.py last counted of `bytes_held`."""
         self.said_at = float("-inf")
-        self.said_elsewhere: deque[tuple[int, int]] = deque(maxlen=ELSEWHERE_MAX)
-        """The first and last message id of runs that it said in another part of the room."""
+        self.said_apart: set[int] = set()
+        """Messages that are not appended, but in the log: it said them in another part of the
+        room."""
         # These outlive a session: leaving and coming back renews nothing.
         self.bucket = TokenBucket(settings.message_rate, settings.message_burst, now)
         limited = settings.message_rate > 0
@@ -338,14 +339,19 @@ class Member:
         self.held_bytes -= sys.getsizeof(message.text)
         return message
 
-    def may_say_apart(self, message_id: int, *, is_here: bool) -> bool:
-        """Whether a message of this member that was said in another part of the room is none that
-        it has said here, or will say here, itself."""
-        if any(first <= message_id <= last for first, last in self.said_elsewhere):
-            return True
-        if is_here or message_id <= self.appended:
+    def note_said_apart(self, message_id: int) -> None:
+        """A message of this member is in the log that it has said in another part of the room. If
+        it does not know that, it will say it here, too."""
+        if message_id > self.received:
+            self.said_apart.add(message_id)
+            if len(self.said_apart) > SAID_APART_MAX:
+                self.said_apart.remove(min(self.said_apart))
+
+    def is_said_apart(self, message_id: int) -> bool:
+        """Whether a message that it says here is in the log already; asked once for each."""
+        if message_id not in self.said_apart:
             return False
-        self.received = self.appended = message_id
+        self.said_apart.remove(message_id)
         return True
 
     def hear(self, timestamp: int, now: float) -> bool:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 from udp_chat.protocol.addresses import format_address
 from udp_chat.protocol.delivery import NEVER, EventLog, TokenBucket
+from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.names import UnusableName, check_name
 from udp_chat.protocol.packets import (
     FROM_SESSIONS,
@@ -307,6 +308,11 @@ class ChatRoom:
     # --- handing on --------------------------------------------------------------------------
 
     @property
+    def lineage(self) -> Lineage:
+        """The terms of the log."""
+        return self._continuity.lineage
+
+    @property
     def room_id(self) -> int:
         """The same for the room's whole life, whoever hosts it."""
         return self._continuity.room_id
@@ -330,8 +336,7 @@ class ChatRoom:
         self._is_paused = True
 
     def has_all(self, number: int) -> bool:
-        """Whether the member with this number has the whole log, and no inbox has anything that
-        its member can still read."""
+        """Whether this member has the whole log, and nobody's inbox has anything unread."""
         return self._continuity.has_all(number)
 
     # --- registration ------------------------------------------------------------------------
@@ -450,8 +455,8 @@ class ChatRoom:
             number, appended = self._continuity.number_for(join)
             ids = MemberIds(join.client_id, number, self._new_id())
             member = Member(ids, host, log, settings, now)
-            appended = self._continuity.note_apart(member, appended)
             member.received = member.appended = appended
+            self._continuity.note_said_apart(member)
         elif join.timestamp <= member.newest_timestamp:
             self._drop("stale", address)  # a replay does not bring back a client that left
             return
@@ -488,11 +493,11 @@ class ChatRoom:
         """Goes on with the member's message of this number, if those before it never come: a
         forged echo told the client that they had."""
         if next_message_id - 1 > member.received:
-            member.said_elsewhere.append((member.appended + 1, next_message_id - 1))
             self._floor.remove(member)
             member.drop_held()
             self.memory.recount(member)
             member.received = member.appended = next_message_id - 1
+            member.said_apart = {i for i in member.said_apart if i >= next_message_id}
             self.register.note(member)
 
     def _welcome(self, member: Member, join: Join) -> None:
