@@ -333,7 +333,10 @@ class RoomHost:
         prefix = sender_and_timestamp(datagram)
         if prefix is None or datagram[3] not in (*FROM_SESSIONS, PacketType.JOIN):
             return
-        bye = Bye(prefix[0], ByeReason.MOVED, self._moved_to).encode()
+        moved_to = self._moved_to
+        if datagram[3] == PacketType.JOIN:  # one that comes so late is not called to host any more
+            moved_to = f"0 0 {moved_to.split(' ')[-1]}"
+        bye = Bye(prefix[0], ByeReason.MOVED, moved_to).encode()
         if len(bye) <= len(datagram):
             self._outgoing.append((bye, (address,)))
 
