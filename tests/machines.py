@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.delivery import COPY_SPACING_SECONDS
+from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.packets import (
     HEADER_BYTES,
     NO_COOKIE,
@@ -24,17 +25,21 @@ from udp_chat.protocol.packets import (
     Bye,
     ByeReason,
     Challenge,
+    Discover,
     Event,
     EventKind,
     Events,
+    Fetch,
     Join,
     Leave,
     Message,
     MessageKind,
+    Offer,
     Packet,
     Refused,
     Say,
     Status,
+    Told,
     Welcome,
     decode,
 )
@@ -310,6 +315,39 @@ class Peer:
     def leave(self) -> list[Sent]:
         return self.send(Leave(self.session_id, self.timestamp()))
 
+    # --- in a room that is handed on ---
+
+    def stand_by(self, port: int) -> list[Sent]:
+        """Offers to take the room over at a port of mine, and answers there when it is asked."""
+        self.say(str(port), kind=MessageKind.STAND_BY)
+        sent = self.bench.advance(0.3)
+        return sent + self.answer_discover(port)
+
+    def answer_discover(self, port: int) -> list[Sent]:
+        """Answers the newest DISCOVER that came to a port of mine."""
+        where = (self.address[0], port, *self.address[2:])
+        asked = of_type(Discover, to_address(where, self.bench.sent))
+        return self.bench.receive(Offer(asked[-1].nonce, 0, 0, port, ""), where)
+
+    def bring(self, events: Sequence[Event], epoch: int = 0xB, **fields: Any) -> list[Sent]:
+        """Comes back from another part of the room, where it was shown these events after all that
+        the room has, and tells them; what came of that."""
+        room = self.bench.room
+        first = room.log.latest + 1
+        lineage = Lineage(((room.log.epoch, 1), (epoch, first)))
+        known: dict[str, Any] = {
+            "epoch": epoch,
+            "room_ack": room.log.latest + len(events),
+            "room_id": room.room_id,
+            "lineage": lineage.encode(),
+            "member": 8,
+        }
+        self.enter(**{**known, **fields})
+        sent = self.bench.advance(0.1)
+        (fetch, *_) = of_type(Fetch, self.got([*self.bench.sent[-50:]]))
+        told = Told(self.client_id, self.timestamp(), fetch.epoch, fetch.first, tuple(events))
+        return sent + self.send(told)
+
     def got(self, sent: Iterable[Sent]) -> list[Packet]:
         """What of this was for me."""
         return to_address(self.address, sent)
@@ -361,6 +399,8 @@ class SessionBench:
         self.session = ChatSession(SERVER, name, random.Random(seed), loss_prior=loss_prior)
         self.sent: list[tuple[float, Packet]] = []
         self.events: list[ChatEvent] = []
+        """What is shown, but for who hosts the room: that is in `hosts`."""
+        self.hosts: list[ChatEvent] = []
         self.log: list[Event] = []
         self.inbox: list[Event] = []
         self.epoch = self.EPOCH
@@ -375,7 +415,8 @@ class SessionBench:
         self.session.handle_timeout(self.now)
         fresh = [decode(datagram) for datagram in self.session.datagrams_to_send()]
         self.sent += [(self.now, packet) for packet in fresh]
-        self.events += self.session.take_events()
+        for event in self.session.take_events():
+            (self.hosts if event["event"] == "host" else self.events).append(event)
         return fresh
 
     def take(self, packet: Packet | bytes, address: Address = SERVER) -> None:

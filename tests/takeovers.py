@@ -4,9 +4,9 @@
 
 The real commands on machines of their own (tests/hosting): four people in a room that is handed on.
 In each round the host is lost in one way, and at that moment each of the others says a message.
-What counts is the time until all know the new host and have been shown all of these messages. Then the
-lost person joins again, as a member. In each round, those who stayed must have been shown the same
-messages, each once.
+What counts is the time until all know the new host and have been shown all of these messages. Then
+the lost person joins again, as a member. In each round, those who stayed must have been shown the
+same messages, each once.
 
 It needs root and the command `ip`.
 """

@@ -2,8 +2,9 @@
 
 `conversation` has the chat's own state machines talk on a network made of nothing: virtual time,
 fixed seeds, no socket. Clients find a room, join, talk and leave; datagrams are lost and repaired;
-a name is taken. The sample capture is what a sniffer beside the server would see of it. The same
-code makes the same file:
+a name is taken. Then a member's machine hosts a room, the network falls apart, another machine
+takes the room over in its part, and the two parts become one room again. The sample capture is what
+a sniffer in the middle would see of it. The same code makes the same file:
 
   python3 -m compare.dissector.capture compare/dissector/udp_chat.pcap
 
@@ -25,10 +26,13 @@ from typing import NamedTuple
 if not __package__:  # run as a file: `python3 compare/dissector/capture.py`
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
+from udp_chat.client.replica import Replica
 from udp_chat.client.session import ChatSession
+from udp_chat.client.whereabouts import Standing
 from udp_chat.discovery.beacon import answer
 from udp_chat.discovery.groups import DISCOVERY_PORT, GROUP_IPV4, GROUP_IPV6
-from udp_chat.protocol.packets import DEFAULT_PORT, Discover, MessageKind, Offer
+from udp_chat.hosting.room_host import EVERYWHERE, HOSTED_HEARTBEAT_SECONDS, RoomHost
+from udp_chat.protocol.packets import DEFAULT_PORT, Address, Discover, MessageKind, Offer
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.settings import RoomSettings
 
@@ -244,7 +248,128 @@ def conversation() -> list[Captured]:
     network.run(0.5)
     network.room.close(network.now)
     network.run(0.1)
-    return network.captured
+    return network.captured + _conversation_of_hosts(network.now + 1.0)
+
+
+# --- the conversation in a room that outlives its host ----------------------------------------
+
+
+class _Machine:
+    """A computer with a client, and with what can host the room."""
+
+    def __init__(self, lan: _Lan, name: str, number: int, server: Address, settings: RoomSettings):
+        self._lan = lan
+        self.ip = f"192.0.2.{number}"
+        self.port = 50000 + number
+        self.session = ChatSession(server, name, random.Random(number))
+        where = f"{self.ip}:{DEFAULT_PORT}"
+        chance = random.Random(100 + number)
+        self.host = RoomHost(settings, chance, DEFAULT_PORT, self, lan_address=where)
+
+    # What the host sees of the client: see `Membership`.
+
+    @property
+    def client_id(self) -> int:
+        return self.session.client_id
+
+    @property
+    def standing(self) -> Standing:
+        return self.session.standing
+
+    def copy_replica(self) -> Replica:
+        return self.session.replica.copied(self._lan.now)
+
+    def look_at(self, address: Address) -> None:
+        self.session.look_at(address, self._lan.now)
+
+
+class _Lan:
+    """A few such computers and a sniffer between them, in virtual time."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.machines: list[_Machine] = []
+        self.captured: list[Captured] = []
+        self.cut_off: set[str] = set()
+        """The computers that nobody else reaches."""
+        self._under_way: deque[tuple[float, bytes, Address, Address]] = deque()
+
+    def start(self, name: str, number: int, server: Address) -> _Machine:
+        settings = RoomSettings("Класс", heartbeat_seconds=HOSTED_HEARTBEAT_SECONDS)
+        machine = _Machine(self, name, number, server, settings)
+        self.machines.append(machine)
+        machine.session.start(self.now)
+        return machine
+
+    def run(self, seconds: float) -> None:
+        """Runs all machines for so many seconds."""
+        for _ in range(round(seconds / TICK_SECONDS)):
+            self._step()
+            self.now = round(self.now + TICK_SECONDS, 6)
+
+    def _step(self) -> None:
+        while self._under_way and self._under_way[0][0] <= self.now:
+            _, datagram, source, (ip, port) = self._under_way.popleft()
+            for machine in self.machines:
+                if machine.ip != ip:
+                    continue
+                if port == DEFAULT_PORT:
+                    machine.host.receive_datagram(datagram, source, self.now)
+                else:
+                    machine.session.receive_datagram(datagram, source, self.now)
+        for machine in self.machines:
+            machine.session.handle_timeout(self.now)
+            for datagram in machine.session.datagrams_to_send():
+                self._send(datagram, machine, machine.port, machine.session.server)
+            machine.host.handle_timeout(self.now)
+            for datagram, addresses in machine.host.datagrams_to_send(self.now):
+                for address in addresses:
+                    self._send(datagram, machine, DEFAULT_PORT, address)
+
+    def _send(self, datagram: bytes, machine: _Machine, port: int, target: Address) -> None:
+        at = self.now + DELAY_SECONDS
+        host, target_port = target
+        if host == "127.0.0.1":  # no sniffer sees it
+            self._under_way.append((at, datagram, (host, port), (machine.ip, target_port)))
+            return
+        source = machine.ip, port
+        others = [other for other in self.machines if other is not machine]
+        if target == EVERYWHERE:  # whoever hosts no room does not listen there
+            asked = [other.ip for other in others if other.host.is_hosting]
+            seen: Address = GROUP_IPV4, DISCOVERY_PORT
+        else:
+            asked, seen = [host], (host, target_port)
+        self.captured.append(Captured(UNIX_TIME + self.now, source, seen, datagram))
+        for ip in asked:
+            if not {machine.ip, ip} & self.cut_off:
+                self._under_way.append((at, datagram, source, (ip, target_port or DEFAULT_PORT)))
+
+
+def _conversation_of_hosts(begins_at: float) -> list[Captured]:
+    """A host is cut off, another takes over, and the two become one."""
+    lan = _Lan(begins_at)
+    anna = lan.start("Anna", 21, ("127.0.0.1", DEFAULT_PORT))
+    anna.host.open_room(lan.now)
+    lan.run(0.3)
+    boris = lan.start("Борис", 22, (anna.ip, DEFAULT_PORT))
+    boris.session.stand_by(DEFAULT_PORT, lan.now)
+    carla = lan.start("Carla", 23, (anna.ip, DEFAULT_PORT))
+    lan.run(0.5)
+    anna.session.say("I host this room.", lan.now)
+    lan.run(0.5)
+    lan.cut_off.add(anna.ip)
+    lan.run(4.5)
+    anna.session.say("Where are you?", lan.now)
+    anna.session.say("looks around", lan.now, MessageKind.ACTION)
+    boris.session.say("Now I host it.", lan.now)
+    carla.session.say("And I am here.", lan.now)
+    lan.run(0.5)
+    lan.cut_off.clear()
+    lan.run(2.7)
+    for machine in lan.machines:
+        machine.session.leave(lan.now)
+    lan.run(0.5)
+    return lan.captured
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@
 -- magic are left to other dissectors. And what is missing because the capture cuts packets off is
 -- no fault of the datagram, so it is marked as just that.
 
-local VERSION = 1
+local VERSION = 2
 local CHAT_PORT = 9091
 local DISCOVERY_PORT = 9092
 local HEADER_BYTES = 8
@@ -34,6 +34,11 @@ local TEXT_BYTES_MAX = 900
 local NAME_BYTES_MAX = 64
 local ROOM_NAME_BYTES_MAX = 64
 local REASON_BYTES_MAX = 255
+local ADDRESS_BYTES_MAX = 64
+local MOVED_BYTES_MAX = 96
+local SUCCESSORS_BYTES_MAX = 228
+local TAG_DIGITS = 16
+local LINEAGE_BYTES = 128
 local LABEL_BYTES_MAX = 80 -- of a text in the name of a tree: the field beneath has all of it
 local YEAR_10000_MS = UInt64(253402300800000) -- from here on a calendar would not be readable
 
@@ -41,23 +46,26 @@ local YEAR_10000_MS = UInt64(253402300800000) -- from here on a calendar would n
 
 local PACKET_TYPES = {
     "DISCOVER", "OFFER", "JOIN", "CHALLENGE", "WELCOME", "REFUSED",
-    "SAY", "EVENTS", "STATUS", "LEAVE", "BYE",
+    "SAY", "EVENTS", "STATUS", "LEAVE", "BYE", "FETCH", "TOLD",
 }
 local EVENT_KINDS = {
     "CHAT", "ACTION", "JOIN", "LEAVE", "RENAME", "PRIVATE", "NOTICE", "ROSTER", "SEEN", "STATS",
+    "SUCCESSORS", "CHAT_APART", "ACTION_APART", "REGISTER",
 }
-local MESSAGE_KINDS = { "CHAT", "ACTION", "PRIVATE", "RENAME", "WHO", "SEEN", "STATS" }
+local MESSAGE_KINDS = {
+    "CHAT", "ACTION", "PRIVATE", "RENAME", "WHO", "SEEN", "STATS", "STAND_BY",
+}
 local REFUSED_REASONS = {
     "VERSION", "NAME_IN_USE", "UNUSABLE_NAME", "ROOM_FULL", "ADDRESS_FULL", "BUSY",
 }
-local BYE_REASONS = { "LEFT", "TIMEOUT", "UNKNOWN_SESSION", "SHUTTING_DOWN" }
+local BYE_REASONS = { "LEFT", "TIMEOUT", "UNKNOWN_SESSION", "SHUTTING_DOWN", "MOVED" }
 
 -- What every event of a kind is like: bytes of its texts at least and at most, whether a member
--- caused it, and of an answer how many numbers its first line has, and whether names follow.
+-- caused it, and of an answer how many numbers its first line has, and what lines follow.
 local EVENT_SHAPES = {
     CHAT = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 900 }, from_member = true },
     ACTION = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 900 }, from_member = true },
-    JOIN = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 0 }, from_member = true },
+    JOIN = { name = { 1, 64 }, to = { 0, 0 }, text = { 0, 16 }, from_member = true, tag = true },
     LEAVE = { name = { 1, 64 }, to = { 0, 0 }, text = { 1, 64 }, from_member = true },
     RENAME = { name = { 1, 64 }, to = { 0, 0 }, text = { 1, 64 }, from_member = true },
     PRIVATE = {
@@ -65,12 +73,20 @@ local EVENT_SHAPES = {
     },
     NOTICE = { inbox = true, name = { 0, 0 }, to = { 0, 64 }, text = { 1, 64 } },
     ROSTER = {
-        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 2, names = true,
+        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 2, lines = "names",
     },
     SEEN = {
-        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 3, names = true,
+        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 3, lines = "names",
     },
     STATS = { inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 1 },
+    SUCCESSORS = {
+        name = { 0, 0 }, to = { 0, 0 }, text = { 0, SUCCESSORS_BYTES_MAX }, successors = true,
+    },
+    CHAT_APART = { name = { 1, 64 }, to = { 1, 64 }, text = { 0, 900 }, from_member = true },
+    ACTION_APART = { name = { 1, 64 }, to = { 1, 64 }, text = { 0, 900 }, from_member = true },
+    REGISTER = {
+        inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 2, lines = "rows",
+    },
 }
 local NAME_BYTES_MAX, DIGITS_MAX = 64, 20
 
@@ -78,6 +94,8 @@ local REFUSED, SAY, EVENTS = 6, 7, 8
 
 local FLAG_INBOX, FLAG_ASK, FLAG_ANSWER, FLAG_REPAIR, FLAG_PADDED = 1, 2, 4, 8, 16
 local FLAGS_MAX = 31
+local OFFER_FLAGS_AT = 46
+local FLAG_HOSTS, FLAG_HANDED_ON, FLAG_TALKED = 1, 2, 4 -- of OFFER
 
 local CRC_BAD, CRC_GOOD, CRC_UNVERIFIED = 0, 1, 2
 local CRC_STATUSES = { [CRC_BAD] = "Bad", [CRC_GOOD] = "Good", [CRC_UNVERIFIED] = "Unverified" }
@@ -137,6 +155,11 @@ local field = {
         register(ProtoField.bool, "flags.repair", 8, nil, FLAG_REPAIR),
         register(ProtoField.bool, "flags.padded", 8, nil, FLAG_PADDED),
     },
+    offer_flags = {
+        register(ProtoField.bool, "flags.hosts", 8, nil, FLAG_HOSTS),
+        register(ProtoField.bool, "flags.handed_on", 8, nil, FLAG_HANDED_ON),
+        register(ProtoField.bool, "flags.talked", 8, nil, FLAG_TALKED),
+    },
 }
 
 local function text(name, bytes_max)
@@ -159,6 +182,15 @@ local oldest = number("oldest", 8)
 local latest = number("latest", 8)
 local ack_delay_ms = number("ack_delay_ms", 2)
 local count = number("count", 1)
+local flags = hex("flags", 1)
+local member = number("member", 4)
+local room_id = hex("room_id", 8)
+local lineage = bytes("lineage", LINEAGE_BYTES)
+local first = number("first", 8)
+local reason_text_length = number("text_length", 1)
+local reason_text = text("text", REASON_BYTES_MAX)
+local host_name_length = number("host_name_length", 1)
+local host_name = text("host_name", NAME_BYTES_MAX)
 local name_length = number("name_length", 1)
 local room_length = number("room_length", 1)
 local name = text("name", NAME_BYTES_MAX)
@@ -174,32 +206,37 @@ local HEADER = {
 
 -- What a packet consists of: fields of fixed size and then texts, whose lengths are among them.
 local PACKETS = {
-    DISCOVER = { nonce, timestamp, bytes("padding", 104, padding), texts = {} },
+    DISCOVER = { nonce, timestamp, bytes("padding", 168, padding), texts = {} },
     OFFER = {
-        nonce, epoch, number("member_count", 4), number("port", 2), room_length,
-        texts = { room },
+        nonce, epoch, number("member_count", 4), number("port", 2), room_id, hex("absorbs", 8), flags,
+        room_length, host_name_length,
+        texts = { room, host_name },
     },
     JOIN = {
         client_id, timestamp, cookie, epoch, room_ack, inbox_epoch, inbox_ack,
-        number("next_message_id", 4), name_length,
+        number("next_message_id", 4), room_id, member, lineage, name_length,
         texts = { name },
     },
     CHALLENGE = { hex("sender_id", 8), cookie, texts = {} },
     WELCOME = {
         client_id, echo, session_id, epoch, inbox_epoch, oldest, latest,
         number("start", 8), number("joined", 8), number("inbox_start", 8),
-        number("received", 4), number("member", 4), number("heartbeat_ms", 4), ack_delay_ms,
-        name_length, room_length,
-        texts = { name, room },
+        number("received", 4), member, number("heartbeat_ms", 4), ack_delay_ms,
+        room_id, number("host", 4), lineage, bool("handed_on"),
+        name_length, room_length, host_name_length, number("host_address_length", 1),
+        number("successors_length", 1),
+        texts = {
+            name, room, host_name, text("host_address", ADDRESS_BYTES_MAX),
+            text("successors", SUCCESSORS_BYTES_MAX),
+        },
     },
     REFUSED = {
-        client_id, echo, number("reason", 1, REFUSED_REASONS), number("text_length", 1),
-        texts = { text("text", REASON_BYTES_MAX) },
+        client_id, echo, number("reason", 1, REFUSED_REASONS), reason_text_length,
+        texts = { reason_text },
     },
     SAY = { session_id, timestamp, count },
     EVENTS = {
-        hex("flags", 1), count, ack_delay_ms, epoch, timestamp, oldest, latest,
-        number("first", 8),
+        flags, count, ack_delay_ms, epoch, timestamp, oldest, latest, first,
     },
     STATUS = {
         session_id, timestamp, echo, room_ack, number("room_gap_end", 8), inbox_ack,
@@ -207,7 +244,12 @@ local PACKETS = {
         texts = {},
     },
     LEAVE = { session_id, timestamp, bytes("padding", 8, padding), texts = {} },
-    BYE = { session_id, number("reason", 1, BYE_REASONS), texts = {} },
+    BYE = {
+        session_id, number("reason", 1, BYE_REASONS), reason_text_length,
+        texts = { { key = "text", bytes_max = MOVED_BYTES_MAX, field = reason_text.field } },
+    },
+    FETCH = { client_id, epoch, first, number("last", 8), texts = {} },
+    TOLD = { client_id, timestamp, epoch, first, count },
 }
 
 local ANSWER = {
@@ -239,6 +281,7 @@ local PREFIXES = {
     SAY = { session_id, timestamp },
     STATUS = { session_id, timestamp },
     LEAVE = { session_id, timestamp },
+    TOLD = { client_id, timestamp },
 }
 local PREFIX_BYTES = 16
 
@@ -504,7 +547,7 @@ local function read_plain(reader, type_name)
     if not values or not reader:texts(reader.root, layout, values, items) then
         return nil
     end
-    return values
+    return values, items
 end
 
 function bodies.DISCOVER(reader)
@@ -512,12 +555,18 @@ function bodies.DISCOVER(reader)
 end
 
 function bodies.OFFER(reader)
-    local values = read_plain(reader, "OFFER")
-    return values
-        and string.format(
-            ' "%s", port %d, %s',
-            readable(values.room), values.port, plural(values.member_count, "member")
-        )
+    local values, items = read_plain(reader, "OFFER")
+    if not values then
+        return nil
+    end
+    for _, flag_field in ipairs(field.offer_flags) do
+        items.flags:add(flag_field, reader.tvb(OFFER_FLAGS_AT, 1))
+    end
+    local who = values.host_name == "" and "" or " hosted by " .. readable(values.host_name)
+    return string.format(
+        ' "%s"%s, port %d, %s',
+        readable(values.room), who, values.port, plural(values.member_count, "member")
+    ) .. (band(values.flags, FLAG_HOSTS) ~= 0 and "" or ", not hosted here")
 end
 
 function bodies.JOIN(reader)
@@ -604,13 +653,49 @@ local function is_numbers(line, how_many)
     return found == how_many
 end
 
+local function is_number(word)
+    return #word <= DIGITS_MAX and word:find("^[0-9]+$") ~= nil
+end
+
+local function is_tag(word)
+    return #word == TAG_DIGITS and not word:find("[^0-9a-f]")
+end
+
+-- What the lines behind the first one of an answer are like.
+local LINES = {
+    names = function(line)
+        return #line > 0 and #line <= NAME_BYTES_MAX
+    end,
+    rows = function(line)
+        local number_of, tag, appended, joined, who = line:match(
+            "^([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)$"
+        )
+        return who and is_number(number_of) and is_tag(tag) and is_number(appended)
+            and is_number(joined) and #who <= NAME_BYTES_MAX
+    end,
+}
+
+-- Whether a text names successors: a number and an address a line.
+local function is_successors(text_of)
+    if text_of ~= "" and text_of:sub(-1) ~= "\n" then
+        return false
+    end
+    for line in text_of:gmatch("([^\n]*)\n") do
+        local number_of, address = line:match("^([^ ]+) ([^ ]+)$")
+        if not address or not is_number(number_of) or #address > ADDRESS_BYTES_MAX then
+            return false
+        end
+    end
+    return true
+end
+
 -- Whether a text has the form of an answer.
 local function is_answer(text, shape)
     local first = true
     for line in (text .. "\n"):gmatch("([^\n]*)\n") do
         if first and not is_numbers(line, shape.numbers) then
             return false
-        elseif not first and shape.names and (#line == 0 or #line > NAME_BYTES_MAX) then
+        elseif not first and shape.lines and not LINES[shape.lines](line) then
             return false
         end
         first = false
@@ -629,6 +714,8 @@ local function is_possible(values, shape)
         and is_within(#values.text, shape.text)
         and (not shape.from_member or values.member ~= 0)
         and (not shape.numbers or is_answer(values.text, shape))
+        and (not shape.tag or values.text == "" or is_tag(values.text))
+        and (not shape.successors or is_successors(values.text))
 end
 
 local function read_event(reader, tree, seq, inbox)
@@ -737,7 +824,36 @@ end
 
 function bodies.BYE(reader)
     local values = read_plain(reader, "BYE")
-    return values and " " .. name_of(values.reason, BYE_REASONS)
+    if not values then
+        return nil
+    end
+    local where = values.text == "" and "" or ": " .. readable(values.text)
+    return " " .. name_of(values.reason, BYE_REASONS) .. where
+end
+
+function bodies.FETCH(reader)
+    local values = read_plain(reader, "FETCH")
+    return values and " " .. span(values.first, values.last)
+end
+
+local BEYOND_SEQ = UInt64(0, 0x80000000) -- a log cannot have so many events
+
+function bodies.TOLD(reader)
+    local values = reader:fields(reader.root, PACKETS.TOLD)
+    if not values then
+        return nil
+    elseif values.first == UInt64(0) or values.first > BEYOND_SEQ then
+        return reader:refuse("impossible slice")
+    end
+    local events = reader:list(values.count, field.event, EVENT, function(_, tree, index)
+        return read_event(reader, tree, values.first + (index - 1), false)
+    end)
+    if not events then
+        return nil
+    elseif #events == 0 then
+        return " nothing"
+    end
+    return " " .. span(values.first, values.first + (#events - 1))
 end
 
 -- --- the datagram ----------------------------------------------------------------------------

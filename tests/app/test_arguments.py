@@ -26,7 +26,8 @@ MAINS = {
 commands = pytest.mark.parametrize("command", list(MAINS))
 
 NO_ENGLISH = r"--[\w-]+|-h\b|/\w+|[A-Z0-9_]{2,}(\[:PORT\])?|\{[\w,]+\}|\w+\.py|Ctrl-C|Enter|Wi-Fi"
-NO_ENGLISH += r"|python3|tcpdump|dumpcap|Wireshark|pcap|stderr|debug|info|warning|error|chat|HEX"
+NO_ENGLISH += r"|python3|tcpdump|dumpcap|Wireshark|pcap|stderr|debug|info|warning|error|chat"
+NO_ENGLISH += r"|yes|no|HEX"
 """What is the same in every language: names of options, values, keys, files and programs."""
 
 

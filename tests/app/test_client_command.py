@@ -262,7 +262,7 @@ def test_the_end_of_the_input_waits_until_every_line_is_accepted(
         def close(self, flush_seconds: float = 0.0) -> None:
             super().close(flush_seconds)
 
-    def patient(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+    def patient(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
         return LeavesAtOnce(server, name, on_event, join_timeout_seconds=WAIT_SECONDS)
 
     lines = "".join(f"{number}\n" for number in range(300))
@@ -276,18 +276,18 @@ def test_the_end_of_the_input_waits_until_every_line_is_accepted(
 def test_what_was_asked_is_answered_below_joined_however_slow_the_screen_is(
     server: UdpServer, run: Run
 ) -> None:
-    def slow(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+    def slow(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
         def show_slowly(event: ChatEvent) -> None:
             if event["event"] == "joined":
                 time.sleep(0.2)  # as slow as a screen may be
             on_event(event)
 
-        return make_client(server, name, show_slowly, trace)
+        return make_client(server, name, show_slowly, trace, hosted)
 
     code, out, _ = run([where(server), "--name", "Anna", "--json"], b"/who\n", make_client=slow)
     assert code == 0
     kinds = [json.loads(line)["event"] for line in out.splitlines()]
-    assert kinds == ["joined", "notice", "left"]
+    assert kinds == ["joined", "host", "notice", "left"]
 
 
 def test_what_was_asked_and_what_comes_do_not_mix_on_the_screen(
@@ -332,7 +332,7 @@ def test_the_command_explains_what_it_could_not_do(server: UdpServer, run: Run) 
     )
 
 
-def in_a_hurry(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+def in_a_hurry(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
     """A client that soon gives up joining."""
     seconds = 0.3
     return UdpClient(
@@ -621,7 +621,7 @@ class Fault(BaseException):
     """A bug that nothing in the client expects."""
 
 
-def fails_at_the_word(server: Any, name: str, on_event: Any, trace: Any) -> UdpClient:
+def fails_at_the_word(server: Any, name: str, on_event: Any, trace: Any, hosted: Any) -> UdpClient:
     """A client whose receiver fails when "fail" comes in a datagram."""
 
     def fail(way: str, datagram: bytes) -> None:

@@ -147,7 +147,7 @@ def test_what_is_not_an_event_is_on_stderr_alone(server: Server) -> None:
         lines = finish(anna)
         kinds = {event["event"] for event in anna.events()}
         assert len(lines) == len(anna.events())
-        assert kinds <= {"joined", "left"}
+        assert kinds <= {"joined", "host", "left"}
         complaint = anna.complaint()
         assert "/msg NAME TEXT" in complaint
         assert "Unknown command /unheard-of" in complaint

@@ -28,6 +28,13 @@ def fill(path: Path, *texts: str, limit: KeepLimit | None = None, days: float = 
             file.write(Changes(7, seq, [event.encode()], [], []))
 
 
+def name_successors(path: Path, seq: int) -> None:
+    """Has a room's file keep who can take the room over, as its event of this number."""
+    event = Event(EventKind.SUCCESSORS, 1_700_000_000_000, text="2 192.0.2.1:9091\n")
+    with KeptFile(path) as file:
+        file.write(Changes(7, seq, [event.encode()], [], []))
+
+
 def texts_in(path: Path) -> list[str]:
     return [event.text for _, event in kept_events(path)]
 
@@ -176,6 +183,17 @@ def test_the_events_are_exported_as_text_into_a_file(tmp_path: Path) -> None:
     arguments = ["--keep", str(tmp_path / "room.db"), "--export", str(out), "--text"]
     assert main(arguments) == 0
     assert out.read_text(encoding="utf-8") == "Anna: hello\nAnna: there\n"
+
+
+@pytest.mark.parametrize("more", [[], ["--text"]])
+def test_who_can_take_the_room_over_is_not_exported(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "room.db", "hello")
+    name_successors(tmp_path / "room.db", 2)
+    assert main(["--keep", str(tmp_path / "room.db"), "--export", "-", *more]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "hello" in line
 
 
 def test_a_file_is_not_exported_over_itself(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from tests.app.test_export import fill
+from tests.app.test_export import fill, name_successors
 from tests.processes import Program, Server
 from udp_chat.app.kept_lines import RoomLines, ShownLines
 from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
@@ -61,6 +61,7 @@ class KeptFileInTheWay:
 
 def test_the_host_of_a_room_sees_what_the_room_keeps(tmp_path: Path) -> None:
     fill(tmp_path / "room.db", "hello", "there")
+    name_successors(tmp_path / "room.db", 3)
     with KeptFile(tmp_path / "room.db"):
         lines = RoomLines(str(tmp_path / "room.db"), "en")
         assert lines.newest(1) == ["Anna: there"]

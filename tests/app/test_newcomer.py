@@ -54,12 +54,15 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
                 screen.wait_for("Vera: и тебе")
             anna.type("/quit\r")
             assert anna.wait() == 0
-            boris.wait_for("The server has stopped")
-            vera.wait_for("The server has stopped")
-            boris.type("\x04")
+            boris.wait_for("Boris hosts the room now")
+            vera.wait_for("Boris hosts the room now")
+            vera.type("ещё здесь\r")
+            boris.wait_for("Vera: ещё здесь")
             vera.type("\x04")
-            assert boris.wait() == 0
             assert vera.wait() == 0
+            boris.wait_for("Vera left")
+            boris.type("\x04")
+            assert boris.wait() == 0
 
 
 def test_where_there_is_no_room_a_pipe_is_told_how_to_open_one(hosts: Network) -> None:

@@ -69,9 +69,15 @@ def test_the_arguments_are_the_room_s_settings(monkeypatch: pytest.MonkeyPatch) 
     discoverable: list[int | None] = []
 
     def refuse(
-        host: str, port: int, settings: RoomSettings, discovery_port: int | None, kept_file: object
+        host: str,
+        port: int,
+        settings: RoomSettings,
+        discovery_port: int | None,
+        kept_file: object,
+        lan_host: str,
     ) -> None:
         assert kept_file is None
+        assert (lan_host == "") == host.startswith("127.")
         made.append((host, port, settings))
         discoverable.append(discovery_port)
         raise OSError("enough is known")

@@ -46,7 +46,7 @@ def test_a_client_is_in_when_the_context_begins_and_out_when_it_ends(server: Udp
         assert client.members == ["Anna"]
         assert client.pending_count == 0
         assert [member.name for member in server.room.members.values()] == ["Anna"]
-    assert record.kinds() == ["joined", "left"]
+    assert record.kinds() == ["joined", "host", "left"]
     assert server.room.members == {}
 
 
@@ -399,7 +399,7 @@ def test_close_is_idempotent_and_tells_left_once(server: UdpServer) -> None:
     client.close()
     with client_that_is_closed(client):
         pass
-    assert record.kinds() == ["joined", "left"]
+    assert record.kinds() == ["joined", "host", "left"]
 
 
 @contextlib.contextmanager
@@ -437,7 +437,7 @@ def test_many_threads_may_close_at_once(server: UdpServer) -> None:
     for thread in threads:
         thread.join(WAIT_SECONDS)
     assert ended == [True] * 8  # none returns before it is done
-    assert record.kinds() == ["joined", "left"]
+    assert record.kinds() == ["joined", "host", "left"]
 
 
 def test_close_waits_for_what_was_said_last(server: UdpServer) -> None:
@@ -483,7 +483,7 @@ def test_a_callback_may_close_when_the_server_has_gone(kind: type[UdpClient]) ->
         client.start()
     record.wait_for("left")
     eventually(lambda: threads() <= before)
-    assert record.kinds() == ["joined", "reconnecting", "left"]
+    assert record.kinds() == ["joined", "host", "reconnecting", "left"]
 
 
 @pytest.mark.parametrize("kind", [ReceiverCallsBack, WriterCallsBack])
@@ -520,7 +520,7 @@ def test_left_is_told_even_if_the_server_never_answers(server: UdpServer) -> Non
             proxy.fault_ratio = 1.0
             began_at = time.monotonic()
         assert time.monotonic() - began_at < 10
-    assert record.kinds() == ["joined", "left"]
+    assert record.kinds() == ["joined", "host", "left"]
 
 
 # --- a bad link, a bad socket ----------------------------------------------------------------

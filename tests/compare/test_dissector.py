@@ -46,6 +46,7 @@ from udp_chat.protocol.packets import (
     MAGIC,
     Answer,
     Bye,
+    ByeReason,
     Event,
     EventKind,
     Events,
@@ -59,6 +60,8 @@ from udp_chat.protocol.packets import (
     Refused,
     Say,
     Status,
+    Told,
+    Welcome,
     decode,
     sender_and_timestamp,
 )
@@ -180,6 +183,12 @@ def leaves(node: Node) -> Iterator[tuple[str, str, bytes, int]]:
         before = key, value
 
 
+TEXTS = {
+    *("magic", "name", "to", "text", "room"),
+    *("host_name", "host_address", "successors"),
+}
+
+
 def check_bytes(node: Node, datagram: bytes) -> None:
     """Every byte is in one field, in order; a number is what its bytes say, a text as well."""
     shown = list(leaves(node))
@@ -187,14 +196,14 @@ def check_bytes(node: Node, datagram: bytes) -> None:
     for name, value, data, offset in shown:
         assert offset == at, name
         at += len(data)
-        if name.endswith(("cookie", "padding", "undecoded")):
+        if name.endswith(("cookie", "lineage", "padding", "undecoded")):
             assert bytes.fromhex(value.replace(":", "")) == data
-        elif name.rpartition(".")[2] in ("magic", "name", "to", "text", "room"):
+        elif name.rpartition(".")[2] in TEXTS:
             # A string ends at a NUL in Wireshark, so the dissector shows the symbol of one.
             assert value == data.decode("utf-8", "replace").replace("\0", "␀") or (
                 "invalid utf-8" in experts(node)
             )
-        elif name.endswith((".ask", ".more")):
+        elif name.endswith((".ask", ".more", ".handed_on")):
             assert value == "01"[any(data)]
         else:
             assert int(value, 0) == int.from_bytes(data, "big"), name
@@ -226,6 +235,15 @@ def object_of(node: Node, kind: type[T], prefix: str, **given: Any) -> T:
     return kind(**given)
 
 
+def events_of(node: Node) -> tuple[Event, ...]:
+    nodes = node.all("udpchat.event")
+    assert int(node.get("udpchat.count")) == len(nodes)
+    first = int(node.get("udpchat.first"))
+    numbers = [int(n.get("udpchat.event.seq")) for n in nodes]
+    assert numbers == list(range(first, first + len(nodes)))
+    return tuple(object_of(n, Event, "udpchat.event.") for n in nodes)
+
+
 def packet_of(node: Node) -> Packet:
     """The packet that tshark's fields describe."""
     packet_type = PacketType(int(node.get("udpchat.type")))
@@ -235,13 +253,12 @@ def packet_of(node: Node) -> Packet:
         nodes = node.all("udpchat.message")
         assert int(node.get("udpchat.count")) == len(nodes)
         given["messages"] = tuple(object_of(n, Message, "udpchat.message.") for n in nodes)
+    elif packet_class is Offer:
+        given["host"] = value_of(node, "udpchat.host_name", "str")
+    elif packet_class is Told:
+        given["events"] = events_of(node)
     elif packet_class is Events:
-        nodes = node.all("udpchat.event")
-        assert int(node.get("udpchat.count")) == len(nodes)
-        given["events"] = tuple(object_of(n, Event, "udpchat.event.") for n in nodes)
-        first = int(node.get("udpchat.first"))
-        numbers = [int(n.get("udpchat.event.seq")) for n in nodes]
-        assert numbers == list(range(first, first + len(nodes)))
+        given["events"] = events_of(node)
         flags = node.get("udpchat.flags_tree")
         for name in ("inbox", "ask", "repair", "padded"):
             given[name] = value_of(flags, f"udpchat.flags.{name}", "bool")
@@ -344,9 +361,9 @@ def readings(tshark: Callable[..., str]) -> dict[str, list[Reading]]:
                 (damaged, None),
                 (golden[0][:7], None),
                 (reseal(b"UD" + golden[0][2:]), None),
-                (b"UC\x02\x01 are the first bytes of this", 20),
+                (b"UC\x01\x01 are the first bytes of this", 20),
                 (b"UC are the first letters of this", 20),
-                (b"UC\x01\x0c are the first bytes of this", 20),
+                (b"UC\x02\x0e are the first bytes of this", 20),
             ]
         ],
         # Nothing but the port says that these are the chat's.
@@ -402,7 +419,7 @@ def test_of_another_version_only_what_all_versions_share_is_read(
     readings: dict[str, list[Reading]],
 ) -> None:
     ids = {"DISCOVER": "nonce", "JOIN": "client_id"}
-    ids |= dict.fromkeys(("SAY", "STATUS", "LEAVE"), "session_id")
+    ids |= dict.fromkeys(("SAY", "STATUS", "LEAVE"), "session_id") | {"TOLD": "client_id"}
     prefixes = 0
     for node, captured in readings["forged"]:
         if node is None or experts(node) != ["unsupported version"]:
@@ -417,7 +434,7 @@ def test_of_another_version_only_what_all_versions_share_is_read(
             assert tuple(int(node.get(key), 0) for key in shown) == known
         else:
             assert shown in ([], ["udpchat.undecoded"])
-    assert prefixes == 3 * len(ids)
+    assert prefixes == 4 * len(ids)
 
 
 def test_what_the_capture_cut_off_is_no_fault_of_the_datagram(
@@ -452,19 +469,26 @@ def test_the_damaged_are_read_where_the_port_or_the_conversation_is_known(
 
 INFOS = {
     "discover": "DISCOVER",
-    "offer": 'OFFER "Клуб", port 9091, 7 members',
+    "offer": 'OFFER "Клуб" hosted by Anna, port 9091, 7 members',
+    "offer of a member that could host": 'OFFER "Lobby", port 40000, 0 members, not hosted here',
     "join": "JOIN Anna, with a cookie",
     "challenge": "CHALLENGE",
     "welcome": 'WELCOME Anna-2, member 5, room "Lobby" from 21',
     "refused": "REFUSED NAME_IN_USE",
     "say": "SAY 3 messages 12..14",
+    "an offer to stand by": "SAY 1 message 15",
     "events to everyone": "EVENTS room 42..43",
     "events for one member": "EVENTS inbox 4, repair, ask, answer",
+    "events of a room that outlives its host": "EVENTS room 40..43",
+    "a register": "EVENTS inbox 1",
     "answer to a heartbeat": "EVENTS room, none after 43, answer",
     "padded": "EVENTS room, none after 43, padded",
     "status": "STATUS room 41, missing 42, inbox 3, missing 4..5, ask",
     "leave": "LEAVE",
     "bye": "BYE UNKNOWN_SESSION",
+    "bye: the room has moved": "BYE MOVED: 6 43 192.0.2.6:9091",
+    "fetch": "FETCH 32..41",
+    "told": "TOLD 32..33",
 }
 
 
@@ -477,8 +501,9 @@ def test_the_info_column_says_what_a_packet_does(tshark: Callable[..., str]) -> 
         (Bye(1, 77).encode(), "BYE 77"),
         (Refused(1, 2, 9, "").encode(), "REFUSED 9"),
         (GOLDEN_DATAGRAMS["leave"] + b"\0", "LEAVE [bad checksum] [trailing bytes]"),
-        (sealed(12, b""), "packet type 12 [unknown PacketType]"),
-        (sealed(3, b"", version=2), "JOIN of version 2 [unsupported version]"),
+        (Told(1, 2, 3, 4, ()).encode(), "TOLD nothing"),
+        (sealed(14, b""), "packet type 14 [unknown PacketType]"),
+        (sealed(3, b"", version=1), "JOIN of version 1 [unsupported version]"),
     ]
     golden = [(datagram, INFOS[name]) for name, datagram in GOLDEN_DATAGRAMS.items()]
     expected = [*golden, *others]
@@ -549,7 +574,8 @@ def word_sum(data: bytes) -> int:
 
 
 def check_story(captured: Sequence[Captured]) -> None:
-    """Every packet type, a lost event reported and repaired, one repaired unasked, a train."""
+    """Every packet type, a lost event reported and repaired, one repaired unasked, a train, a room
+    whose parts become one."""
     packets = [decode(entry.datagram) for entry in captured]
     assert {type(packet) for packet in packets} == set(get_args(Packet))
     assert [entry.at for entry in captured] == sorted(entry.at for entry in captured)
@@ -561,11 +587,15 @@ def check_story(captured: Sequence[Captured]) -> None:
     assert any(m.more for p in packets if isinstance(p, Say) for m in p.messages)
     kinds = {event.kind for p in packets if isinstance(p, Events) for event in p.events}
     assert kinds >= set(EventKind) - {EventKind.NOTICE}
+    moved = [p for p in packets if isinstance(p, Bye) and p.reason == ByeReason.MOVED]
+    assert moved
+    lineages = {p.lineage for p in packets if isinstance(p, Welcome) and p.handed_on}
+    assert len(lineages) == 2, "a term and the next"
 
 
 def test_the_sample_capture_tells_its_story() -> None:
     data = SAMPLE.read_bytes()
-    assert len(data) < 20_000
+    assert len(data) < 60_000
     check_story(parse_pcap(data))
 
 

@@ -17,24 +17,31 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from tests.fuzz.checks import Shown
 from tests.fuzz.mutations import TEXTS
+from tests.protocol.golden import GOLDEN
 from udp_chat.app.doctor_checks import long_probe, short_probe
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
+from udp_chat.protocol.lineage import NO_TERMS, Lineage
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
     NO_COOKIE,
+    OFFER_HANDED_ON,
     TEXT_BYTES_MAX,
     Address,
     Bye,
     Challenge,
     Discover,
+    Event,
+    EventKind,
     Events,
+    Fetch,
     Join,
     Leave,
     MalformedDatagram,
@@ -45,6 +52,7 @@ from udp_chat.protocol.packets import (
     PacketType,
     Say,
     Status,
+    Told,
     Welcome,
     decode,
 )
@@ -69,6 +77,10 @@ holds back, some hundreds a second; a step of a microsecond would be a million."
 COMPLETE_SECONDS = 120.0
 """So long, in virtual time, the honest may take to be complete once the attack is over: members
 that fell silent time out after 15 s, and a name that was taken is free again only then."""
+
+STANDBY_PORT = 9191
+"""Where people's machines say that they can host the room. None does: whoever goes there in vain
+has to come back."""
 
 LEAVE_SECONDS = 60.0
 """So long whoever wants to leave may be kept, whatever they were told."""
@@ -98,6 +110,10 @@ class Intruder:
         self.received = 0
         self._number = 0
         self._timestamp = 0
+        self._room_id = 0
+        self._lineage = NO_TERMS
+        self._asked: Fetch | None = None
+        """What the room wants to be told."""
 
     def hear(self, datagram: bytes) -> None:
         """Takes in what the room sent to this address."""
@@ -108,6 +124,9 @@ class Intruder:
             self.session_id, self._number = packet.session_id, packet.member
             self.epoch, self.inbox_epoch = packet.epoch, packet.inbox_epoch
             self.received = packet.received
+            self._room_id, self._lineage = packet.room_id, Lineage.decode(packet.lineage)
+        elif isinstance(packet, Fetch):
+            self._asked = packet
         elif isinstance(packet, Bye):
             self.session_id = 0
         elif isinstance(packet, Events):
@@ -129,7 +148,10 @@ class Intruder:
         if not self.session_id or dice < 0.05:
             name = chance.choice(("Mallory", "Mallory2", "Anna", "Victor", "М", "x" * 32))
             acks = (self.epoch, self.room_ack, self.inbox_epoch, self.inbox_ack)
-            return Join(self.client_id, self._timestamp, self.cookie, *acks, 1, name)
+            join = Join(self.client_id, self._timestamp, self.cookie, *acks, 1, name)
+            return self._from_elsewhere(join, chance) if chance.random() < 0.5 else join
+        if self._asked is not None and chance.random() < 0.5:
+            return self._told(self._asked, chance)
         if dice < 0.45:
             return self._say(chance)
         if dice < 0.98:
@@ -146,6 +168,35 @@ class Intruder:
                 chance.random() < 0.3,
             )
         return Leave(self.session_id, self._timestamp)
+
+    def _from_elsewhere(self, join: Join, chance: random.Random) -> Join:
+        """The same, as if it came from another part of the room."""
+        epoch, first = chance.getrandbits(64), chance.choice((1, self.room_ack + 1, 2**64 - 1))
+        return replace(
+            join,
+            epoch=epoch,
+            room_ack=min(first + chance.choice((0, 3, 300, 10**6)), 2**64 - 1),
+            room_id=self._room_id,
+            member=chance.choice((0, self._number, 1, 2**32 - 1)),
+            lineage=self._lineage.followed_by(epoch, first).encode(),
+        )
+
+    def _told(self, fetch: Fetch, chance: random.Random) -> Told:
+        """What the room has asked for, in the name of whoever is in."""
+        self._asked = None
+        events: list[Event] = []
+        room_bytes = Told.EVENTS_BYTES_MAX
+        for number in range(chance.choice((0, 1, 5, 100))):
+            kind = chance.choice((EventKind.CHAT, EventKind.ACTION, EventKind.LEAVE))
+            odd = "x" if kind is EventKind.LEAVE else chance.choice(TEXTS[:20])[:60]
+            member = chance.choice((self._number or 1, 1, 2, 2**32 - 1))
+            name = chance.choice(("Anna", "Mallory", "\x1b[2J", "М"))
+            event = Event(kind, chance.getrandbits(64), name, "", odd, member, number)
+            room_bytes -= len(event.encode())
+            if room_bytes >= 0:
+                events.append(event)
+        first = min(max(fetch.first, 1), 2**63)
+        return Told(self.client_id, self._timestamp, fetch.epoch, first, tuple(events))
 
     def _say(self, chance: random.Random) -> Say:
         messages: list[Message] = []
@@ -263,6 +314,8 @@ class Stage:
         randomness = random.Random(self.chance.getrandbits(64))
         person.session = ChatSession(SERVER, person.name, randomness)
         person.lines, person.shown, person.may_miss = [], [], False
+        if self.chance.random() < 0.5:
+            person.session.stand_by(STANDBY_PORT, self.now)
         person.session.start(self.now)
         self._step(person)
 
@@ -401,7 +454,10 @@ class Stage:
         for datagram, addresses in room.datagrams_to_send():
             assert len(datagram) <= DATAGRAM_BYTES_MAX
             for address in addresses:
-                if address not in self._proven:
+                if datagram[3] == PacketType.DISCOVER:
+                    proven = {host for host, _ in self._proven}
+                    assert address[0] in proven, f"{address[0]} is asked, and never came"
+                elif address not in self._proven:
                     left = self._credit.get(address, 0) - len(datagram)
                     assert left >= 0, f"{address} has proven nothing and is sent more than it sent"
                     self._credit[address] = left
@@ -414,6 +470,9 @@ class Stage:
 
     def _sent(self, kept: Kept) -> None:
         """What the room sends to one address."""
+        if kept.datagram[3] == PacketType.DISCOVER:
+            self._answer_for_a_standby(kept)
+            return
         if kept.datagram[3] == PacketType.CHALLENGE:
             packet = decode(kept.datagram)
             assert isinstance(packet, Challenge)
@@ -431,6 +490,17 @@ class Stage:
         else:
             self._transmit(kept)
 
+    def _answer_for_a_standby(self, kept: Kept) -> None:
+        """Somebody could host the room, and says so most of the time."""
+        self.down.append(kept)
+        discover = decode(kept.datagram)
+        assert isinstance(discover, Discover)
+        if kept.target[1] == STANDBY_PORT and self.chance.random() < 0.7:
+            offer = Offer(discover.nonce, 0, 0, STANDBY_PORT, "chat", flags=OFFER_HANDED_ON)
+            back = Kept(offer.encode(), kept.target, SERVER)
+            self.up.append(back)
+            self._transmit(back)
+
     def _step(self, person: Person) -> None:
         """One wake-up of a client's shell."""
         session = person.session
@@ -442,7 +512,7 @@ class Stage:
             assert len(datagram) <= DATAGRAM_BYTES_MAX
             kept = Kept(datagram, person.address, SERVER)
             self.up.append(kept)
-            if person.cut_until <= self.now:
+            if person.cut_until <= self.now and session.server == SERVER:
                 self._transmit(kept)
         for event in session.take_events():
             self._event_count += 1
@@ -548,12 +618,22 @@ def random_settings(chance: random.Random) -> RoomSettings:
         message_burst=chance.choice((40.0, 1000.0)),
         log_entries_max=chance.choice((50, 10_000)),
         history_events=chance.choice((0, 50)),
+        handed_on=chance.random() < 0.5,
     )
 
 
 # --- recorded once ---------------------------------------------------------------------------
 
 RECORDING_SECONDS = 120.0
+
+RARE = (
+    "refused",
+    "events of a room that outlives its host",
+    "bye: the room has moved",
+    "fetch",
+    "told",
+)
+"""What only a room with several hosts says."""
 
 
 @lru_cache(2)
@@ -582,6 +662,7 @@ def recording(seed: int) -> tuple[bytes, ...]:
         stage.up.clear()
         stage.down.clear()
         if stage.now > restarts_at and stage.restarts == 1:
+            stage.settings = replace(stage.settings, handed_on=True)
             stage.restart_room()
     datagrams = list(found)
     for number in range(40):
@@ -591,4 +672,5 @@ def recording(seed: int) -> tuple[bytes, ...]:
         offer = Offer(nonce, chance.getrandbits(64), number, 9091, name)
         datagrams += [discover, offer.encode()]
         datagrams += [short_probe(number + 1, number), long_probe(number + 1, number)]
+    datagrams += [bytes.fromhex(GOLDEN[name][1]) for name in RARE for _ in range(20)]
     return tuple(datagrams)

@@ -29,7 +29,7 @@ ARROWS = {
     "compare.experiments": {"benchmarks", "compare", "compare.chats", "compare.wire", "protocol"},
     "compare.chats": {"app", "client", "protocol", "server"},
     "compare.steps": set(),  # each step stands alone
-    "compare.dissector": {"client", "discovery", "protocol", "server"},
+    "compare.dissector": {"client", "discovery", "hosting", "protocol", "server"},
     "compare.wire": set(),
     # It loads the chats of the laboratory, too, and puts them on its wire. Only the experiment of
     # the same name uses it.

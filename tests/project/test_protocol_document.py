@@ -32,7 +32,7 @@ from udp_chat.protocol.packets import (
 P = TypeVar("P")
 
 SESSION = section(PROTOCOL, "## 14. A session in bytes").partition(BEGIN)[2].partition(END)[0]
-WIRE_MODULES = {"wire", "packets", "names"}
+WIRE_MODULES = {"wire", "framing", "packets", "lineage", "names"}
 """All their constants bind both ends; of other modules only these do:"""
 WIRE_CONSTANTS = {"DISCOVERY_PORT", "NUMBER_DIGITS_MAX"}
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.protocol.vectors import described
 from udp_chat.client.session import ChatSession
+from udp_chat.protocol.lineage import NO_LINEAGE
 from udp_chat.protocol.packets import EventKind, Events, decode
 from udp_chat.server.room import ChatRoom
 from udp_chat.server.settings import RoomSettings
@@ -31,7 +32,8 @@ BEGINS_AT = 1000.0
 UNIX_SECONDS_AT_ZERO = 1_795_000_000.0
 SAYS_AT, LEAVES_AT, ENDS_AT = 0.2, 0.5, 1.0
 
-_IDS = ("client_id", "session_id", "sender_id", "epoch", "inbox_epoch")
+_IDS = ("client_id", "session_id", "sender_id", "epoch", "inbox_epoch", "room_id")
+_NO_LINEAGE = NO_LINEAGE.hex()
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _block(sent: Sent) -> str:
 
 
 def _says(value: object) -> bool:
-    return value not in (None, False, [])
+    return value not in (None, False, [], "") and value != _NO_LINEAGE
 
 
 def _field(name: str, value: object) -> str:
@@ -115,6 +117,9 @@ def _field(name: str, value: object) -> str:
         return f"{name} [{'; '.join(_nested(item) for item in value)}]"
     if isinstance(value, dict):
         return f"{name} [{_nested(value)}]"
+    if name == "lineage":
+        terms = [str(value)[at : at + 32] for at in range(0, len(str(value)), 32)]
+        return " ".join([name, *(term for term in terms if int(term, 16))])
     if name in _IDS and value != "0":
         return f"{name} {int(str(value)):016x}"
     if isinstance(value, str) and not value.isdecimal() and name != "cookie":

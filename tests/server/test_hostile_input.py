@@ -22,14 +22,20 @@ from tests.hostile_input import (
     room_packet,
     settle,
 )
-from tests.machines import Peer, RoomBench, reseal
+from tests.machines import Peer, RoomBench, Sent, of_type, reseal
+from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     TEXT_BYTES_MAX,
+    Event,
+    EventKind,
+    Fetch,
     Leave,
     MessageKind,
     Packet,
+    Told,
 )
+from udp_chat.server.settings import RoomSettings
 
 # --- the room --------------------------------------------------------------------------------
 
@@ -185,3 +191,32 @@ def test_what_is_dropped_is_logged_at_debug_level_with_its_reason(
     (message,) = caplog.messages
     assert "not udp-chat" in message
     assert "192.0.2.66" in message
+
+
+# --- what is claimed to have been said elsewhere -----------------------------------------------
+
+
+def _from_elsewhere(bench: RoomBench, peer: Peer, event: Event) -> list[Sent]:
+    """Claims that an event was said in another part of the room, and tells it when asked."""
+    room, elsewhere = bench.room, 0xBAD
+    latest = room.log.latest
+    lineage = Lineage(((room.log.epoch, 1),)).followed_by(elsewhere, latest + 1)
+    peer.try_to_enter(
+        epoch=elsewhere, room_ack=latest + 1, room_id=room.room_id, lineage=lineage.encode()
+    )
+    timestamp = peer.timestamp()
+    return peer.send(Told(peer.client_id, timestamp, elsewhere, latest + 1, (event,)))
+
+
+@pytest.mark.parametrize("handed_on", [False, True])
+def test_only_in_a_room_that_is_handed_on_something_can_have_been_said_elsewhere(
+    handed_on: bool,
+) -> None:
+    bench = RoomBench(RoomSettings(handed_on=handed_on))
+    bench.join("Anna")
+    event = Event(EventKind.CHAT, 1, "Anna", text="I never said that", member=99, message_id=5)
+    sent = _from_elsewhere(bench, bench.peer("Mallory"), event)
+    bench.advance(1.0)
+    assert bool(of_type(Fetch, (s.packet for s in bench.sent))) is handed_on
+    told = [event for s in sent for event in getattr(s.packet, "events", ()) if event.to]
+    assert [event.kind for event in told[:1]] == [EventKind.CHAT_APART] * handed_on

@@ -444,7 +444,7 @@ def test_only_the_servers_address_is_listened_to(
     server: Address, source: Address, taken: bool
 ) -> None:
     bench = SessionBench()
-    bench.session.server = server
+    bench.session.whereabouts.server = server
     join = bench.start()
     sent = bench.receive(Challenge(join.client_id, b"c" * 16), source)
     assert bool(sent) == taken

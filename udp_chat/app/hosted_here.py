@@ -75,12 +75,15 @@ class HostedHere:
         """Hands the room on, if it is here, and ends. The client has left. Idempotent."""
         self._closing.set()
         self._away.set()
-        if self.server is not None:
-            if self.server.is_hosting:
-                self.server.hand_on()
-            self.server.close()
-        if self._seeker is not None:
-            self._seeker.join()
+        server = self.server
+        try:
+            if server is not None and server.is_hosting:
+                server.hand_on()  # a second Ctrl-C does not wait for that
+        finally:
+            if server is not None:
+                server.close()
+            if self._seeker is not None:
+                self._seeker.join()
 
     def _bind(self, name: str, kept_file: KeptFile | None, *, begins: bool) -> HostingServer:
         settings = RoomSettings(room=name, heartbeat_seconds=HOSTED_HEARTBEAT_SECONDS)

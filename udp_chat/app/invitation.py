@@ -18,8 +18,12 @@ OTHERS_MAX = 3
 
 
 def lan_host(host: str = "") -> str:
-    """The address of this computer for others, given where a server listens; empty without one."""
-    addresses = addresses_for_others(host, list_interfaces(), likely_address())
+    """The address of this computer for others, given where a server listens; empty without one,
+    and where the server is given a name: what that means, only its socket knows."""
+    try:
+        addresses = addresses_for_others(host, list_interfaces(), likely_address())
+    except ValueError:
+        return ""
     return addresses[0] if addresses else ""
 
 

@@ -58,6 +58,8 @@ class Gathering:
             self._clients.follow(seq, Event.parse(Parser(event, 0)))
         self._last_host = last_host
         self._fetching = Fetching()
+        self.fetched_count = 0
+        """Events that others had, and the new host had not."""
         self._came: set[bytes] = set()
         self._outgoing: list[Outgoing] = []
         self._has_all = 0 < until <= self._latest
@@ -77,8 +79,9 @@ class Gathering:
         if isinstance(packet, Join):
             self._handle_join(packet, address, len(datagram), now)
         elif isinstance(packet, Told):
-            for seq, event in self._fetching.take(packet, address):
+            for seq, event in self._fetching.take(packet, address, now):
                 if seq == self._latest + 1:
+                    self.fetched_count += 1
                     self._events.append(event.encode())
                     self._clients.follow(seq, event)
 
@@ -96,7 +99,7 @@ class Gathering:
         fork = self._lineage.fork(self._latest, lineage, join.room_ack)
         is_ahead = fork == self._latest < join.room_ack
         if is_ahead and lineage.terms[-1:] == self._lineage.terms[-1:]:
-            self._fetching.note(join, address, self._latest)
+            self._fetching.note(join, address, self._latest, now)
 
     def is_over(self, now: float) -> bool:
         """Whether the term can begin."""

@@ -20,6 +20,7 @@ from udp_chat.client.whereabouts import Standing
 from udp_chat.discovery.groups import DISCOVERY_PORT
 from udp_chat.discovery.search import ask_everywhere
 from udp_chat.hosting.room_host import EVERYWHERE, RoomHost
+from udp_chat.protocol.held_signals import HELD_LOOK_SECONDS, HELD_SIGNALS
 from udp_chat.protocol.packets import Address, Offer
 from udp_chat.server.keeping import KeptFile
 from udp_chat.server.relay import Outgoing
@@ -131,7 +132,10 @@ class HostingServer(UdpServer):
             return False
         self._wants_to_go = True
         self._wake()
-        self._gone.wait(HAND_ON_SECONDS_MAX)
+        until = time.monotonic() + HAND_ON_SECONDS_MAX
+        with HELD_SIGNALS:
+            while not self._gone.wait(HELD_LOOK_SECONDS) and time.monotonic() < until:
+                HELD_SIGNALS.check()
         return self.room_host is not None and self.room_host.handed_on is True
 
     def stop(self) -> None:

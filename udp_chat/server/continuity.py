@@ -23,6 +23,9 @@ from udp_chat.server.scribe import Scribe
 from udp_chat.server.state import RoomState
 from udp_chat.server.succession import HostedBy, Succession
 
+TALK = (*SAID, *SAID_APART)
+"""What people have said."""
+
 
 class Continuity:
     """A room's place among the terms and parts of its life."""
@@ -92,10 +95,13 @@ class Continuity:
             return None
         return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
 
-    def note_branch(self, join: Join, address: Address, until: int | None) -> None:
-        """Notes what a returning client has that was said in another part of the room."""
+    def note_branch(self, join: Join, address: Address, until: int | None, now: float) -> None:
+        """Notes what a returning client has that was said in another part of the room. A room that
+        is never handed on has no other part, whatever a client claims."""
+        if not self._handed_on:
+            return
         if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
-            self._branches.note(join, address, until)
+            self._branches.note(join, address, until, now)
 
     def number_for(self, join: Join) -> tuple[int, int]:
         """The member number of a client that is neither in nor departed, and the newest of its
@@ -115,7 +121,7 @@ class Continuity:
 
     def receive_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
-        for seq, event in self._branches.take(told, address):
+        for seq, event in self._branches.take(told, address, now):
             # What that part had from a third one is told on: nobody else may know it any more.
             if event.kind not in (*SAID, *SAID_APART) or self._said_here.has(event):
                 continue

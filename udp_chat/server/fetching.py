@@ -48,7 +48,7 @@ class _Branch:
     """The newest event that has come."""
     sources: dict[int, _Source] = field(default_factory=dict)
     tries: int = 0
-    ask_at: float = float("-inf")
+    ask_at: float = 0.0
 
     @property
     def last(self) -> int:
@@ -70,7 +70,7 @@ class Fetching:
         """Whether nothing is missing that anybody is known to have."""
         return all(branch.until >= branch.last for branch in self._branches.values())
 
-    def note(self, join: Join, address: Address, fork: int) -> None:
+    def note(self, join: Join, address: Address, fork: int, now: float) -> None:
         """Notes what a returning client has beyond the last event that it has in common with the
         host. Its address is proven."""
         lineage = Lineage.decode(join.lineage)
@@ -86,6 +86,8 @@ class Fetching:
                 if len(self._branches) >= BRANCHES_MAX:
                     return
                 branch = self._branches[epoch] = _Branch(begins - 1)
+            if branch.until >= branch.last:
+                branch.ask_at = max(branch.ask_at, now)  # a time gone by would look like a stall
             if join.client_id in branch.sources or len(branch.sources) < SOURCES_MAX:
                 branch.sources[join.client_id] = _Source(join.client_id, address, last)
 
@@ -115,7 +117,7 @@ class Fetching:
             datagrams.append((fetch.encode(), source.address))
         return datagrams
 
-    def take(self, told: Told, address: Address) -> list[tuple[int, Event]]:
+    def take(self, told: Told, address: Address, now: float) -> list[tuple[int, Event]]:
         """The events with their numbers that are news and come next, in order."""
         branch = self._branches.get(told.epoch)
         source = branch.sources.get(told.client_id) if branch is not None else None
@@ -130,7 +132,7 @@ class Fetching:
         if not news or news[0][0] != branch.until + 1:
             return []
         branch.until = news[-1][0]
-        branch.tries, branch.ask_at = 0, float("-inf")
+        branch.tries, branch.ask_at = 0, now
         return news
 
 

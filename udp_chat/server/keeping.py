@@ -17,12 +17,13 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from udp_chat.protocol.packets import ChatError, Event, MalformedDatagram
+from udp_chat.protocol.packets import ChatError, Event, EventKind, MalformedDatagram
 from udp_chat.protocol.wire import Parser
 from udp_chat.server.kept import Changes, Kept, KeptMember
 from udp_chat.server.register import REMEMBERED_MAX
@@ -312,7 +313,7 @@ def time_ms_of(event: bytes) -> int:
 def kept_events(path: str | Path) -> Iterator[tuple[int, Event]]:
     """The events in a file with their numbers, the oldest first. A server may be using the file.
 
-    Raises `CannotKeep`.
+    Who can take the room over is not among them: no client is shown that. Raises `CannotKeep`.
     """
     path = Path(path)
     with reasons():
@@ -324,8 +325,7 @@ def kept_events(path: str | Path) -> Iterator[tuple[int, Event]]:
         # Only who may write can take away what SQLite puts beside the file for its readers.
         how = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"
         with contextlib.closing(_connect_to_read(path, how)) as database:
-            for seq, event in database.execute("SELECT seq, event FROM events ORDER BY seq"):
-                yield seq, Event.parse(Parser(event, 0))
+            yield from _shown(database.execute("SELECT seq, event FROM events ORDER BY seq"))
 
 
 def newest_events(path: str | Path, count: int) -> list[tuple[int, Event]]:
@@ -334,10 +334,15 @@ def newest_events(path: str | Path, count: int) -> list[tuple[int, Event]]:
     Raises `CannotKeep`.
     """
     with reasons(), contextlib.closing(_connect_to_read(Path(path), "mode=ro")) as database:
-        rows = database.execute(
-            "SELECT seq, event FROM events ORDER BY seq DESC LIMIT ?", (count,)
-        ).fetchall()
-        return [(seq, Event.parse(Parser(event, 0))) for seq, event in reversed(rows)]
+        rows = database.execute("SELECT seq, event FROM events ORDER BY seq DESC")
+        return list(islice(_shown(rows), count))[::-1]
+
+
+def _shown(rows: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Event]]:
+    for seq, encoded in rows:
+        event = Event.parse(Parser(encoded, 0))
+        if event.kind is not EventKind.SUCCESSORS:
+            yield seq, event
 
 
 def connect(path: Path) -> sqlite3.Connection:
