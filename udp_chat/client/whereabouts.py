@@ -6,6 +6,7 @@ one of them answers with a CHALLENGE. A host that leaves says where the room is 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -67,13 +68,14 @@ class Whereabouts:
         """Whether one of the addresses that are asked has answered, so that it alone is asked."""
         self._unanswered_count = 0
         self._shown_host: tuple[str, str] | None = None
-        self._moved_to: Address | None = None
+        self._moved_to: list[Address] = []
         self._found: list[Address] = []
         self._turn = 0
 
     def welcomed(self, welcome: Welcome) -> ChatEvent | None:
         """The client is in; returns the event `host` if that is news."""
-        self.away_since = self.called_until = self._moved_to = None
+        self.away_since = self.called_until = None
+        self._moved_to.clear()
         self.last_host = self.server
         self.tell_away_at = NEVER
         self._is_pinned = False
@@ -90,7 +92,7 @@ class Whereabouts:
     @property
     def has_moved(self) -> bool:
         """Whether the last host has said where the room is now."""
-        return self._moved_to is not None
+        return bool(self._moved_to)
 
     def take_successors(self, text: str) -> None:
         """Takes what the room says about who takes it over: ``NUMBER ADDRESS`` a line."""
@@ -115,8 +117,11 @@ class Whereabouts:
         """The host says where the room is from now on; this member has the number `member`."""
         number, _, rest = text.partition(" ")
         until, _, where = rest.partition(" ")
-        self._moved_to = self._parsed(where)
-        self._turn = 0
+        moved_to = self._parsed(where)
+        # Each counts once: two former hosts may name each other, and others are to be asked, too.
+        if moved_to is not None and moved_to not in self._moved_to:
+            self._moved_to = [moved_to, *self._moved_to][:FOUND_MAX]
+            self._turn = 0
         if number == str(member) and until.isdecimal():
             self.called_until = int(until)
 
@@ -151,9 +156,8 @@ class Whereabouts:
 
     def _places(self) -> Iterator[Address]:
         seen = set()
-        moved_to = [self._moved_to] if self._moved_to is not None else []
         successors = [address for _, address in self.successors]
-        for place in (*moved_to, *self._found, *successors, self.last_host):
+        for place in (*self._moved_to, *self._found, *successors, self.last_host):
             if place[:2] not in seen:
                 seen.add(place[:2])
                 yield place
@@ -161,6 +165,7 @@ class Whereabouts:
     def _parsed(self, text: str) -> Address | None:
         try:
             host, port = parse_address(text)
+            ipaddress.ip_address(host.partition("%")[0])  # a name would have to be looked up
         except ValueError:
             return None
         if (":" in host) != (":" in str(self.server[0])):

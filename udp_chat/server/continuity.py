@@ -122,7 +122,8 @@ class Continuity:
     def receive_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
         for seq, event in self._branches.take(told, address, now):
-            if event.kind not in SAID or self._said_here.has(event):
+            # What that part had from a third one is told on: nobody else may know it any more.
+            if event.kind not in (*SAID, *SAID_APART) or self._said_here.has(event):
                 continue
             sender = self._register.by_number.get(event.member)
             if sender is not None:

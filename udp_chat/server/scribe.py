@@ -94,7 +94,8 @@ class Scribe:
     def write_apart(self, event: Event, epoch: int, seq: int, now: float) -> int:
         """Writes into the room's log what was said in another part of it, as event `seq` of the
         term with this epoch."""
-        kind = EventKind.CHAT_APART if event.kind is EventKind.CHAT else EventKind.ACTION_APART
+        is_chat = event.kind in (EventKind.CHAT, EventKind.CHAT_APART)
+        kind = EventKind.CHAT_APART if is_chat else EventKind.ACTION_APART
         apart = replace(event, kind=kind, to=f"{epoch:016x} {seq}")
         return self._log.append(apart.encode(), now)
 
