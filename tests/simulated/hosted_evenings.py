@@ -71,7 +71,8 @@ class HostedEvening:
     def _open(self) -> None:
         """One opens a room, or several at once; the others join."""
         rooms, chance = self.rooms, self.chance
-        openers = chance.choice([1, 1, 1, 2, 3])
+        # Two hosts may reach each other where their members do not.
+        openers = 1 if rooms.walls else chance.choice([1, 1, 1, 2, 3])
         able = [m for m in rooms.machines if m.may_host][:openers]
         for machine in able:
             rooms.at(rooms.now + chance.uniform(0, 0.5), partial(rooms.open, machine))
@@ -83,7 +84,13 @@ class HostedEvening:
             self._say(able[0])
         rooms.run(3.5)
         if openers > 1:
-            rooms.run_until(lambda: len(rooms.hosts()) == 1, 60.0)
+            rooms.run_until(self._are_together, 60.0)
+            rooms.counted["several opened one room"] += 1
+
+    def _are_together(self) -> bool:
+        living = [m for m in self.rooms.machines if m.session is not None and m.is_in]
+        rooms = {m.session.standing.room_id for m in living if m.session is not None}
+        return len(rooms) == 1 == len(self.rooms.hosts())
 
     def _come(self, machine: Machine) -> None:
         """A machine joins a room that it finds; it opens one if nobody is in any."""

@@ -287,7 +287,8 @@ class Judge:
         newest: dict[int, tuple[int, str]] = {}
         for text in machine.shown.texts:
             origins = self._origins[text]
-            if len(origins) == 1:
+            # What was said before it came may be history here, and there be older than that.
+            if len(origins) == 1 and self._said_at[text] > machine.shown.joined_at:
                 (epoch, seq) = origins[0]
                 before, other = newest.get(epoch, (0, ""))
                 assert seq > before, f"{machine.name} was shown {text!r} after {other!r}"

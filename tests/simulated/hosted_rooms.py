@@ -157,8 +157,14 @@ class HostedRooms(VirtualClock):
 
     def crash(self, machine: Machine) -> None:
         """The machine is gone, without a word."""
+        self._count(machine)
         machine.is_up = False
         machine.session = machine.host = None
+
+    def _count(self, machine: Machine) -> None:
+        if machine.host is not None:
+            self.counted.update(machine.host.counters)
+            machine.host.counters.clear()
 
     def quit(self, machine: Machine) -> None:
         """The person leaves: the client says LEAVE, then its host hands the room on."""
@@ -336,6 +342,8 @@ class HostedRooms(VirtualClock):
             self.run(6.0)
             self.run_until(self.judge.is_one, HEALED_SECONDS)
             self.judge.check_healed()
+            for machine in self.machines:
+                self._count(machine)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.describe()}") from None
         return took

@@ -6,6 +6,7 @@ one of them answers with a CHALLENGE. A host that leaves says where the room is 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -164,6 +165,7 @@ class Whereabouts:
     def _parsed(self, text: str) -> Address | None:
         try:
             host, port = parse_address(text)
+            ipaddress.ip_address(host.partition("%")[0])  # a name would have to be looked up
         except ValueError:
             return None
         if (":" in host) != (":" in str(self.server[0])):

@@ -58,6 +58,8 @@ class Gathering:
             self._clients.follow(seq, Event.parse(Parser(event, 0)))
         self._last_host = last_host
         self._fetching = Fetching()
+        self.fetched_count = 0
+        """Events that others had, and the new host had not."""
         self._came: set[bytes] = set()
         self._outgoing: list[Outgoing] = []
         self._has_all = 0 < until <= self._latest
@@ -79,6 +81,7 @@ class Gathering:
         elif isinstance(packet, Told):
             for seq, event in self._fetching.take(packet, address, now):
                 if seq == self._latest + 1:
+                    self.fetched_count += 1
                     self._events.append(event.encode())
                     self._clients.follow(seq, event)
 

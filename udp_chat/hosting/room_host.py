@@ -14,6 +14,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -155,6 +156,8 @@ class RoomHost:
         self.lan_address = lan_address
         self.membership = membership
         self.wall_offset_seconds = 0.0
+        self.counters: Counter[str] = Counter()
+        """How the room came here and went."""
         self.room: ChatRoom | None = None
         """The room, while it is hosted here."""
         self.handed_on: bool | None = None
@@ -305,6 +308,7 @@ class RoomHost:
             self._watch = None
             self._fenced_until = now + FENCE_SECONDS
             if self.room is not None:
+                self.counters["fenced"] += 1
                 self._begin_to_look(now)
         self._due_at = NEVER
 
@@ -338,6 +342,7 @@ class RoomHost:
             moved_to = f"0 0 {moved_to.split(' ')[-1]}"
         bye = Bye(prefix[0], ByeReason.MOVED, moved_to).encode()
         if len(bye) <= len(datagram):
+            self.counters["redirected"] += 1
             self._outgoing.append((bye, (address,)))
 
     # --- standing by and taking over ---------------------------------------------------------
@@ -350,6 +355,7 @@ class RoomHost:
             self._watch = None
             return
         if standing.called_until is not None:
+            self.counters["was called"] += 1
             self._take_over(standing, standing.called_until, now)
             return
         numbers = [number for number, _ in standing.successors]
@@ -363,6 +369,8 @@ class RoomHost:
             nonce = self._random.getrandbits(64)
             watch = self._watch = _Watch(nonce, now, asked, now)
         if now - max(watch.since, watch.heard_at) >= CONFIRM_SECONDS:
+            is_first = len(watch.asked) == 1
+            self.counters["took over" if is_first else "took over after others"] += 1
             self._take_over(standing, 0, now)
         elif watch.ask_at <= now:
             watch.ask_at = now + ASK_SECONDS
@@ -385,6 +393,7 @@ class RoomHost:
         assert self.membership is not None
         self._gathering = None
         kept = gathering.room()
+        self.counters["gathered"] += gathering.fetched_count
         standing = self.membership.standing
         assert standing is not None, "it was in"
         self.room = self._make_room(replace(self.settings, room=standing.room), now)
@@ -423,6 +432,7 @@ class RoomHost:
             self._call(handing, now)
         elif now >= handing.give_up_at:
             handing.successors.pop(0)
+            self.counters["called another"] += 1
             if not handing.successors:
                 self._end_handing(succeeded=False)
                 return
@@ -536,6 +546,7 @@ class RoomHost:
         ours = self.lan_address.rpartition(":")[0].strip("[]")
         if ours and host.startswith(LOOPBACK):
             host = ours  # it is on this machine
+        self.counters["went to another host"] += 1
         self._moved_to = f"0 0 {format_address((host, port))}"
         self._redirect_until = now + REDIRECT_SECONDS
         room.close(now, self._moved_to)
