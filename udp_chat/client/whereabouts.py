@@ -18,7 +18,7 @@ from udp_chat.protocol.packets import Address, Welcome
 MOVED_QUIET_SECONDS = 1.5
 """A room that has moved is back before that. Only if not, it is told."""
 
-PINNED_TRIES = 15
+PINNED_TRIES = 30
 """JOINs to an address that has answered once: as long as a new host may gather what others have."""
 
 FOUND_MAX = 4
@@ -133,15 +133,17 @@ class Whereabouts:
         self._turn = 0
 
     def look_on(self) -> bool:
-        """Chooses the address that the next JOIN goes to: `server`. False if the one that had
-        answered is silent now: what it said does not count any more."""
+        """Chooses the address that the next JOIN goes to: `server`; every second time it is the
+        likeliest one. False if the one that had answered is silent now: what it said does not
+        count any more."""
         self._unanswered_count += 1
         gives_up = self._is_pinned and self._unanswered_count > PINNED_TRIES
         if gives_up:
             self._is_pinned = False
         if not self._is_pinned:
-            places = list(self._places())
-            self.server = places[self._turn % len(places)]
+            likeliest, *others = self._places()
+            turn, is_others = divmod(self._turn, 2)
+            self.server = others[turn % len(others)] if is_others and others else likeliest
             self._turn += 1
         return not gives_up
 
