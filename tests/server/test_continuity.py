@@ -259,7 +259,7 @@ def test_members_that_were_not_heard_lately_do_not_count_as_living() -> None:
 def test_after_a_sleep_only_those_who_are_heard_again_count_as_living() -> None:
     bench = RoomBench(RoomSettings(handed_on=True, heartbeat_seconds=1.0, timeout_seconds=30.0))
     anna, _ = bench.join("Anna"), bench.join("Boris")
-    bench.keep_alive(1.0, anna)
+    anna.stand_by(9091)  # is asked each second, so that the sleep is noticed
     bench.now += 60.0
     bench.wake()
     assert bench.room.living_count(bench.now) == 0
