@@ -84,13 +84,17 @@ class UdpServer(Service):
                 raise
         self._beacon: Beacon | None = None
         if discovery_port is not None:
-            self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
-            for problem in self._beacon.problems:
-                logger.warning("some may not find this room: %s", problem)
+            self._open_beacon(discovery_port)
         # A byte here ends the wait: a selector has no other portable alarm.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
+
+    def _open_beacon(self, discovery_port: int) -> None:
+        """Lets clients on the LAN find the room, from the next step on."""
+        self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
+        for problem in self._beacon.problems:
+            logger.warning("some may not find this room: %s", problem)
 
     def wake_fileno(self) -> int:
         """For `signal.set_wakeup_fd`: without it, Windows sleeps through Ctrl-C."""
@@ -111,10 +115,12 @@ class UdpServer(Service):
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
-            beacon = self._beacon
-            for sock in beacon.sockets() if beacon is not None else ():
-                selector.register(sock, selectors.EVENT_READ, beacon)
+            beacon: Beacon | None = None
             while not self.is_stopping:
+                if beacon is not self._beacon and self._beacon is not None:
+                    beacon = self._beacon
+                    for sock in beacon.sockets():
+                        selector.register(sock, selectors.EVENT_READ, beacon)
                 timeout_at = self._due_at()
                 if beacon is not None:
                     timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
