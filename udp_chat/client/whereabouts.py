@@ -6,12 +6,11 @@ one of them answers with a CHALLENGE. A host that leaves says where the room is 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from udp_chat.client.chat_events import ChatEvent, of_host
-from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.addresses import format_address, parse_told_address
 from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.packets import Address, Welcome
 
@@ -127,6 +126,8 @@ class Whereabouts:
 
     def add(self, address: Address) -> None:
         """The room was found here, too: looks here first."""
+        if not self._is_reached(address[0]):
+            return
         address = (*address[:2], *self.server[2:])
         self._found = [address, *(a for a in self._found if a != address)][:FOUND_MAX]
         self._is_pinned = False
@@ -166,10 +167,11 @@ class Whereabouts:
 
     def _parsed(self, text: str) -> Address | None:
         try:
-            host, port = parse_address(text)
-            ipaddress.ip_address(host.partition("%")[0])  # a name would have to be looked up
+            host, port = parse_told_address(text)
         except ValueError:
             return None
-        if (":" in host) != (":" in str(self.server[0])):
-            return None  # the client's socket speaks one version of IP
-        return (host, port, *self.server[2:])
+        return (host, port, *self.server[2:]) if self._is_reached(host) else None
+
+    def _is_reached(self, host: object) -> bool:
+        """Whether the client's socket speaks this version of IP: it speaks one."""
+        return (":" in str(host)) == (":" in str(self.server[0]))
