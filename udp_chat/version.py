@@ -1,3 +1,3 @@
 """The version of the chat: pyproject.toml reads it here."""
 
-__version__ = "0.2.4"
+__version__ = "0.3.0"

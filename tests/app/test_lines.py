@@ -307,8 +307,9 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
     ),
     (
         {"event": "refused", "reason": "version", "text": ""},
-        "! The server refused: the server has another version of this chat",
-        "! Сервер отказал: на сервере другая версия чата",
+        "! The server refused: the server has another version of this chat; use the same one"
+        " on both computers",
+        "! Сервер отказал: на сервере другая версия чата; на обоих компьютерах нужна одна и та же",
     ),
     (
         {"event": "refused", "reason": "reason_9", "text": "not today"},

@@ -27,6 +27,7 @@ from udp_chat.protocol.packets import (
     Event,
     EventKind,
     Events,
+    Fetch,
     Join,
     Message,
     MessageKind,
@@ -34,6 +35,7 @@ from udp_chat.protocol.packets import (
     PacketType,
     Refused,
     Say,
+    Told,
     Welcome,
 )
 
@@ -359,7 +361,7 @@ def forged_says(chance: random.Random) -> list[bytes]:
 
 
 def server_packets(chance: random.Random) -> list[bytes]:
-    """What only servers send."""
+    """What no room expects of a stranger: what servers send, and what nobody has asked for."""
     events = tuple(Event(EventKind.CHAT, 1, "Anna", "", "hello", 1, n) for n in range(1, 26))
     somebody = _random_id(chance)
     welcome = Welcome(
@@ -387,6 +389,8 @@ def server_packets(chance: random.Random) -> list[bytes]:
         Refused(somebody, 1, 4, "the room is full").encode(),
         Bye(somebody, 2).encode(),
         Offer(somebody, _random_id(chance), 3, 9091, "chat").encode(),
+        Fetch(somebody, _random_id(chance), 1, 25).encode(),
+        Told(somebody, 1, _random_id(chance), 1, events).encode(),
     ]
 
 

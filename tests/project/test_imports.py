@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 ARROWS = {
     "": {"app", "client", "protocol", "server"},  # udp_chat/__init__.py, and each __main__.py
-    "app": {"client", "discovery", "protocol", "server", "terminal", ""},
+    "app": {"client", "discovery", "hosting", "protocol", "server", "terminal", ""},
     "client": {"protocol"},
     "discovery": {"protocol"},
     # The server's loop drives the Beacon, so that a room needs no second thread to be found.
     "server": {"discovery", "protocol"},
+    # A host is a member, too: its machine has a client and a server, and looks for other parts.
+    "hosting": {"client", "discovery", "protocol", "server"},
     "terminal": {"protocol"},
     "protocol": set(),
     "compare": set(),  # compare/figures.py
@@ -42,14 +44,17 @@ FOR_ALL = {"udp_chat.version"}
 
 PURE = {
     *(f"protocol.{name}" for name in ("answers", "delivery", "names", "packets", "printable")),
-    "protocol.wire",
-    *("server.congestion", "server.state"),
+    *(f"protocol.{name}" for name in ("framing", "lineage", "wire")),
+    *("server.congestion", "server.state", "server.history", "server.presence"),
+    *(f"server.{name}" for name in ("continuity", "derived", "fetching", "succession")),
     *(f"server.{name}" for name in ("cookies", "floor", "history", "hosts", "kept", "member")),
     *(f"server.{name}" for name in ("memory", "register")),
     *(f"server.{name}" for name in ("relay", "room", "scribe", "settings", "survey")),
     *(f"client.{name}" for name in ("acknowledging", "chat_events", "joining", "liveness")),
     *(f"client.{name}" for name in ("leaving", "outbox", "own_link", "postbag", "roster")),
     *(f"client.{name}" for name in ("session", "states", "streams", "transcript")),
+    *(f"client.{name}" for name in ("reader", "replica", "whereabouts")),
+    *("hosting.gathering", "hosting.room_host"),
 }
 """The machines: they get the time as an argument and return the datagrams to send."""
 

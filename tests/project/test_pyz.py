@@ -34,4 +34,4 @@ def test_the_one_file_serves_and_joins_without_anything_beside_it(pyz: Path) -> 
             server.terminate()
     assert (done.returncode, done.stderr) == (0, "")
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [event["event"] for event in events] == ["joined", "sent", "chat", "left"]
+    assert [event["event"] for event in events] == ["joined", "host", "sent", "chat", "left"]

@@ -123,8 +123,8 @@ def test_a_chat_misses_what_is_beyond_a_bound(changes: dict[str, Any], expected:
     [
         ({}, []),
         ({"download": 0.39}, ["download at least 40%"]),
-        ({"latencies": [0.6]}, ["p99 below 500 ms"]),
-        ({"latencies": [float("inf")]}, ["p99 below 500 ms", "everything delivered"]),
+        ({"latencies": [0.6]}, ["p99 about 500 ms at most"]),
+        ({"latencies": [float("inf")]}, ["p99 about 500 ms at most", "everything delivered"]),
         ({"download": 0.1, "load": 0.7}, []),
     ],
 )

@@ -54,7 +54,7 @@ def test_the_command_runs_seeds_and_reports() -> None:
 def _amplifies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the room answer strangers with more than they sent."""
     send = ChatRoom.datagrams_to_send
-    monkeypatch.setattr(ChatRoom, "datagrams_to_send", lambda room: send(room) * 4)
+    monkeypatch.setattr(ChatRoom, "datagrams_to_send", lambda room: send(room) * 12)
 
 
 def test_the_command_prints_a_failing_seed_and_how_to_replay_it(

@@ -4,6 +4,7 @@ Read in this order:
 
 - ``client_command.py``: udp_client.py: finds a room or opens one, then a conversation
 - ``rooms.py``: finds a room, lets a person choose, or opens one
+- ``hosted_here.py``: the room on this computer: opened, taken over, handed on
 - ``server_command.py``: udp_server.py: opens a room and serves it until Ctrl-C
 - ``export.py``: ``--export``: what a room's file keeps, as events or as text
 - ``kept_lines.py``: what ``udp_client.py --keep`` keeps for /history

@@ -41,7 +41,8 @@ _ENGLISH = {
     "room_choice_hosted": "  {number}  {room}  ({members}, hosted by {name}, {address})",
     "resumed": "! Back in the room “{room}” as {name}",
     "refused": "! The server refused: {text}",
-    "refused_version": "the server has another version of this chat",
+    "refused_version": "the server has another version of this chat; use the same one on both"
+    " computers",
     "refused_name_in_use": "that name is in use",
     "refused_room_full": "the room is full",
     "refused_address_full": "too many members come from this address",
@@ -269,7 +270,7 @@ _RUSSIAN = {
     "room_choice_hosted": "  {number}  {room}  ({members}, у участника {name}, {address})",
     "resumed": "! Снова в комнате «{room}» под именем {name}",
     "refused": "! Сервер отказал: {text}",
-    "refused_version": "на сервере другая версия чата",
+    "refused_version": "на сервере другая версия чата; на обоих компьютерах нужна одна и та же",
     "refused_name_in_use": "это имя занято",
     "refused_room_full": "в комнате нет места",
     "refused_address_full": "с этого адреса уже слишком много участников",

@@ -31,7 +31,7 @@ RESCAN_SECONDS = 10.0
 ANSWERS_PER_SECOND = 500.0
 ANSWER_BURST = 500
 """A class of forty that starts its clients at once asks a thousand times in two seconds; and
-500 OFFERs of at most 95 bytes are 48 kB a second, which no victim of a forged address feels."""
+500 OFFERs of at most 177 bytes are 89 kB a second, which no victim of a forged address feels."""
 
 
 def answer(datagram: bytes, offer: Callable[[int], Offer | None]) -> bytes | None:

@@ -265,7 +265,8 @@ class ChatRoom:
         due_at = self.next_timeout()
         if due_at is None or due_at > now:
             return
-        self._presence.forgive_stall(now - due_at, now)
+        if due_at > float("-inf"):  # else something is to be asked at once: nothing is late
+            self._presence.forgive_stall(now - due_at, now)
         self._relay.handle_timeout(now)
         for member in self._timers.take_due(now):
             self._on_member_timer(member, now)
@@ -300,9 +301,8 @@ class ChatRoom:
         self._closed = True
         reason = ByeReason.MOVED if moved_to else ByeReason.SHUTTING_DOWN
         for member in self.members.values():
-            if not member.is_away:
-                bye = Bye(member.session_id, reason, moved_to).encode()
-                self._relay.send(bye, member.address)
+            bye = Bye(member.session_id, reason, moved_to).encode()
+            self._relay.send(bye, member.address)
         self.members.clear()
 
     # --- handing on --------------------------------------------------------------------------

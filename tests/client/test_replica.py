@@ -1,0 +1,157 @@
+"""What a member keeps of the room, for the host that comes after this one."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.machines import START
+from udp_chat.client.replica import BRANCHES_MAX, TOLD_DATAGRAMS_MAX, Replica, parsed
+from udp_chat.protocol.delivery import Delivery, Lost
+from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.packets import Event, EventKind, Fetch, Told
+
+ROOM_ID = 0xA
+FIRST_TERM = Lineage(((ROOM_ID, 1),))
+SECOND_TERM = FIRST_TERM.followed_by(0xB, 4)
+OTHER_TERM = FIRST_TERM.followed_by(0xC, 4)
+
+
+def _said(text: str, message_id: int, member: int = 7) -> Event:
+    return Event(EventKind.CHAT, 5, "Anna", "", text, member, message_id)
+
+
+def _deliveries(first: int, *texts: str) -> list[Delivery]:
+    return [(seq, _said(text, seq)) for seq, text in enumerate(texts, first)]
+
+
+def _replica(*texts: str, lineage: Lineage = FIRST_TERM) -> Replica:
+    replica = Replica()
+    replica.begin(ROOM_ID, lineage, 1, START)
+    replica.follow(_deliveries(1, *texts), len(texts), START)
+    return replica
+
+
+def _texts(replica: Replica) -> list[str]:
+    log = replica.log
+    return [parsed(encoded).text for encoded in log.newest(log.entry_count)]
+
+
+def _tell(replica: Replica, fetch: Fetch) -> list[Told]:
+    return replica.tell(fetch, itertools.count(1))
+
+
+def _told(replica: Replica, epoch: int, first: int, last: int) -> list[str]:
+    packets = _tell(replica, Fetch(9, epoch, first, last))
+    return [event.text for packet in packets for event in packet.events]
+
+
+def test_a_replica_keeps_what_was_shown_under_the_rooms_numbers() -> None:
+    replica = _replica("a", "b", "c")
+    assert (replica.log.oldest, replica.log.latest) == (1, 3)
+    assert _texts(replica) == ["a", "b", "c"]
+    assert replica.has_talk
+    assert not Replica().has_talk
+
+
+def test_after_a_gap_it_keeps_what_comes_behind_it() -> None:
+    replica = _replica("a", "b")
+    replica.follow([Lost(2), *_deliveries(5, "e")], 5, START)
+    assert (replica.log.oldest, _texts(replica)) == (5, ["e"])
+    replica.follow([Lost(3)], 8, START)
+    assert (replica.log.oldest, replica.log.latest, _texts(replica)) == (9, 8, [])
+
+
+def test_it_tells_a_host_what_that_asks_for_of_the_term_it_was_said_in() -> None:
+    replica = _replica("a", "b", "c", "d", lineage=SECOND_TERM)
+    assert _told(replica, ROOM_ID, 2, 3) == ["b", "c"]
+    assert _told(replica, 0xB, 4, 4) == ["d"]
+    assert _told(replica, 0xB, 3, 4) == [], "that was said in the term before"
+    assert _told(replica, ROOM_ID, 9, 9) == []
+
+
+def test_one_question_is_answered_by_a_few_datagrams() -> None:
+    replica = _replica(*("x" * 800 for _ in range(TOLD_DATAGRAMS_MAX + 2)))
+    packets = _tell(replica, Fetch(9, ROOM_ID, 1, 99))
+    assert [packet.first for packet in packets] == list(range(1, TOLD_DATAGRAMS_MAX + 1))
+    assert len({packet.timestamp for packet in packets}) == len(packets)
+    assert {packet.client_id for packet in packets} == {9}
+
+
+def test_in_another_term_it_keeps_what_both_have_and_remembers_the_rest_apart() -> None:
+    replica = _replica("a", "b", "c", "d", "e", lineage=SECOND_TERM)
+    replica.continue_in(OTHER_TERM, 3, START)
+    assert (replica.log.latest, _texts(replica)) == (3, ["a", "b", "c"])
+    assert replica.log.epoch == 0xC
+    assert _told(replica, 0xB, 4, 5) == ["d", "e"]
+    replica.follow(_deliveries(4, "D"), 4, START)
+    assert _told(replica, 0xC, 4, 4) == ["D"]
+
+
+def test_a_message_is_news_once_whatever_part_brings_it() -> None:
+    replica = _replica()
+    assert replica.is_news(4, _said("d", 4))
+    replica.continue_in(OTHER_TERM, 3, START)
+    assert not replica.is_news(9, _said("d", 4))
+    assert replica.is_news(10, _said("d", 4, member=8))
+    assert replica.is_news(11, Event(EventKind.RENAME, 5, "Anna", "", "d", 7, 4))
+    apart = Event(EventKind.CHAT_APART, 5, "Anna", "00000000000000e1 7", "d", 7, 4)
+    assert not replica.is_news(12, apart)
+
+
+def test_a_term_that_goes_on_without_a_seam_makes_no_part() -> None:
+    replica = _replica("a", "b", "c")
+    replica.continue_in(SECOND_TERM, 3, START)
+    assert _texts(replica) == ["a", "b", "c"]
+    assert _told(replica, ROOM_ID, 1, 3) == ["a", "b", "c"]
+
+
+def test_few_parts_are_remembered() -> None:
+    replica = _replica("a", "b", "c")
+    for number in range(BRANCHES_MAX + 2):
+        replica.continue_in(FIRST_TERM.followed_by(0xB0 + number, 4), 3, START)
+        replica.follow([(4, _said(f"in {number}", 100 + number))], 4, START)
+    assert _told(replica, 0xB0, 4, 4) == []
+    assert _told(replica, 0xB1, 4, 4) == ["in 1"]
+
+
+def test_another_room_forgets_all() -> None:
+    replica = _replica("a", "b", "c", "d", lineage=SECOND_TERM)
+    replica.continue_in(OTHER_TERM, 3, START)
+    replica.begin(0xD, Lineage(((0xD, 1),)), 8, START)
+    assert (replica.room_id, replica.log.oldest, _texts(replica)) == (0xD, 8, [])
+    assert _told(replica, 0xB, 4, 4) == []
+
+
+def _register(text: str) -> Event:
+    return Event(EventKind.REGISTER, 5, "", "", text, 7)
+
+
+ANNA_ROW = "7 0123456789abcdef 4 1 Anna"
+BORIS_ROW = "8 0123456789abcdee 0 2 Boris"
+
+
+def test_a_register_counts_once_all_of_it_has_come() -> None:
+    replica = _replica("a", "b", "c")
+    replica.take_register(_register(f"3 1\n{ANNA_ROW}"))
+    assert (replica.rows, replica.register_seq) == ([], 0)
+    replica.take_register(_register("0 0"))
+    replica.take_register(_register(f"3 0\n{BORIS_ROW}"))
+    assert (replica.rows, replica.register_seq) == ([ANNA_ROW, BORIS_ROW], 3)
+
+
+def test_a_register_of_another_part_is_forgotten() -> None:
+    replica = _replica("a", "b", "c", "d", lineage=SECOND_TERM)
+    replica.take_register(_register(f"3 0\n{ANNA_ROW}"))
+    replica.continue_in(OTHER_TERM, 3, START)
+    assert replica.register_seq == 3, "it is of what both have"
+    replica.continue_in(SECOND_TERM, 2, START)
+    assert (replica.rows, replica.register_seq) == ([], 0)
+
+
+def test_a_copy_is_the_same_room_and_changes_no_more() -> None:
+    replica = _replica("a", "b")
+    replica.take_register(_register(f"2 0\n{ANNA_ROW}"))
+    copy = replica.copied(START)
+    replica.follow(_deliveries(3, "c"), 3, START)
+    assert (_texts(copy), copy.rows, copy.register_seq) == (["a", "b"], [ANNA_ROW], 2)
+    assert (copy.room_id, copy.lineage, copy.log.epoch) == (ROOM_ID, FIRST_TERM, ROOM_ID)
