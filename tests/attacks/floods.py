@@ -361,7 +361,7 @@ def forged_says(chance: random.Random) -> list[bytes]:
 
 
 def server_packets(chance: random.Random) -> list[bytes]:
-    """What a room does not expect of a stranger: what only servers send, and what nobody asked for."""
+    """What no room expects of a stranger: what servers send, and what nobody has asked for."""
     events = tuple(Event(EventKind.CHAT, 1, "Anna", "", "hello", 1, n) for n in range(1, 26))
     somebody = _random_id(chance)
     welcome = Welcome(

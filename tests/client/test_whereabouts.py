@@ -35,11 +35,11 @@ def _looked_at(places: Whereabouts, count: int) -> list[Address]:
     return looked
 
 
-def test_a_client_asks_the_successors_in_their_order_then_the_last_host_and_round_again() -> None:
+def test_a_client_asks_the_likeliest_place_every_second_time_and_the_others_in_turn() -> None:
     places = _places()
     places.gone(5.0, has_moved=False)
     assert places.away_since == 5.0
-    assert _looked_at(places, 5) == [ANNA, BORIS, SERVER, ANNA, BORIS]
+    assert _looked_at(places, 6) == [ANNA, BORIS, ANNA, SERVER, ANNA, BORIS]
 
 
 def test_a_host_that_is_found_gone_twice_is_away_since_the_first_time() -> None:
@@ -81,13 +81,16 @@ def test_what_a_search_finds_is_asked_first_and_little_of_it_is_remembered() -> 
     found: list[Address] = [("192.0.2.2", port) for port in range(1, FOUND_MAX + 3)]
     for address in found:
         places.add(address)
-    assert _looked_at(places, FOUND_MAX + 1) == [*reversed(found[-FOUND_MAX:]), ANNA]
+    newest, *others = reversed(found[-FOUND_MAX:])
+    asked = _looked_at(places, 2 * FOUND_MAX)
+    assert asked[::2] == [newest] * FOUND_MAX
+    assert asked[1::2] == [*others, ANNA]
 
 
 def test_an_address_that_is_known_twice_is_asked_once_a_round() -> None:
     places = _places()
     places.add(ANNA)
-    assert _looked_at(places, 4) == [ANNA, BORIS, SERVER, ANNA]
+    assert _looked_at(places, 6)[1::2] == [BORIS, SERVER, BORIS]
 
 
 def test_an_address_that_answers_is_asked_alone_until_it_is_silent_for_too_long() -> None:
@@ -140,3 +143,29 @@ def test_an_address_of_ipv6_keeps_the_interface_of_the_socket() -> None:
     places = Whereabouts(("fe80::1", 9091, 0, 2))
     places.take_successors("7 [fe80::2]:9092\n8 192.0.2.12:9091\n")
     assert places.successors == [(7, ("fe80::2", 9092, 0, 2))]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "chat.example:9091",
+        "192.0.2.1%chat.example:9091",
+        "192.0.2.1%\N{ARMENIAN SMALL LETTER AYB}:9091",
+        "224.0.0.1:9091",
+        "0.0.0.0:9091",
+        "192.0.2.1:0",
+    ],
+)
+def test_nobody_makes_a_client_look_up_a_name_or_ask_a_whole_network(where: str) -> None:
+    places = _places()
+    places.moved(f"0 0 {where}", 5)
+    places.take_successors(f"7 {where}\n")
+    assert not places.has_moved
+    assert not places.successors
+    assert _looked_at(places, 2) == [SERVER, SERVER]
+
+
+def test_a_client_does_not_look_where_its_socket_cannot_send() -> None:
+    places = _places()
+    places.add(("fe80::1", 9091, 0, 2))
+    assert _looked_at(places, 1) == [ANNA]

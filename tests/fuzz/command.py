@@ -31,7 +31,10 @@ from udp_chat.protocol.packets import MalformedDatagram, decode
 ROUND_INPUTS = 250
 """Of one round: enough that trouble can build up, few enough to play it again many times."""
 
-SCHEDULE = ("decode", "room", "session", "answers", "decode", "discovery", "session", "doctor")
+SCHEDULE = (
+    *("decode", "room", "session", "answers", "decode"),
+    *("discovery", "session", "doctor", "host"),
+)
 """Which target a round is for, over and over."""
 
 ROUND_CPU_SECONDS = 60.0

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from tests.cells import cells
 from tests.fuzz.checks import Shown, check_line
+from tests.fuzz.hosts import HostStage
 from tests.fuzz.mutations import TEXTS, Dissected, bend, damage, dissect, words
 from tests.fuzz.stage import (
     HONEST,
@@ -640,10 +641,44 @@ def recorded_texts(seed: int) -> dict[EventKind, list[str]]:
     return texts
 
 
+class HostTarget(Target):
+    """A machine that can host a room, and what takes it over and hands it on."""
+
+    NAME = "host"
+    WAITS = (0.0, 0.0, 0.01, 0.1, 0.5)
+
+    def __init__(self, seed: int, stage_chance: random.Random, chance: random.Random) -> None:
+        super().__init__(seed, stage_chance, chance)
+        self.stage = HostStage(stage_chance)
+
+    def make(self) -> Input:
+        chance, intruder = self.chance, self.stage.intruder
+        wait_seconds = chance.choice(self.WAITS)
+        ip, port = intruder.address
+        if chance.random() < 0.4:
+            return Input(self.bent(), "host", (ip, port + chance.choice((0, 1))), wait_seconds)
+        datagram = intruder.packet(chance, self.stage.now + wait_seconds).encode()
+        if chance.random() < 0.4:
+            datagram = self.bent(datagram)
+        return Input(datagram, "host", intruder.address, wait_seconds)
+
+    def take(self, given: Input) -> None:
+        self.wait(given)
+        self.stage.receive(given.data, given.source)
+
+    def wait(self, given: Input) -> None:
+        if given.wait_seconds > 0.3:
+            self.stage.act()
+        self.stage.run(given.wait_seconds)
+
+    def finish(self) -> None:
+        self.stage.finish()
+
+
 TARGETS: dict[str, type[Target]] = {
     target.NAME: target
     for target in (
         *(DecodeTarget, RoomTarget, SessionTarget),
-        *(DiscoveryTarget, DoctorTarget, AnswersTarget),
+        *(DiscoveryTarget, DoctorTarget, AnswersTarget, HostTarget),
     )
 }

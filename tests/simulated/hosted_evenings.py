@@ -157,7 +157,9 @@ class HostedEvening:
             if machine.is_leaving or machine.frozen_until > rooms.now:
                 return
         dice = chance.random()
-        if dice < 0.25:
+        if dice < 0.05:
+            self._crash_early(machine)
+        elif dice < 0.25:
             if self._spares(machine):
                 rooms.counted["crashed"] += 1
                 rooms.crash(machine)
@@ -174,6 +176,24 @@ class HostedEvening:
         else:
             rooms.groups.clear()
 
+    def _crash_early(self, host: Machine) -> None:
+        """A host crashes before its successor has what somebody else was shown."""
+        rooms, session = self.rooms, host.session
+        if host.room is None or session is None or not self._spares(host):
+            return
+        first = next((n for n, _ in host.room.successors), 0)
+        others = [m for m in rooms.machines if m.is_up and m.is_in and m is not host]
+        (*kept, successor) = sorted(others, key=lambda m: _number(m) == first)
+        if not kept or rooms.groups:
+            return
+        rooms.part(successor)
+        self._say(kept[0])
+        rooms.run(0.1)
+        rooms.groups.clear()
+        if host.is_up:
+            rooms.counted["crashed"] += 1
+            rooms.crash(host)
+
     def _spares(self, machine: Machine) -> bool:
         """Whether the room can lose a machine: nearly always only if another one can host it."""
         others = [
@@ -182,3 +202,7 @@ class HostedEvening:
             if m is not machine and m.is_up and m.is_in and (m.is_successor or m.room)
         ]
         return len(others) > 1 or self.chance.random() < 0.05
+
+
+def _number(machine: Machine) -> int:
+    return machine.session.member if machine.session is not None else 0

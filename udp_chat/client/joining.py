@@ -26,8 +26,8 @@ REJOIN_RETRY_MAX_SECONDS = 2.0
 """Between JOINs when the server went away, doubled each time up to this: it may take minutes, and
 a class of clients waits."""
 
-HURRIED_RETRY_SECONDS = 0.1
-HURRIED_TRIES = 80
+HURRIED_RETRY_SECONDS = 0.05
+HURRIED_TRIES = 160
 """The same in a room that is handed on, at first: one address after the other is asked, and one of
 them will be the new host."""
 

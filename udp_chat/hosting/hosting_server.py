@@ -114,7 +114,10 @@ class HostingServer(UdpServer):
         self._searching: threading.Thread | None = None
         self._found: list[tuple[bytes, Address]] = []
         self._finding = threading.Lock()
-        super().__init__(host, port, settings, discovery_port, kept_file, lan_host)
+        # Where a room can be found, one that cannot must not listen: a datagram to the discovery
+        # port of a machine may reach only one of those who do.
+        found_at = discovery_port if begins else None
+        super().__init__(host, port, settings, found_at, kept_file, lan_host)
 
     @property
     def is_hosting(self) -> bool:
@@ -197,6 +200,8 @@ class HostingServer(UdpServer):
         room_host.handle_timeout(now)
         if room_host.room is not None:
             self.room = room_host.room
+            if self._beacon is None and self._search_port is not None:
+                self._open_beacon(self._search_port)
         if room_host.handed_on is not None:
             self._gone.set()
         is_elsewhere = not room_host.is_hosting and not room_host.is_handing_on

@@ -123,10 +123,10 @@ class _HandingOn:
 
     flush_until: float
     nonce: int
-    tried: set[int] = field(default_factory=set)
+    successors: list[tuple[int, str]]
+    """Who is left to take the room over, the first one first."""
     sessions: list[tuple[int, Address]] = field(default_factory=list)
     """The session ids and addresses of those who are to go to the successor."""
-    successors: list[tuple[int, str]] = field(default_factory=list)
     called: Address | None = None
     call_at: float = 0.0
     give_up_at: float = NEVER
@@ -206,14 +206,21 @@ class RoomHost:
         return self._handing is not None
 
     def hand_on(self, now: float) -> None:
-        """Begins to hand the room on; `handed_on` says how it ends."""
+        """Begins to hand the room on; `handed_on` says how it ends. If nobody can take it over,
+        nothing changes."""
         if self.room is None:
             if self._gathering is None:
                 self.handed_on = True  # it is somewhere else
             return
-        if self._handing is None:
-            self.room.pause()
-            self._handing = _HandingOn(now + FLUSH_SECONDS, self._random.getrandbits(64))
+        if self._handing is not None:
+            return
+        successors = self.room.successors
+        if not successors:
+            self.handed_on = False
+            return
+        self.room.pause()
+        nonce = self._random.getrandbits(64)
+        self._handing = _HandingOn(now + FLUSH_SECONDS, nonce, successors)
 
     def close(self, now: float) -> None:
         """Says BYE to all who are in, if there are any."""
@@ -413,11 +420,6 @@ class RoomHost:
     def _go_on_handing(self, handing: _HandingOn, now: float) -> None:
         room = self.room
         if room is not None:
-            if not handing.successors:
-                handing.successors = room.successors
-                if not handing.successors:
-                    self._end_handing(succeeded=False)
-                    return
             if not room.has_all(handing.successors[0][0]) and now < handing.flush_until:
                 handing.call_at = now + ASK_SECONDS / 4
                 return

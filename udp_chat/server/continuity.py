@@ -64,9 +64,7 @@ class Continuity:
         """Whether anything has been said in the room, as far as its log goes."""
         count = self._log.latest - self._talk_looked_at
         if not self._has_talk and count > 0:
-            self._has_talk = any(
-                event[0] in (*SAID, *SAID_APART) for event in self._log.newest(count)
-            )
+            self._has_talk = any(event[0] in TALK for event in self._log.newest(count))
             self._talk_looked_at = self._log.latest
         return self._has_talk
 

@@ -301,9 +301,8 @@ class ChatRoom:
         self._closed = True
         reason = ByeReason.MOVED if moved_to else ByeReason.SHUTTING_DOWN
         for member in self.members.values():
-            if not member.is_away:
-                bye = Bye(member.session_id, reason, moved_to).encode()
-                self._relay.send(bye, member.address)
+            bye = Bye(member.session_id, reason, moved_to).encode()
+            self._relay.send(bye, member.address)
         self.members.clear()
 
     # --- handing on --------------------------------------------------------------------------

@@ -176,6 +176,9 @@ class Succession:
 
         before = self.text
         stay = [each for each in self._successors if is_there(each, SUCCESSOR_SILENT_SECONDS)]
+        for standby in self._successors:
+            if standby not in stay:
+                standby.heard_at = float("-inf")  # it has to answer again
         others = [
             each
             for each in self._standbys.values()

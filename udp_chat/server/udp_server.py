@@ -31,6 +31,9 @@ DRAINS_MAX = 4
 """How often at most a wake-up takes in what has arrived, before it sends. To look once more costs
 2 µs, to send one datagram to each of ten members 45 µs: so what arrives meanwhile goes along."""
 
+WAKES_MAX = 4096
+"""Bytes of wakes that are taken at once: however often it is woken, it looks once."""
+
 KEEP_AGAIN_SECONDS = 0.25
 """How soon a full disk is tried again."""
 
@@ -84,13 +87,17 @@ class UdpServer(Service):
                 raise
         self._beacon: Beacon | None = None
         if discovery_port is not None:
-            self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
-            for problem in self._beacon.problems:
-                logger.warning("some may not find this room: %s", problem)
+            self._open_beacon(discovery_port)
         # A byte here ends the wait: a selector has no other portable alarm.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
+
+    def _open_beacon(self, discovery_port: int) -> None:
+        """Lets clients on the LAN find the room, from the next step on."""
+        self._beacon = Beacon(self._socket, time.monotonic(), discovery_port)
+        for problem in self._beacon.problems:
+            logger.warning("some may not find this room: %s", problem)
 
     def wake_fileno(self) -> int:
         """For `signal.set_wakeup_fd`: without it, Windows sleeps through Ctrl-C."""
@@ -111,10 +118,12 @@ class UdpServer(Service):
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
-            beacon = self._beacon
-            for sock in beacon.sockets() if beacon is not None else ():
-                selector.register(sock, selectors.EVENT_READ, beacon)
+            beacon: Beacon | None = None
             while not self.is_stopping:
+                if beacon is not self._beacon and self._beacon is not None:
+                    beacon = self._beacon
+                    for sock in beacon.sockets():
+                        selector.register(sock, selectors.EVENT_READ, beacon)
                 timeout_at = self._due_at()
                 if beacon is not None:
                     timeout_at = min(beacon.rescan_at, timeout_at or beacon.rescan_at)
@@ -122,6 +131,8 @@ class UdpServer(Service):
                     timeout_at = min(self._keep_again_at, timeout_at or self._keep_again_at)
                 timeout = None if timeout_at is None else max(0.0, timeout_at - time.monotonic())
                 ready = selector.select(timeout)
+                with contextlib.suppress(OSError):  # else it would be ready for ever
+                    self._wake_receiver.recv(WAKES_MAX)
                 self.room.wall_offset_seconds = time.time() - time.monotonic()
                 now = self._drain()
                 self._step(now)

@@ -1,0 +1,171 @@
+"""What a host fetches of its members that it has not, range by range, each event once."""
+
+from __future__ import annotations
+
+import pytest
+
+from udp_chat.protocol.delivery import NEVER
+from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.packets import (
+    NO_COOKIE,
+    Address,
+    Event,
+    EventKind,
+    Fetch,
+    Join,
+    Told,
+    decode,
+)
+from udp_chat.server.fetching import (
+    BRANCHES_MAX,
+    EVENTS_MAX,
+    FETCH_AGAIN_SECONDS,
+    SOURCES_MAX,
+    TRIES_MAX,
+    Fetching,
+    taken_apart,
+)
+
+ANNA: Address = ("192.0.2.1", 40001)
+BORIS: Address = ("192.0.2.2", 40002)
+ONE_TERM = Lineage(((0xA, 1),))
+TWO_TERMS = ONE_TERM.followed_by(0xB, 6)
+
+
+def _join(room_ack: int, lineage: Lineage = ONE_TERM, client_id: int = 1) -> Join:
+    return Join(
+        client_id=client_id,
+        timestamp=1,
+        cookie=NO_COOKIE,
+        epoch=0xA,
+        room_ack=room_ack,
+        inbox_epoch=0,
+        inbox_ack=0,
+        next_message_id=1,
+        room_id=0xA,
+        member=7,
+        lineage=lineage.encode(),
+        name="Anna",
+    )
+
+
+def _asked(fetching: Fetching, now: float) -> list[tuple[int, int, int, Address]]:
+    """The epoch and the range of each FETCH, and where it went."""
+    asked = []
+    for datagram, address in fetching.datagrams_to_send(now):
+        fetch = decode(datagram)
+        assert isinstance(fetch, Fetch)
+        asked.append((fetch.epoch, fetch.first, fetch.last, address))
+    return asked
+
+
+def _told(first: int, last: int, epoch: int = 0xA, client_id: int = 1) -> Told:
+    numbers = range(first, last + 1)
+    events = tuple(Event(EventKind.CHAT, seq, "Anna", "", str(seq), 7, seq) for seq in numbers)
+    return Told(client_id, 1, epoch, first, events)
+
+
+def _taken(fetching: Fetching, told: Told, address: Address = ANNA) -> list[int]:
+    return [seq for seq, _ in fetching.take(told, address, 5.0)]
+
+
+def test_what_a_member_has_beyond_the_common_events_is_asked_for_at_once_and_again() -> None:
+    fetching = Fetching()
+    assert fetching.is_over
+    assert fetching.next_timeout() == NEVER
+    fetching.note(_join(9), ANNA, 5, 100.0)
+    assert not fetching.is_over
+    assert fetching.next_timeout() == 100.0, "not a time gone by, which looks like a stall"
+    assert _asked(fetching, 100.0) == [(0xA, 6, 9, ANNA)]
+    assert _asked(fetching, 100.0 + FETCH_AGAIN_SECONDS / 2) == []
+    assert fetching.next_timeout() == 100.0 + FETCH_AGAIN_SECONDS
+    assert _asked(fetching, 100.0 + FETCH_AGAIN_SECONDS) == [(0xA, 6, 9, ANNA)]
+
+
+def test_what_was_said_in_two_terms_is_asked_for_by_term() -> None:
+    fetching = Fetching()
+    fetching.note(_join(9, TWO_TERMS), ANNA, 3, 0.0)
+    assert _asked(fetching, 0.0) == [(0xA, 4, 5, ANNA), (0xB, 6, 9, ANNA)]
+
+
+def test_each_event_is_taken_once_in_order_and_the_rest_is_asked_for() -> None:
+    fetching = Fetching()
+    fetching.note(_join(9), ANNA, 5, 0.0)
+    _asked(fetching, 0.0)
+    assert _taken(fetching, _told(7, 8)) == [], "6 comes first"
+    assert _taken(fetching, _told(4, 7)) == [6, 7]
+    assert _taken(fetching, _told(6, 7)) == []
+    assert fetching.next_timeout() == 5.0, "the rest is wanted now"
+    assert _asked(fetching, 5.0) == [(0xA, 8, 9, ANNA)]
+    assert _taken(fetching, _told(8, 12)) == [8, 9], "more was not said to be there"
+    assert fetching.is_over
+    assert fetching.next_timeout() == NEVER
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        (_told(6, 9), BORIS),
+        (_told(6, 9, client_id=2), ANNA),
+        (_told(6, 9, epoch=0xB), ANNA),
+    ],
+)
+def test_only_who_is_asked_is_heard_and_only_about_that(told: Told, address: Address) -> None:
+    fetching = Fetching()
+    fetching.note(_join(9), ANNA, 5, 0.0)
+    assert _taken(fetching, told, address) == []
+
+
+def test_the_one_that_has_most_is_asked_and_another_once_it_is_silent() -> None:
+    fetching = Fetching()
+    fetching.note(_join(8), ANNA, 5, 0.0)
+    fetching.note(_join(9, client_id=2), BORIS, 5, 0.0)
+    now = 0.0
+    asked: list[Address] = []
+    while not fetching.is_over:
+        assert now < 10.0
+        asked += [address for *_, address in _asked(fetching, now)]
+        now = max(now, fetching.next_timeout())
+    assert asked == [BORIS] * TRIES_MAX + [ANNA] * TRIES_MAX
+
+
+def test_a_member_that_has_gone_is_not_asked() -> None:
+    fetching = Fetching()
+    fetching.note(_join(9), ANNA, 5, 0.0)
+    fetching.forget(1)
+    assert fetching.is_over
+    assert _asked(fetching, 0.0) == []
+
+
+def test_what_is_known_of_a_term_is_not_asked_for_again() -> None:
+    fetching = Fetching({0xA: 7})
+    fetching.note(_join(7), ANNA, 5, 100.0)
+    assert fetching.is_over
+    fetching.note(_join(9), ANNA, 5, 100.0)
+    assert fetching.next_timeout() == 100.0
+    assert _asked(fetching, 100.0) == [(0xA, 8, 9, ANNA)]
+
+
+def test_every_table_is_bounded() -> None:
+    fetching = Fetching()
+    fetching.note(_join(3 * EVENTS_MAX), ANNA, 0, 0.0)
+    assert _asked(fetching, 0.0) == [(0xA, 2 * EVENTS_MAX + 1, 3 * EVENTS_MAX, ANNA)]
+    for client_id in range(2, SOURCES_MAX + 5):
+        fetching.note(_join(3 * EVENTS_MAX + client_id, client_id=client_id), ANNA, 0, 0.0)
+    assert _asked(fetching, 1.0)[0][2] == 3 * EVENTS_MAX + SOURCES_MAX, "no more are remembered"
+    for epoch in range(1, BRANCHES_MAX + 9):
+        fetching.note(_join(2, Lineage(((0x1000 + epoch, 1),))), ANNA, 0, 1.0)
+    assert len(_asked(fetching, 2.0)) == BRANCHES_MAX
+
+
+def test_a_log_says_what_it_has_of_other_parts() -> None:
+    def apart(kind: EventKind, origin: str) -> bytes:
+        return Event(kind, 1, "Anna", origin, "text", 7, 1).encode()
+
+    events = [
+        apart(EventKind.CHAT_APART, "000000000000000b 7"),
+        apart(EventKind.ACTION_APART, "000000000000000b 6"),
+        apart(EventKind.ACTION_APART, "000000000000000c 2"),
+        Event(EventKind.CHAT, 1, "Anna", "", "text", 7, 1).encode(),
+    ]
+    assert taken_apart(events) == {0xB: 7, 0xC: 2}
