@@ -56,11 +56,34 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
             assert anna.wait() == 0
             boris.wait_for("Boris hosts the room now")
             vera.wait_for("Boris hosts the room now")
+            vera.wait_until("where the room is", lambda vera: "Vera · 10.93.0.2" in str(vera))
             vera.type("ещё здесь\r")
             boris.wait_for("Vera: ещё здесь")
             vera.type("\x04")
             assert vera.wait() == 0
             boris.wait_for("Vera left")
+            boris.type("\x04")
+            assert boris.wait() == 0
+
+
+def test_a_person_is_asked_before_the_room_closes_for_others(hosts: Network) -> None:
+    question = "► 1 other is here, and that computer cannot take over the room. Close it? [y/N]"
+    with at(hosts, "anna", "--open") as anna:
+        anna.wait_for("You are Anna in the room")
+        with at(hosts, "boris", "10.93.0.1", "--takeover", "no") as boris:
+            anna.wait_for("Boris joined")
+            asked: list[str] = []
+            for leave in ("/quit\r", "\x04", "\x03\x03", "\x04"):
+                anna.type(leave)
+                asked.append(question)
+                anna.wait_until(
+                    f"question {len(asked)}",
+                    lambda anna: [row for row in anna.transcript() if row == question] == asked,
+                )
+                anna.type("\rnot yet\r" if len(asked) < 4 else "y\r")
+            assert anna.wait() == 0
+            boris.wait_for("The server has stopped")
+            assert boris.transcript().count("Anna: not yet") == 3
             boris.type("\x04")
             assert boris.wait() == 0
 

@@ -193,8 +193,12 @@ def _typed_lines(terminal: Terminal, conversation: Conversation) -> Generator[st
     while True:
         try:
             line = terminal.read_line()
-        except (EOFError, OSError):  # Ctrl-D, or the window has gone
+        except OSError:  # the window has gone
             return
+        except EOFError:  # Ctrl-D, or the end of the input, which comes again if it is asked
+            if conversation.interrupted:
+                return
+            line = "/quit"
         except KeyboardInterrupt:
             if conversation.interrupted:
                 raise
