@@ -143,3 +143,29 @@ def test_an_address_of_ipv6_keeps_the_interface_of_the_socket() -> None:
     places = Whereabouts(("fe80::1", 9091, 0, 2))
     places.take_successors("7 [fe80::2]:9092\n8 192.0.2.12:9091\n")
     assert places.successors == [(7, ("fe80::2", 9092, 0, 2))]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "chat.example:9091",
+        "192.0.2.1%chat.example:9091",
+        "192.0.2.1%\N{ARMENIAN SMALL LETTER AYB}:9091",
+        "224.0.0.1:9091",
+        "0.0.0.0:9091",
+        "192.0.2.1:0",
+    ],
+)
+def test_nobody_makes_a_client_look_up_a_name_or_ask_a_whole_network(where: str) -> None:
+    places = _places()
+    places.moved(f"0 0 {where}", 5)
+    places.take_successors(f"7 {where}\n")
+    assert not places.has_moved
+    assert not places.successors
+    assert _looked_at(places, 2) == [SERVER, SERVER]
+
+
+def test_a_client_does_not_look_where_its_socket_cannot_send() -> None:
+    places = _places()
+    places.add(("fe80::1", 9091, 0, 2))
+    assert _looked_at(places, 1) == [ANNA]

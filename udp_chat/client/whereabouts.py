@@ -6,12 +6,11 @@ one of them answers with a CHALLENGE. A host that leaves says where the room is 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from udp_chat.client.chat_events import ChatEvent, of_host
-from udp_chat.protocol.addresses import format_address, parse_address
+from udp_chat.protocol.addresses import format_address, parse_told_address
 from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.packets import Address, Welcome
 
@@ -121,12 +120,14 @@ class Whereabouts:
         # Each counts once: two former hosts may name each other, and others are to be asked, too.
         if moved_to is not None and moved_to not in self._moved_to:
             self._moved_to = [moved_to, *self._moved_to][:FOUND_MAX]
-            self._turn = 0
+            self.add(moved_to)
         if number == str(member) and until.isdecimal():
             self.called_until = int(until)
 
     def add(self, address: Address) -> None:
         """The room was found here, too: looks here first."""
+        if not self._is_reached(address[0]):
+            return
         address = (*address[:2], *self.server[2:])
         self._found = [address, *(a for a in self._found if a != address)][:FOUND_MAX]
         self._is_pinned = False
@@ -159,17 +160,18 @@ class Whereabouts:
     def _places(self) -> Iterator[Address]:
         seen = set()
         successors = [address for _, address in self.successors]
-        for place in (*self._moved_to, *self._found, *successors, self.last_host):
+        for place in (*self._found, *successors, self.last_host):
             if place[:2] not in seen:
                 seen.add(place[:2])
                 yield place
 
     def _parsed(self, text: str) -> Address | None:
         try:
-            host, port = parse_address(text)
-            ipaddress.ip_address(host.partition("%")[0])  # a name would have to be looked up
+            host, port = parse_told_address(text)
         except ValueError:
             return None
-        if (":" in host) != (":" in str(self.server[0])):
-            return None  # the client's socket speaks one version of IP
-        return (host, port, *self.server[2:])
+        return (host, port, *self.server[2:]) if self._is_reached(host) else None
+
+    def _is_reached(self, host: object) -> bool:
+        """Whether the client's socket speaks this version of IP: it speaks one."""
+        return (":" in str(host)) == (":" in str(self.server[0]))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from dataclasses import dataclass
 
@@ -55,6 +56,16 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int
     if not host or not is_port:
         raise ValueError(f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT")
     return host, int(port)
+
+
+def parse_told_address(text: str) -> tuple[str, int]:
+    """The same for an address that the network tells; raises ValueError for what is not the IP
+    address of one machine. So nobody has this one look up a name or ask a whole network."""
+    host, port = parse_address(text)
+    address = ipaddress.ip_address(host)
+    if not text.isascii() or address.is_multicast or address.is_unspecified:
+        raise ValueError(f"{text!r} is not the address of one machine")
+    return host, port
 
 
 def resolve(
