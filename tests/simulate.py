@@ -1,7 +1,8 @@
 """Random evenings in a simulated room: ``python3 -m tests.simulate --seeds 1000``.
 
-Each seed makes its own network, faults and people; a failure prints the seed and the command that
-replays it.
+Each seed makes two evenings, each with its own network, faults and people: one in the room of a
+server, and one in a room that outlives its hosts (simulated/hosted_evenings.py). A failure prints
+the seed and the command that replays it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+from tests.simulated.hosted_evenings import HostedEvening
 from tests.simulated.simulated_network import SERVER, Faults, Partition, SimulatedNetwork, User
 from udp_chat.client.session import State
 from udp_chat.protocol.packets import MessageKind
@@ -181,21 +183,35 @@ class Evening:
                 network.say(user, f"{user.name}#{self.lines} ")
 
 
-def run_seed(seed: int) -> tuple[int, Counter[str] | None, str]:
+EVENINGS: dict[str, type[Evening] | type[HostedEvening]] = {
+    "server": Evening,
+    "hosted": HostedEvening,
+}
+"""By what hosts the room."""
+
+
+def run_seed(
+    seed: int, rooms: Sequence[str] = tuple(EVENINGS)
+) -> tuple[int, Counter[str] | None, str]:
     """(seed, what was reached, "") or (seed, None, the failure)."""
+    reached: Counter[str] = Counter()
     try:
-        return seed, Evening(seed).run(), ""
+        for room in rooms:
+            reached.update(EVENINGS[room](seed).run())
+        return seed, reached, ""
     except Exception:  # whatever a seed brings up is its result; the others go on
         return seed, None, traceback.format_exc()
 
 
-def run_seeds(first: int, count: int, jobs: int) -> Iterator[tuple[int, Counter[str] | None, str]]:
-    seeds = range(first, first + count)
+def run_seeds(
+    seeds: range, jobs: int = 1, rooms: Sequence[str] = tuple(EVENINGS)
+) -> Iterator[tuple[int, Counter[str] | None, str]]:
+    run = partial(run_seed, rooms=rooms)
     if jobs == 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     with multiprocessing.Pool(jobs) as pool:
-        yield from pool.imap_unordered(run_seed, seeds, chunksize=4)
+        yield from pool.imap_unordered(run, seeds, chunksize=4)
 
 
 def main() -> int:
@@ -203,12 +219,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=300, help="how many (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first one (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--rooms", choices=EVENINGS, nargs="+", default=list(EVENINGS), help="only these evenings"
+    )
     parser.add_argument("--reached", action="store_true", help="count what the seeds reached")
     arguments = parser.parse_args()
     began_at = time.monotonic()
     reached: Counter[str] = Counter()
     failures = 0
-    results = run_seeds(arguments.first, arguments.seeds, arguments.jobs)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    results = run_seeds(seeds, arguments.jobs, arguments.rooms)
     for done, (seed, counters, failure) in enumerate(results, 1):
         if counters is None:
             failures += 1

@@ -62,7 +62,13 @@ class Judge:
         self._reaches = reaches
         self._written: dict[tuple[int, int], Event] = {}
         """By epoch and sequence number: what a host wrote into the log."""
+        self._written_at: dict[tuple[int, int], float] = {}
         self._written_until: dict[int, int] = {}
+        self._terms: dict[int, set[int]] = {}
+        """By epoch: the terms that this one goes on from, and itself."""
+        self._room_ids: dict[int, int] = {}
+        self._texts: dict[int, set[str]] = {}
+        """By epoch: the messages in the log."""
         self._said_at: dict[str, float] = {}
         self._origins: dict[str, list[tuple[int, int]]] = {}
         """By text: where it was accepted, in each part of the room that did so."""
@@ -72,7 +78,7 @@ class Judge:
 
     # --- logs --------------------------------------------------------------------------------
 
-    def logged(self, room: ChatRoom) -> None:
+    def logged(self, room: ChatRoom, now: float) -> None:
         """Takes in what a host has written."""
         log = room.log
         if log.epoch not in self._written_until:
@@ -86,12 +92,22 @@ class Judge:
                     same = known.encode() == event
                     assert same, f"the term {log.epoch:x} has another event {seq}"
             self._written_until[log.epoch] = begins - 1
+            self._room_ids[log.epoch] = room.room_id
+            self._terms[log.epoch] = {epoch for epoch, _ in room.lineage.terms}
+            inherited = log.newest(log.entry_count)[: begins - log.oldest]
+            before = [Event.parse(Parser(each, 0)) for each in inherited]
+            self._texts[log.epoch] = {e.text for e in before if e.kind in (*SAID, *SAID_APART)}
         known_until = self._written_until[log.epoch]
         if log.latest == known_until:
             return
         for seq, encoded in enumerate(log.newest(log.latest - known_until), known_until + 1):
             written = Event.parse(Parser(encoded, 0))
             self._written[log.epoch, seq] = written
+            self._written_at[log.epoch, seq] = now
+            if written.kind in (*SAID, *SAID_APART):
+                texts = self._texts[log.epoch]
+                assert written.text not in texts, f"{written.text!r} is in the log twice"
+                texts.add(written.text)
             if written.kind in SAID:
                 self._origins.setdefault(written.text, []).append((log.epoch, seq))
             elif written.kind in SAID_APART:
@@ -138,6 +154,7 @@ class Judge:
             return
         assert seq > shown.newest.get(epoch, 0), f"{machine.name} was shown {seq} late: {event}"
         shown.newest[epoch] = seq
+        shown.seen_at[epoch] = self._written_at.get(place, 0.0)
         written = self._written.get(place)
         assert written is not None, f"{machine.name} was shown what nobody wrote: {event}"
         same = written.name == event["name"] and written.text in (
@@ -154,8 +171,20 @@ class Judge:
         shown.texts[text] = place
         if event.get("apart"):
             self.counted["apart"] += 1
-        elif written.kind in SAID_APART:
-            raise AssertionError(f"{machine.name} was shown {text!r} without `apart`")
+        else:
+            is_apart = written.kind in SAID_APART or self._was_elsewhere(machine, place)
+            assert not is_apart, f"{machine.name} was shown {text!r} without `apart`"
+
+    def _was_elsewhere(self, machine: Machine, place: tuple[int, int]) -> bool:
+        """Whether a client was in another part of the room when this was written."""
+        term, terms = place[0], self._terms[place[0]]
+        return any(
+            seen_at > self._written_at[place]
+            for epoch, seen_at in machine.shown.seen_at.items()
+            if self._room_ids[epoch] == self._room_ids[term]
+            and epoch not in terms
+            and term not in self._terms[epoch]
+        )
 
     # --- hosts, while it runs ----------------------------------------------------------------
 

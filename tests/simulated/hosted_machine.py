@@ -22,6 +22,8 @@ class Shown:
     privates: set[str] = field(default_factory=set)
     newest: dict[int, int] = field(default_factory=dict)
     """By epoch: the newest event that was shown."""
+    seen_at: dict[int, float] = field(default_factory=dict)
+    """By epoch: when the newest event of it was written that was shown."""
     said: set[str] = field(default_factory=set)
     """The messages to all that its person typed."""
     sent_count: int = 0

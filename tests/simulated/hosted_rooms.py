@@ -280,7 +280,7 @@ class HostedRooms(VirtualClock):
             for address in addresses:
                 self._transmit(datagram, machine, HOST_PORT, address)
         if host.room is not None:
-            self.judge.logged(host.room)
+            self.judge.logged(host.room, self.now)
 
     def _search(self, machine: Machine, session: ChatSession) -> None:
         """A client that is away looks for its room, as the command does."""

@@ -623,7 +623,7 @@ def _remembers_all_departed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _amplifies(monkeypatch: pytest.MonkeyPatch) -> None:
     send = ChatRoom.datagrams_to_send
-    monkeypatch.setattr(ChatRoom, "datagrams_to_send", lambda room: send(room) * 12)
+    monkeypatch.setattr(ChatRoom, "datagrams_to_send", lambda room: send(room) * 40)
 
 
 def _never_believes_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ class Whereabouts:
         # Each counts once: two former hosts may name each other, and others are to be asked, too.
         if moved_to is not None and moved_to not in self._moved_to:
             self._moved_to = [moved_to, *self._moved_to][:FOUND_MAX]
-            self._turn = 0
+            self.add(moved_to)
         if number == str(member) and until.isdecimal():
             self.called_until = int(until)
 
@@ -160,7 +160,7 @@ class Whereabouts:
     def _places(self) -> Iterator[Address]:
         seen = set()
         successors = [address for _, address in self.successors]
-        for place in (*self._moved_to, *self._found, *successors, self.last_host):
+        for place in (*self._found, *successors, self.last_host):
             if place[:2] not in seen:
                 seen.add(place[:2])
                 yield place
