@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -43,8 +44,10 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
         anna.wait_for("No room here. Open one? [Y/n]")
         anna.type("Y\n")
         anna.wait_for("You are Anna in the room")
-        with at(hosts, "boris") as boris, at(hosts, "vera") as vera:
-            boris.wait_for("You are Boris in the room")
+        with ExitStack() as stack:
+            boris = stack.enter_context(at(hosts, "boris"))
+            boris.wait_for("You are Boris in the room")  # so he is the first successor
+            vera = stack.enter_context(at(hosts, "vera"))
             vera.wait_for("You are Vera in the room")
             boris.type("всем привет\r")
             for screen in (anna, boris, vera):
