@@ -46,7 +46,7 @@ PURE = {
     *(f"protocol.{name}" for name in ("answers", "delivery", "names", "packets", "printable")),
     *(f"protocol.{name}" for name in ("framing", "lineage", "wire")),
     *("server.congestion", "server.state", "server.history", "server.presence"),
-    *(f"server.{name}" for name in ("continuity", "derived", "fetching", "succession")),
+    *(f"server.{name}" for name in ("apart", "continuity", "derived", "fetching", "succession")),
     *(f"server.{name}" for name in ("cookies", "floor", "history", "hosts", "kept", "member")),
     *(f"server.{name}" for name in ("memory", "register")),
     *(f"server.{name}" for name in ("relay", "room", "scribe", "settings", "survey")),
