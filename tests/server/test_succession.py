@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from tests.machines import Peer, RoomBench, of_type, to_address
 from udp_chat.protocol.packets import (
+    OFFER_HANDED_ON,
+    OFFER_HOSTS,
     Address,
     Discover,
     Event,
@@ -109,10 +112,30 @@ def test_an_answer_counts_from_the_members_own_address_alone() -> None:
     bench.advance(0.1)
     elsewhere: Address = ("192.0.2.200", PORT)
     (asked, *_) = of_type(Discover, to_address((anna.address[0], PORT), bench.sent))
-    bench.receive(Offer(asked.nonce, 0, 0, PORT, ""), elsewhere)
-    bench.receive(Offer(asked.nonce ^ 1, 0, 0, PORT, ""), (anna.address[0], PORT))
+    room_id, flags = bench.room.room_id, OFFER_HANDED_ON
+    offer = Offer(asked.nonce, 0, 0, PORT, "", room_id=room_id, flags=flags)
+    bench.receive(offer, elsewhere)
+    bench.receive(replace(offer, nonce=asked.nonce ^ 1), (anna.address[0], PORT))
     bench.advance(1.0)
     assert bench.room.successors == []
+
+
+def test_a_port_where_somebody_else_answers_makes_no_successor() -> None:
+    bench = _bench()
+    anna = bench.join("Anna")
+    anna.say(str(PORT), kind=MessageKind.STAND_BY)
+    bench.advance(0.1)
+    where = (anna.address[0], PORT)
+    (asked, *_) = of_type(Discover, to_address(where, bench.sent))
+    room_id, flags = bench.room.room_id, OFFER_HANDED_ON
+    standby = Offer(asked.nonce, 0, 0, PORT, "", room_id=room_id, flags=flags)
+    bench.receive(replace(standby, flags=flags | OFFER_HOSTS), where)
+    bench.receive(replace(standby, room_id=room_id ^ 1), where)
+    bench.advance(1.0)
+    assert bench.room.successors == []
+    bench.receive(standby, where)
+    bench.advance(1.0)
+    assert len(bench.room.successors) == 1
 
 
 def test_one_that_never_answers_is_asked_often_at_first_and_then_seldom() -> None:

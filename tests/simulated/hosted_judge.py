@@ -268,6 +268,13 @@ class Judge:
             return True
         return self._reaches(machine, other) and self._reaches(other, machine)
 
+    def weather_changed(self, *, is_lossy: bool) -> None:
+        """From now on links lose, or do not any more: nobody is late yet."""
+        self.is_lossy = is_lossy
+        self._two_since.clear()
+        self._no_host_since.clear()
+        self._away_since.clear()
+
     # --- after the faults --------------------------------------------------------------------
 
     def is_one(self) -> bool:

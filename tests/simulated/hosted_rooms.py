@@ -83,7 +83,7 @@ class HostedRooms(VirtualClock):
         self.walls: set[tuple[int, int]] = set()
         """(from, to): machines whose host ports these cannot reach, unless they were asked."""
         self.judge = Judge(self.machines, self.reaches)
-        self.judge.is_lossy = self.weather.loss > 0.02
+        self.judge.weather_changed(is_lossy=self.weather.loss > 0.02)
         self.datagram_count = 0
         self._flows: dict[tuple[str, int, str, int], float] = {}
         """When a machine's port last sent something to another one's."""
@@ -327,7 +327,7 @@ class HostedRooms(VirtualClock):
         """Ends all faults, and checks that all are one room with the same messages; returns after
         how long that was so, 0 if nobody was left who could host the room."""
         self.weather = Weather()
-        self.judge.is_lossy = False
+        self.judge.weather_changed(is_lossy=False)
         self.groups.clear()
         self.walls.clear()
         for machine in self.machines:

@@ -14,6 +14,13 @@ from tests.simulate import run_seeds
 from tests.simulated.hosted_evenings import HostedEvening
 from tests.simulated.hosted_machine import Machine
 from tests.simulated.hosted_rooms import HostedRooms
+from udp_chat.client.replica import Replica
+from udp_chat.client.transcript import Transcript
+from udp_chat.client.whereabouts import Whereabouts
+from udp_chat.hosting.room_host import RoomHost
+from udp_chat.protocol.lineage import Lineage
+from udp_chat.server.apart import SaidHere
+from udp_chat.server.fetching import Fetching
 
 NAMES = ("Anna", "Boris", "Vera", "Gleb", "Dasha")
 
@@ -186,23 +193,24 @@ def test_members_that_cannot_host_wait_for_the_room() -> None:
     assert all(shown(machine, "reconnecting") == 1 for machine in others)
 
 
-def test_a_member_that_moves_between_two_parts_is_shown_nothing_twice() -> None:
+def wander() -> tuple[list[Machine], list[str]]:
+    """A member moves between two parts, in each of which all talk; then the network heals."""
     rooms, machines = room_of(5)
     one, two, wanderer = machines[:2], machines[2:4], machines[4]
-    rooms.part(*two, wanderer)
-    rooms.run(8.0)
-    said = say_all(rooms, machines, "first")
-    rooms.run(2.0)
-    rooms.groups.clear()
-    rooms.part(*two)
-    rooms.run(10.0)
-    said += say_all(rooms, machines, "second")
-    rooms.run(2.0)
-    rooms.groups.clear()
-    rooms.part(*one)
-    rooms.run(10.0)
-    said += say_all(rooms, machines, "third")
+    said: list[str] = []
+    for cut_off in ([*two, wanderer], two, one, [*one, wanderer]):
+        rooms.groups.clear()
+        rooms.part(*cut_off)
+        rooms.run(8.0)
+        for _ in range(2):
+            said += say_all(rooms, machines, f"time {len(said)}")
+            rooms.run(0.5)
     rooms.heal()
+    return machines, said
+
+
+def test_a_member_that_moves_between_two_parts_is_shown_nothing_twice() -> None:
+    machines, said = wander()
     assert all(set(machine.shown.texts) == set(said) for machine in machines)
 
 
@@ -233,3 +241,26 @@ def test_random_evenings_reach_every_recovery() -> None:
         if all(reached[name] for name in RECOVERIES):
             return
     raise AssertionError(f"never reached: {RECOVERIES - set(+reached)}")
+
+
+# --- the judge -------------------------------------------------------------------------------
+
+BREAKS = {
+    "nothing is fetched": (Fetching, "note", None),
+    "members tell nothing": (Replica, "tell", ()),
+    "it is written twice": (SaidHere, "has", False),
+    "it is shown twice": (Replica, "is_news", True),
+    "nothing is marked": (Transcript, "begin_apart", None),
+    "hosts stay two": (RoomHost, "consider", None),
+    "members count as new": (Lineage, "fork", None),
+    "what is found is not asked": (Whereabouts, "add", None),
+}
+"""Rules of the code that are broken: the method, and what it returns instead."""
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_the_judge_sees_each_broken_rule(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, method, result = BREAKS[what]
+    monkeypatch.setattr(owner, method, lambda *args, **kwargs: result)
+    with pytest.raises(AssertionError):
+        wander()

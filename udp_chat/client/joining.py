@@ -119,6 +119,10 @@ class Joining:
         self.at = now + wait * self._jitter()
         self._tries += 1
 
+    def hurry(self) -> None:
+        """A host is known to be there: asks as often as at first."""
+        self._tries = 0
+
     def stop(self) -> None:
         """Sends no more JOINs."""
         self.at = NEVER

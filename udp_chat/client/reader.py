@@ -52,12 +52,15 @@ class Reader:
         """The number that the room's events have for this client."""
         self.room = ""
         self._parts = parts
+        self._named_seq = 0
+        """Up to this event of the room's log, the newest WELCOME says the name."""
         self._newest_private: dict[int, int] = {}
         """By member number: the newest private message that came from it."""
 
     def know_myself(self, welcome: Welcome) -> None:
         """Who this client is in the room."""
         self.name, self.room, self.member = welcome.name, welcome.room, welcome.member
+        self._named_seq = welcome.latest
 
     # --- where the logs begin ----------------------------------------------------------------
 
@@ -141,7 +144,7 @@ class Reader:
                 continue
             parts.roster.follow(seq, event)
             is_mine = event.member == self.member
-            if is_mine and event.kind is EventKind.RENAME:
+            if is_mine and event.kind is EventKind.RENAME and seq > self._named_seq:
                 self.name = event.text
                 parts.joining.renamed(event.text)
             if is_mine and event.message_id:

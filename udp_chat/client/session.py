@@ -252,6 +252,7 @@ class ChatSession:
         if self.state is State.REJOINING:
             self._now = now
             self.whereabouts.add(address)
+            self.joining.hurry()
             self._send_join()
 
     def leave(self, now: float) -> None:

@@ -204,7 +204,7 @@ class UdpClient(Worker):
         """The room is at this address: a client that is away looks there first."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.look_at(address, time.monotonic())
             self._stepped.notify_all()
 
@@ -212,7 +212,7 @@ class UdpClient(Worker):
         """Tells the host that this machine can host the room at a port; 0: it cannot any more."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.stand_by(port, time.monotonic())
             self._stepped.notify_all()
 
