@@ -69,6 +69,15 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
             assert boris.wait() == 0
 
 
+def test_two_who_open_one_room_read_how_many_they_are(hosts: Network) -> None:
+    with at(hosts, "anna", "--open") as anna, at(hosts, "boris", "--open") as boris:
+        for screen in (anna, boris):
+            screen.wait_until("both", lambda screen: "chat · 2 members" in str(screen))
+        for screen in (anna, boris):
+            screen.type("/quit\r")
+            assert screen.wait() == 0
+
+
 def test_a_person_is_asked_before_the_room_closes_for_others(hosts: Network) -> None:
     question = "► 1 other is here, and that computer cannot take over the room. Close it? [y/N]"
     with at(hosts, "anna", "--open") as anna:
