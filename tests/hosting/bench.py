@@ -185,8 +185,10 @@ class HostBench:
         where = (address[0], PORT)
         sent += self.advance(0.1)
         (asked, *_) = of_type(Discover, (s for s in sent if s.address == where))
-        stands_by = {"room_id": self.room.room_id, "flags": OFFER_HANDED_ON}
-        self.receive(Offer(asked.nonce, 0, 0, PORT, "", **stands_by), where)
+        standby = Offer(
+            asked.nonce, 0, 0, PORT, "chat", room_id=self.room.room_id, flags=OFFER_HANDED_ON
+        )
+        self.receive(standby, where)
         self.advance(0.3)
         self.now += 0.001
 

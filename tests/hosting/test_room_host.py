@@ -150,7 +150,6 @@ def test_a_machine_that_is_called_takes_over_at_once() -> None:
     bench = HostBench()
     bench.membership.stands(called_until=4)
     bench.wake()
-    bench.wake()
     assert bench.host.room is not None, "it has all, so it need not gather"
     assert bench.room.log.latest >= 4
 
@@ -255,7 +254,7 @@ def test_a_host_calls_its_successor_and_sends_everybody_there() -> None:
     bench, _ = _with_successors()
     _acknowledge(bench)
     (number, where), _ = bench.room.successors
-    until = bench.room.log.latest
+    until, room_id = bench.room.log.latest, bench.room.room_id
     bench.host.hand_on(bench.now)
     sent = bench.wake()
     text = f"{number} {until} {where}"
@@ -268,6 +267,8 @@ def test_a_host_calls_its_successor_and_sends_everybody_there() -> None:
     bench.receive(bench.offer(asked.nonce, flags=OFFER_HANDED_ON), (BORIS[0], PORT))
     assert bench.host.handed_on is None, "it does not host yet"
     bench.receive(bench.offer(asked.nonce), (BORIS[0], PORT))
+    assert bench.host.handed_on is None, "that is another room"
+    bench.receive(bench.offer(asked.nonce, room_id=room_id), (BORIS[0], PORT))
     assert bench.host.handed_on is True
     assert not bench.host.is_handing_on
 
@@ -307,10 +308,10 @@ def test_the_second_successor_is_called_when_the_first_is_silent() -> None:
 def test_a_former_host_says_where_the_room_is_for_a_while() -> None:
     bench, sessions = _with_successors()
     _acknowledge(bench)
-    where = bench.room.successors[0][1]
+    where, room_id = bench.room.successors[0][1], bench.room.room_id
     bench.host.hand_on(bench.now)
     asked = _discover(bench.wake(), (BORIS[0], PORT))
-    bench.receive(bench.offer(asked.nonce), (BORIS[0], PORT))
+    bench.receive(bench.offer(asked.nonce, room_id=room_id), (BORIS[0], PORT))
     late = Join(0xC6, 5, NO_COOKIE, 0, 0, 0, 0, 1, name="Clara")
     assert _byes(bench.receive(late, CLARA)) == [(CLARA, ByeReason.MOVED, f"0 0 {where}")]
     short = Leave(sessions[CLARA], 5)

@@ -263,11 +263,11 @@ class RoomHost:
             self.room.handle_timeout(now)
             if self._look_at <= now:
                 self._look(now)
-        elif self._gathering is not None:
-            if self._gathering.is_over(now):
-                self._begin_term(self._gathering, now)
-        elif self._handing is None:
+            return
+        if self._gathering is None and self._handing is None:
             self._stand_by(now)
+        if self._gathering is not None and self._gathering.is_over(now):
+            self._begin_term(self._gathering, now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
