@@ -20,6 +20,7 @@ from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.packets import (
     HEADER_BYTES,
     NO_COOKIE,
+    OFFER_HANDED_ON,
     Address,
     Answer,
     Bye,
@@ -327,7 +328,9 @@ class Peer:
         """Answers the newest DISCOVER that came to a port of mine."""
         where = (self.address[0], port, *self.address[2:])
         asked = of_type(Discover, to_address(where, self.bench.sent))
-        return self.bench.receive(Offer(asked[-1].nonce, 0, 0, port, ""), where)
+        room_id, nonce = self.bench.room.room_id, asked[-1].nonce
+        offer = Offer(nonce, 0, 0, port, "", room_id=room_id, flags=OFFER_HANDED_ON)
+        return self.bench.receive(offer, where)
 
     def bring(self, events: Sequence[Event], epoch: int = 0xB, **fields: Any) -> list[Sent]:
         """Comes back from another part of the room, where it was shown these events after all that

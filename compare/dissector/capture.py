@@ -303,9 +303,17 @@ class _Lan:
 
     def run(self, seconds: float) -> None:
         """Runs all machines for so many seconds."""
-        for _ in range(round(seconds / TICK_SECONDS)):
+        until = round(self.now + seconds, 6)
+        while self.now < until:
             self._step()
-            self.now = round(self.now + TICK_SECONDS, 6)
+            tick = round(self.now + TICK_SECONDS, 6)
+            self.now = min(max(tick, round(self._next_at(), 6)), until)
+
+    def _next_at(self) -> float:
+        """When the next datagram arrives, or a machine has something to do."""
+        parts = [part for machine in self.machines for part in (machine.session, machine.host)]
+        times = [at for at, *_ in self._under_way]
+        return min(times + [at for part in parts if (at := part.next_timeout()) is not None])
 
     def _step(self) -> None:
         while self._under_way and self._under_way[0][0] <= self.now:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -43,8 +44,10 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
         anna.wait_for("No room here. Open one? [Y/n]")
         anna.type("Y\n")
         anna.wait_for("You are Anna in the room")
-        with at(hosts, "boris") as boris, at(hosts, "vera") as vera:
-            boris.wait_for("You are Boris in the room")
+        with ExitStack() as stack:
+            boris = stack.enter_context(at(hosts, "boris"))
+            boris.wait_for("You are Boris in the room")  # so he is the first successor
+            vera = stack.enter_context(at(hosts, "vera"))
             vera.wait_for("You are Vera in the room")
             boris.type("всем привет\r")
             for screen in (anna, boris, vera):
@@ -56,11 +59,43 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
             assert anna.wait() == 0
             boris.wait_for("Boris hosts the room now")
             vera.wait_for("Boris hosts the room now")
+            vera.wait_until("where the room is", lambda vera: "Vera · 10.93.0.2" in str(vera))
             vera.type("ещё здесь\r")
             boris.wait_for("Vera: ещё здесь")
             vera.type("\x04")
             assert vera.wait() == 0
             boris.wait_for("Vera left")
+            boris.type("\x04")
+            assert boris.wait() == 0
+
+
+def test_two_who_open_one_room_read_how_many_they_are(hosts: Network) -> None:
+    with at(hosts, "anna", "--open") as anna, at(hosts, "boris", "--open") as boris:
+        for screen in (anna, boris):
+            screen.wait_until("both", lambda screen: "chat · 2 members" in str(screen))
+        for screen in (anna, boris):
+            screen.type("/quit\r")
+            assert screen.wait() == 0
+
+
+def test_a_person_is_asked_before_the_room_closes_for_others(hosts: Network) -> None:
+    question = "► 1 other is here, and that computer cannot take over the room. Close it? [y/N]"
+    with at(hosts, "anna", "--open") as anna:
+        anna.wait_for("You are Anna in the room")
+        with at(hosts, "boris", "10.93.0.1", "--takeover", "no") as boris:
+            anna.wait_for("Boris joined")
+            asked: list[str] = []
+            for leave in ("/quit\r", "\x04", "\x03\x03", "\x04"):
+                anna.type(leave)
+                asked.append(question)
+                anna.wait_until(
+                    f"question {len(asked)}",
+                    lambda anna: [row for row in anna.transcript() if row == question] == asked,
+                )
+                anna.type("\rnot yet\r" if len(asked) < 4 else "y\r")
+            assert anna.wait() == 0
+            boris.wait_for("The server has stopped")
+            assert boris.transcript().count("Anna: not yet") == 3
             boris.type("\x04")
             assert boris.wait() == 0
 

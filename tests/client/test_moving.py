@@ -15,6 +15,7 @@ from udp_chat.client.whereabouts import MOVED_QUIET_SECONDS
 from udp_chat.protocol.lineage import Lineage
 from udp_chat.protocol.packets import (
     Address,
+    Answer,
     Bye,
     ByeReason,
     Challenge,
@@ -25,6 +26,7 @@ from udp_chat.protocol.packets import (
     MessageKind,
     Packet,
     Say,
+    Status,
     Told,
 )
 
@@ -253,3 +255,12 @@ def test_nobody_fetches_under_another_clients_id() -> None:
     assert bench.receive(Fetch(bench.session.client_id ^ 1, ROOM_ID, 1, 1)) == []
     assert bench.session.counters["unexpected packet"] == 1
     assert bench.receive(Fetch(bench.session.client_id, ROOM_ID, 1, 1), ANNA) == []
+
+
+def test_private_messages_that_the_last_host_did_not_deliver_are_a_gap() -> None:
+    bench = MovingBench()
+    bench.inbox.append(Event(EventKind.PRIVATE, 5000, "Boris", "Anna", "psst", 8, 3))
+    bench.receive(bench.slice(answer=Answer(bench.newest(Status).timestamp, 0, 0, 2)))
+    bench.move("9 1 192.0.2.11:9091")
+    bench.welcome_at(ANNA)
+    assert bench.shown("lost") == [{"event": "lost", "count": None}]

@@ -496,7 +496,10 @@ class Stage:
         discover = decode(kept.datagram)
         assert isinstance(discover, Discover)
         if kept.target[1] == STANDBY_PORT and self.chance.random() < 0.7:
-            offer = Offer(discover.nonce, 0, 0, STANDBY_PORT, "chat", flags=OFFER_HANDED_ON)
+            room_id = self.room.room_id
+            offer = Offer(
+                discover.nonce, 0, 0, STANDBY_PORT, "chat", room_id=room_id, flags=OFFER_HANDED_ON
+            )
             back = Kept(offer.encode(), kept.target, SERVER)
             self.up.append(back)
             self._transmit(back)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
-from tests.processes import WAIT_SECONDS
-from udp_chat.hosting.hosting_server import HostingServer
+from tests.client.recorder import Recorder
+from tests.processes import WAIT_SECONDS, eventually
+from udp_chat.client.udp_client import UdpClient
+from udp_chat.hosting.hosting_server import HostingServer, OwnClient
+from udp_chat.hosting.room_host import HOSTED_HEARTBEAT_SECONDS
+from udp_chat.protocol.packets import Bye, ByeReason, decode
 from udp_chat.server.settings import RoomSettings
 
 QUIET_STEPS = 20
@@ -46,3 +51,40 @@ def test_a_server_of_its_own_ends_when_it_is_told_to_though_nobody_takes_its_roo
     server.close()
     assert server.room_host is not None
     assert server.room_host.handed_on is False
+
+
+def test_a_host_that_has_handed_the_room_on_tells_its_members_nothing_else() -> None:
+    own = OwnClient()
+    settings = RoomSettings(heartbeat_seconds=HOSTED_HEARTBEAT_SECONDS)
+    with ExitStack() as closing:
+        host = HostingServer("127.0.0.1", 0, settings, None, begins=True, discovery_port=None)
+        closing.enter_context(host)
+        standby = HostingServer("127.0.0.1", 0, settings, own, begins=False, discovery_port=None)
+        closing.enter_context(standby)
+        shown, byes = Recorder(), list[Bye]()
+
+        def note_byes(way: str, datagram: bytes) -> None:
+            packet = (
+                decode(datagram) if datagram else None
+            )  # the client wakes itself by an empty one
+            if way == "<" and isinstance(packet, Bye):
+                byes.append(packet)
+
+        own.client = UdpClient(
+            host.address,
+            "Anna",
+            shown,
+            on_datagram=note_byes,
+            on_away=standby.wake,
+            make_session=own.make_session,
+        )
+        closing.enter_context(own.client)
+        own.client.stand_by(standby.address[1])
+        eventually(lambda: host.successor_count == 1)
+        assert host.hand_on()
+        host.close()
+        shown.wait_for("host", name="Anna")
+        own.client.say("still here")
+        shown.wait_for("sent")
+    reasons = {bye.reason for bye in byes if bye.reason != ByeReason.LEFT}
+    assert reasons == {ByeReason.MOVED}

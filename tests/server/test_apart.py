@@ -5,50 +5,47 @@ from __future__ import annotations
 from tests.machines import START
 from udp_chat.protocol.delivery import EventLog
 from udp_chat.protocol.packets import Event, EventKind
-from udp_chat.server.apart import SaidHere
+from udp_chat.server.apart import KNOWN_MAX, SaidHere
 from udp_chat.server.hosts import Host
 from udp_chat.server.member import SAID_APART_MAX, Member, MemberIds
 from udp_chat.server.settings import RoomSettings
 
 
-def _said(kind: EventKind, message_id: int, member: int = 7) -> Event:
-    to = "000000000000000a 3" if kind is EventKind.CHAT_APART else ""
-    return Event(kind, 5, "Anna", to, "hello", member, message_id)
+def _said(message_id: int, kind: EventKind = EventKind.CHAT, member: int = 7) -> Event:
+    origin = "" if kind in (EventKind.CHAT, EventKind.ACTION) else "000000000000000b 3"
+    return Event(kind, 1, "Anna", origin, "x", member, message_id)
 
 
-def _log(*events: Event) -> EventLog:
+def test_a_message_is_known_by_its_sender_and_its_number() -> None:
     log = EventLog(1, 100, 100_000)
-    for event in events:
-        log.append(event.encode(), START)
-    return log
+    said = SaidHere(log)
+    log.append(_said(1).encode(), START)
+    log.append(_said(2, EventKind.ACTION_APART).encode(), START)
+    log.append(Event(EventKind.RENAME, 1, "Anna", "", "Anne", 7, 3).encode(), START)
+    assert said.has(_said(1))
+    assert said.has(_said(2)), "said apart"
+    assert not said.has(_said(3)), "a new name is not talk"
+    assert not said.has(_said(1, member=8))
+    log.append(_said(4).encode(), START)
+    assert said.has(_said(4)), "it reads on"
+    assert said.after(7, 1) == {2, 4}
+    assert said.after(8, 0) == set()
+
+
+def test_what_a_log_has_forgotten_is_forgotten_in_the_end() -> None:
+    log = EventLog(1, 10, 100_000)
+    said = SaidHere(log)
+    for message_id in range(1, KNOWN_MAX + 12):
+        log.append(_said(message_id).encode(), START)
+        if message_id % 10 == 0:
+            assert said.has(_said(message_id))
+    assert said.has(_said(1)) is False
 
 
 def _member() -> Member:
     settings = RoomSettings()
-    return Member(MemberIds(1, 7, 2), Host(settings, START), _log(), settings, START)
-
-
-def test_a_message_is_in_the_log_whichever_part_it_was_said_in() -> None:
-    log = _log(_said(EventKind.CHAT, 1), _said(EventKind.CHAT_APART, 3))
-    here = SaidHere(log)
-    assert here.has(_said(EventKind.CHAT, 1))
-    assert here.has(_said(EventKind.CHAT, 3))
-    assert not here.has(_said(EventKind.CHAT, 2))
-    assert not here.has(_said(EventKind.CHAT, 1, member=8))
-    log.append(_said(EventKind.ACTION, 2).encode(), START)
-    assert here.has(_said(EventKind.CHAT, 2))
-
-
-def test_what_is_no_message_counts_for_nothing() -> None:
-    here = SaidHere(_log(Event(EventKind.RENAME, 5, "Anna", "", "Vera", 7, 4)))
-    assert not here.has(_said(EventKind.CHAT, 4))
-    assert here.after(7, 0) == set()
-
-
-def test_a_member_that_comes_back_finds_what_was_told_of_it() -> None:
-    here = SaidHere(_log(*(_said(EventKind.CHAT_APART, number) for number in (3, 5, 6))))
-    assert here.after(7, 3) == {5, 6}
-    assert here.after(8, 0) == set()
+    log = EventLog(1, 100, 100_000)
+    return Member(MemberIds(1, 7, 2), Host(settings, START), log, settings, START)
 
 
 def test_a_message_that_is_repeated_here_is_known_once() -> None:

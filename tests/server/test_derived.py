@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from udp_chat.protocol.packets import Event, EventKind
 from udp_chat.server.derived import Clients, Row
 
@@ -62,6 +64,26 @@ def test_a_client_of_which_nothing_stands_for_its_id_is_left_out() -> None:
     clients = Clients([], 0)
     clients.follow(1, Event(EventKind.JOIN, 1, "Anna", "", "", 7))
     assert _kept(clients) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        f"0 {BORIS_TAG} 0 2 Boris",
+        f"{2**32} {BORIS_TAG} 0 2 Boris",
+        f"8 {BORIS_TAG} {2**32} 2 Boris",
+        f"8 {BORIS_TAG} 0 {2**63 + 1} Boris",
+    ],
+)
+def test_a_client_with_numbers_that_no_packet_can_say_is_left_out(row: str) -> None:
+    assert _kept(Clients([ANNA, Row.parse(row)], 10)) == [(7, "Anna", 4, True)]
+
+
+@pytest.mark.parametrize("name", ["Boris Boris", "Boris\n1"])
+def test_a_client_whose_name_no_register_can_say_is_left_out(name: str) -> None:
+    clients = Clients([ANNA], 10)
+    clients.follow(11, Event(EventKind.JOIN, 1, name, "", BORIS_TAG, 8))
+    assert _kept(clients) == [(7, "Anna", 4, True)]
 
 
 def test_each_has_an_inbox_of_its_own() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from tests.machines import Peer, RoomBench, of_type, to_address
 from udp_chat.protocol.packets import (
+    ADDRESS_BYTES_MAX,
+    OFFER_HANDED_ON,
+    OFFER_HOSTS,
     Address,
     Discover,
     Event,
@@ -109,10 +113,30 @@ def test_an_answer_counts_from_the_members_own_address_alone() -> None:
     bench.advance(0.1)
     elsewhere: Address = ("192.0.2.200", PORT)
     (asked, *_) = of_type(Discover, to_address((anna.address[0], PORT), bench.sent))
-    bench.receive(Offer(asked.nonce, 0, 0, PORT, ""), elsewhere)
-    bench.receive(Offer(asked.nonce ^ 1, 0, 0, PORT, ""), (anna.address[0], PORT))
+    room_id, flags = bench.room.room_id, OFFER_HANDED_ON
+    offer = Offer(asked.nonce, 0, 0, PORT, "", room_id=room_id, flags=flags)
+    bench.receive(offer, elsewhere)
+    bench.receive(replace(offer, nonce=asked.nonce ^ 1), (anna.address[0], PORT))
     bench.advance(1.0)
     assert bench.room.successors == []
+
+
+def test_a_port_where_somebody_else_answers_makes_no_successor() -> None:
+    bench = _bench()
+    anna = bench.join("Anna")
+    anna.say(str(PORT), kind=MessageKind.STAND_BY)
+    bench.advance(0.1)
+    where = (anna.address[0], PORT)
+    (asked, *_) = of_type(Discover, to_address(where, bench.sent))
+    room_id, flags = bench.room.room_id, OFFER_HANDED_ON
+    standby = Offer(asked.nonce, 0, 0, PORT, "", room_id=room_id, flags=flags)
+    bench.receive(replace(standby, flags=flags | OFFER_HOSTS), where)
+    bench.receive(replace(standby, room_id=room_id ^ 1), where)
+    bench.advance(1.0)
+    assert bench.room.successors == []
+    bench.receive(standby, where)
+    bench.advance(1.0)
+    assert len(bench.room.successors) == 1
 
 
 def test_one_that_never_answers_is_asked_often_at_first_and_then_seldom() -> None:
@@ -208,3 +232,13 @@ def test_a_successor_on_the_hosts_machine_is_named_by_the_address_for_others() -
     anna.stand_by(9092)
     bench.advance(0.5)
     assert bench.room.successors == [(anna.member.number, "192.0.2.77:9092")]
+
+
+def test_a_standby_whose_address_no_event_can_hold_is_no_successor() -> None:
+    bench = _bench()
+    scope = "x" * ADDRESS_BYTES_MAX
+    anna, boris = bench.join("Anna", (f"fe80::1%{scope}", 4000)), bench.join("Boris")
+    for peer in (anna, boris):
+        peer.say(str(PORT), kind=MessageKind.STAND_BY)
+    _answer_all(bench, 2.0, anna, boris)
+    assert _numbers(bench) == [boris.member.number]

@@ -14,7 +14,7 @@ from tests.terminal.screen import Screen
 from udp_chat.client.udp_client import UdpClient
 from udp_chat.server.udp_server import UdpServer
 
-COLUMNS, ROWS = 88, 13
+COLUMNS, ROWS = 88, 12
 CELL_WIDTH, CELL_HEIGHT = 8.4, 18
 
 

@@ -156,6 +156,7 @@ def _join(
         wanted = name or (default_name() if number == 1 else numbered_name(default_name(), number))
         client = limits.make_client(server, wanted, conversation.show, join.trace, hosted)
         conversation.client = hosted.own_client.client = client
+        client.on_members = conversation.refresh
         try:
             client.start()
             wait_for(conversation.joined)  # what a person types from now on comes after it
@@ -193,8 +194,12 @@ def _typed_lines(terminal: Terminal, conversation: Conversation) -> Generator[st
     while True:
         try:
             line = terminal.read_line()
-        except (EOFError, OSError):  # Ctrl-D, or the window has gone
+        except OSError:  # the window has gone
             return
+        except EOFError:  # Ctrl-D, or the end of the input, which comes again if it is asked
+            if conversation.interrupted:
+                return
+            line = "/quit"
         except KeyboardInterrupt:
             if conversation.interrupted:
                 raise

@@ -34,7 +34,7 @@ _ENGLISH = {
     "client_no_color": "no colours (also: NO_COLOR)",
     "client_transcript": "append what is shown to FILE",
     "client_keep": "keep what is said in FILE, for /history; where this command opens the room, the"
-    " room is kept in it and continues from it",
+    " room continues from FILE and is kept in it while this computer hosts it",
     "client_keep_limit": "how much FILE keeps: a number of events, an age (36h, 30d, 8w), or both:"
     " 100000,30d; 0: no limit (default: 1000000)",
     "client_trace": "write each datagram, sent and received, decoded, one a line, to FILE"
@@ -42,7 +42,8 @@ _ENGLISH = {
     "client_doctor": "check this network: can rooms be found and reached, and if not, why",
     "client_log_level": "diagnostics on stderr (default: %(default)s)",
     "server": "Opens a chat room over UDP. Others join it with: {udp_client} SERVER",
-    "server_more": "Ctrl-C stops the server; it tells the members. Without --keep, messages are"
+    "server_more": "Ctrl-C stops the server; it tells the members, or hands the room on to one of"
+    " them with --takeover yes. Without --keep, messages are"
     " kept in memory only.",
     "server_host": "address to listen on (default: all interfaces)",
     "server_port": "0 takes a free one (default: %(default)s)",
@@ -178,8 +179,8 @@ _RUSSIAN = {
     "client_timestamps": "показывать, когда отправлено каждое сообщение",
     "client_no_color": "без цветов (или: NO_COLOR)",
     "client_transcript": "дописывать в FILE всё, что показано",
-    "client_keep": "хранить сказанное в FILE, для /history; если комнату открывает эта команда, в"
-    " нём хранится сама комната и из него продолжается",
+    "client_keep": "хранить сказанное в FILE, для /history; если комнату открывает эта команда,"
+    " сама комната продолжается из него и хранится в нём, пока её держит этот компьютер",
     "client_keep_limit": "сколько хранить в FILE: число событий, возраст (36h, 30d, 8w — часы, дни,"
     " недели) или оба: 100000,30d; 0: без предела (по умолчанию: 1000000)",
     "client_trace": "записывать в FILE каждую датаграмму, отправленную и полученную, в"
@@ -188,7 +189,8 @@ _RUSSIAN = {
     " то почему",
     "client_log_level": "диагностика в stderr (по умолчанию: %(default)s)",
     "server": "Открывает комнату чата по UDP. Другие входят так: {udp_client} SERVER",
-    "server_more": "Ctrl-C останавливает сервер; он сообщает об этом участникам. Без --keep"
+    "server_more": "Ctrl-C останавливает сервер; он сообщает об этом участникам, а с --takeover yes"
+    " передаёт одному из них комнату. Без --keep"
     " сообщения хранятся только в памяти.",
     "server_host": "на каком адресе слушать (по умолчанию: на всех интерфейсах)",
     "server_port": "0 — любой свободный (по умолчанию: %(default)s)",

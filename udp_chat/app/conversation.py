@@ -42,7 +42,7 @@ from udp_chat.app.showing import (
 )
 from udp_chat.app.standard_streams import LineFile, complain, discard_output
 from udp_chat.client.chat_events import ChatEvent
-from udp_chat.protocol.addresses import typed_address
+from udp_chat.protocol.addresses import parse_address, typed_address
 from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.names import UnusableName, name_fold
 from udp_chat.protocol.printable import printable
@@ -113,6 +113,8 @@ class Conversation:
         self._bell = "mentions"
         self._shows_joins = True
         self._knows_host = False
+        self._moved_to: tuple[str, int] | None = None
+        """Where the room is, once it has another host than at first."""
         self._notifies = True
         self._ignored: set[str] = set()
         self._reconnection = Reconnection(self.refresh)
@@ -173,7 +175,10 @@ class Conversation:
     def _show_line(self, event: ChatEvent) -> None:
         if self._is_end_of_listening(event):
             event = {"event": "reconnecting", "reason": "never"}
-        if event["event"] == "host" and not self._knows_host:
+        if event["event"] == "host" and self._knows_host:
+            with contextlib.suppress(ValueError):
+                self._moved_to = parse_address(event["address"])
+        elif event["event"] == "host":
             event, self._knows_host = {**event, "reason": "first"}, True
             if event["name"] == self._my_name:
                 return  # who opened the room was told how others join
@@ -335,7 +340,7 @@ class Conversation:
         self._end()
 
     def _refresh(self, terminal: Terminal, client: UdpClient) -> None:
-        room, name, server = client.room, client.name, client.server
+        room, name, server = client.room, client.name, self._moved_to or client.server
         count, waiting = len(client.members), self._pending()
         away_seconds, unread = self._reconnection.seconds, self._unread.count
         state = (room, name, server, count, waiting, away_seconds, unread)

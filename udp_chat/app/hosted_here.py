@@ -10,6 +10,7 @@ from udp_chat.client.udp_client import UdpClient
 from udp_chat.discovery.search import find_rooms
 from udp_chat.hosting.hosting_server import HostingServer, OwnClient
 from udp_chat.hosting.room_host import HOSTED_HEARTBEAT_SECONDS
+from udp_chat.protocol.held_signals import HELD_LOOK_SECONDS, HELD_SIGNALS
 from udp_chat.protocol.packets import DEFAULT_PORT
 from udp_chat.server.keeping import KeptFile
 from udp_chat.server.settings import RoomSettings
@@ -24,10 +25,11 @@ class HostedHere:
     It hosts or stands by, and while its client is away it looks for the room.
     """
 
-    def __init__(self, *, may_take_over: bool) -> None:
+    def __init__(self, *, may_take_over: bool, seek_seconds: float = SEEK_SECONDS) -> None:
         self.own_client = OwnClient()
         self.server: HostingServer | None = None
         self._may_take_over = may_take_over
+        self._seek_seconds = seek_seconds
         self._closing = threading.Event()
         self._away = threading.Event()
         self._seeker: threading.Thread | None = None
@@ -73,8 +75,9 @@ class HostedHere:
 
     def close(self) -> None:
         """Hands the room on, if it is here, and ends. The client has left. Idempotent."""
-        self._closing.set()
-        self._away.set()
+        with HELD_SIGNALS:
+            self._closing.set()
+            self._away.set()
         server = self.server
         try:
             if server is not None and server.is_hosting:
@@ -82,8 +85,10 @@ class HostedHere:
         finally:
             if server is not None:
                 server.close()
-            if self._seeker is not None:
-                self._seeker.join()
+            with HELD_SIGNALS:
+                while self._seeker is not None and self._seeker.is_alive():
+                    self._seeker.join(HELD_LOOK_SECONDS)
+                    HELD_SIGNALS.check()
 
     def _bind(self, name: str, kept_file: KeptFile | None, *, begins: bool) -> HostingServer:
         settings = RoomSettings(room=name, heartbeat_seconds=HOSTED_HEARTBEAT_SECONDS)
@@ -106,11 +111,13 @@ class HostedHere:
 
     def _seek(self) -> None:
         """Looks for the room while the client is away: it may be at another address now."""
-        while not self._closing.wait(SEEK_SECONDS):
+        while not self._closing.wait(self._seek_seconds):
+            self._away.clear()  # `away` and `close` may set it from now on: neither is missed
+            if self._closing.is_set():
+                return
             client = self.own_client.client
             standing = client.standing if client is not None else None
             if client is None or standing is None or standing.away_since is None:
-                self._away.clear()
                 self._away.wait()
                 continue
             for room in find_rooms():

@@ -100,6 +100,9 @@ class UdpClient(Worker):
         self._make_session = make_session
         self._on_away = on_away
         self._is_away = False
+        self.on_members: Callable[[], None] = lambda: None
+        """Called, on the receiver thread, when another number of members is in: no event tells that
+        where a room has another host, which says later who is in."""
         # The lock guards the session, for a pure step at a time: no socket call and no callback
         # runs under it.
         self._lock = threading.Lock()
@@ -204,7 +207,7 @@ class UdpClient(Worker):
         """The room is at this address: a client that is away looks there first."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.look_at(address, time.monotonic())
             self._stepped.notify_all()
 
@@ -212,7 +215,7 @@ class UdpClient(Worker):
         """Tells the host that this machine can host the room at a port; 0: it cannot any more."""
         session = self._session
         assert session is not None, "start first"
-        with self._stepped:
+        with HELD_SIGNALS, self._stepped:
             session.stand_by(port, time.monotonic())
             self._stepped.notify_all()
 
@@ -392,13 +395,17 @@ class UdpClient(Worker):
                 return  # woken for that
             self._trace("<", datagram)
             with self._stepped:
+                member_count = len(session.roster.names)
                 session.receive_datagram(datagram, address, time.monotonic())
+                members_changed = len(session.roster.names) != member_count
                 if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
                     self._stepped.notify_all()
                 was_away, self._is_away = self._is_away, session.state is State.REJOINING
             if self._is_away and not was_away:
                 self._on_away()
             self.call_back()
+            if members_changed:
+                self.on_members()
 
     def _write(self) -> None:
         session = self._session

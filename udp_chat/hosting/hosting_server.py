@@ -212,6 +212,10 @@ class HostingServer(UdpServer):
         if self.room_host is not None and self.room_host.room is self.room:
             super()._keep(now)
 
+    def _close_room(self, now: float) -> None:
+        assert self.room_host is not None
+        self.room_host.close(now)  # nobody is told so whose room is elsewhere by now
+
     def _outgoing(self, now: float) -> Iterable[Outgoing]:
         assert self.room_host is not None
         for datagram, addresses in self.room_host.datagrams_to_send(now):

@@ -123,6 +123,7 @@ class _HandingOn:
 
     flush_until: float
     nonce: int
+    room_id: int
     successors: list[tuple[int, str]]
     """Who is left to take the room over, the first one first."""
     sessions: list[tuple[int, Address]] = field(default_factory=list)
@@ -220,7 +221,7 @@ class RoomHost:
             return
         self.room.pause()
         nonce = self._random.getrandbits(64)
-        self._handing = _HandingOn(now + FLUSH_SECONDS, nonce, successors)
+        self._handing = _HandingOn(now + FLUSH_SECONDS, nonce, self.room.room_id, successors)
 
     def close(self, now: float) -> None:
         """Says BYE to all who are in, if there are any."""
@@ -262,11 +263,11 @@ class RoomHost:
             self.room.handle_timeout(now)
             if self._look_at <= now:
                 self._look(now)
-        elif self._gathering is not None:
-            if self._gathering.is_over(now):
-                self._begin_term(self._gathering, now)
-        elif self._handing is None:
+            return
+        if self._gathering is None and self._handing is None:
             self._stand_by(now)
+        if self._gathering is not None and self._gathering.is_over(now):
+            self._begin_term(self._gathering, now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
@@ -501,7 +502,7 @@ class RoomHost:
             if is_ours and (hosts or not is_host):
                 watch.heard_at = now
         elif handing is not None and offer.nonce == handing.nonce:
-            if hosts and handing.called is not None:
+            if hosts and offer.room_id == handing.room_id and handing.called is not None:
                 self._end_handing(succeeded=True)
         else:
             self.consider(offer, address, now)
@@ -514,7 +515,7 @@ class RoomHost:
         address = (address[0], offer.port, *address[2:])
         room = self.room
         is_other = offer.flags & OFFER_HOSTS and offer.flags & OFFER_HANDED_ON
-        if room is None or self._handing is not None or not is_other:
+        if room is None or self._handing is not None or not is_other or not offer.port:
             return
         if offer.epoch == room.log.epoch:
             return

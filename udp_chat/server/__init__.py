@@ -9,6 +9,7 @@ Read in this order:
 - ``apart.py``: which messages are in the log, wherever they were said
 - ``succession.py``: who takes the room over when its host is gone
 - ``fetching.py``: getting events that its members have and its host has not
+- ``apart.py``: which messages are in the log, whichever part of the room they were said in
 - ``derived.py``: who is in, as it follows from the log
 - ``register.py``: **the dict of members**, entered by a JOIN with a good cookie
 - ``relay.py``: what goes out: the broadcast, and **the repair of a lost datagram**

@@ -13,7 +13,7 @@ import itertools
 import random
 
 from udp_chat.protocol.lineage import Lineage
-from udp_chat.protocol.packets import Address, Join, Told
+from udp_chat.protocol.packets import OFFER_HOSTS, Address, Join, Offer, Told
 from udp_chat.server.apart import SAID, SAID_APART, SaidHere
 from udp_chat.server.fetching import Fetching, taken_apart
 from udp_chat.server.kept import Kept, client_tag
@@ -127,6 +127,12 @@ class Continuity:
             if sender is not None:
                 sender.note_said_apart(event.message_id)
             self._scribe.write_apart(event, told.epoch, seq, now)
+
+    def receive_offer(self, offer: Offer, address: Address, now: float) -> None:
+        """Takes the answer of a member that stands by. Where a member has claimed the port of
+        somebody who hosts a room, or is in another one, that one answers: it takes nothing over."""
+        if offer.room_id == self.room_id and not offer.flags & OFFER_HOSTS:
+            self.succession.receive_offer(offer, address, now)
 
     def forget(self, member: Member) -> None:
         """A member has gone: it is asked nothing any more, and takes nothing over."""

@@ -38,6 +38,13 @@ class Row:
         gone = joined == "0"
         return cls(int(number), bytes.fromhex(tag), name, int(appended), int(joined), int(gone))
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether a room can go on with it. What another host tells may have any numbers, and a
+        name that no REGISTER could tell the next one."""
+        numbers = 0 < self.number < 2**32 and self.appended < 2**32 and self.joined_seq <= 2**63
+        return bool(self.tag) and numbers and not {" ", "\n"} & {*self.name}
+
 
 class Clients:
     """The clients of a room, by number."""
@@ -74,7 +81,7 @@ class Clients:
 
     def kept_members(self, randomness: random.Random) -> list[KeptMember]:
         """The clients as a room begins with them, those who are gone in the order in which they
-        went; each has an empty inbox of a new epoch."""
+        went; each has an empty inbox of a new epoch. The others come as newcomers."""
         return [
             KeptMember(
                 row.number,
@@ -88,5 +95,5 @@ class Clients:
                 0,
             )
             for row in sorted(self._rows.values(), key=lambda row: row.left_seq)
-            if row.tag
+            if row.is_possible
         ]

@@ -211,7 +211,7 @@ class ChatRoom:
             elif packet_type == PacketType.OFFER:
                 offer = decode_body(packet_type, datagram)
                 assert isinstance(offer, Offer)
-                self._continuity.succession.receive_offer(offer, address, now)
+                self._continuity.receive_offer(offer, address, now)
             elif packet_type == PacketType.TOLD:
                 told = decode_body(packet_type, datagram)
                 assert isinstance(told, Told)

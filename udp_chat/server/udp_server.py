@@ -146,8 +146,8 @@ class UdpServer(Service):
                             beacon.handle(key.fileobj, self._offer, now)
         now = time.monotonic()
         self._keep(now)
-        self.room.close(now)
-        self._send(self.room.datagrams_to_send())
+        self._close_room(now)
+        self._send(self._outgoing(now))
         self._drops_counted_at = float("-inf")
         self._count_drops(time.monotonic())
         counted = ", ".join(f"{what} {number}" for what, number in self.room.counters.most_common())
@@ -163,6 +163,9 @@ class UdpServer(Service):
 
     def _step(self, now: float) -> None:
         self.room.handle_timeout(now)
+
+    def _close_room(self, now: float) -> None:
+        self.room.close(now)
 
     def _outgoing(self, now: float) -> Iterable[Outgoing]:
         return self.room.datagrams_to_send()

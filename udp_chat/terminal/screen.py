@@ -290,7 +290,7 @@ class EditorTerminal(Terminal):
         return True
 
     def read_line(self) -> str:
-        if self._asks_again:  # a person who leaves by Ctrl-C may be asked whether that was meant
+        if self._asks_again:  # a person who leaves by a key may be asked whether that was meant
             self._asks_again = self._reading = False
             self._end = self._leaves_until = None
         try:
@@ -301,7 +301,7 @@ class EditorTerminal(Terminal):
                     self._draw()
             while not self._entered:
                 if self._end:
-                    self._asks_again = self._end is KeyboardInterrupt
+                    self._asks_again = True
                     raise self._end
                 self._read_keys()
             return self._entered.popleft()
