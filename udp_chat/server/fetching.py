@@ -130,7 +130,7 @@ class Fetching:
         if branch is None or source is None or source.address != address:
             return []
         if not told.events:
-            source.oldest = told.first
+            source.oldest = min(told.first, source.last)
             branch.tries, branch.ask_at = 0, now
             return []
         last = branch.last
