@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -43,8 +44,10 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
         anna.wait_for("No room here. Open one? [Y/n]")
         anna.type("Y\n")
         anna.wait_for("You are Anna in the room")
-        with at(hosts, "boris") as boris, at(hosts, "vera") as vera:
-            boris.wait_for("You are Boris in the room")
+        with ExitStack() as stack:
+            boris = stack.enter_context(at(hosts, "boris"))
+            boris.wait_for("You are Boris in the room")  # so he is the first successor
+            vera = stack.enter_context(at(hosts, "vera"))
             vera.wait_for("You are Vera in the room")
             boris.type("всем привет\r")
             for screen in (anna, boris, vera):
@@ -64,6 +67,15 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
             boris.wait_for("Vera left")
             boris.type("\x04")
             assert boris.wait() == 0
+
+
+def test_two_who_open_one_room_read_how_many_they_are(hosts: Network) -> None:
+    with at(hosts, "anna", "--open") as anna, at(hosts, "boris", "--open") as boris:
+        for screen in (anna, boris):
+            screen.wait_until("both", lambda screen: "chat · 2 members" in str(screen))
+        for screen in (anna, boris):
+            screen.type("/quit\r")
+            assert screen.wait() == 0
 
 
 def test_a_person_is_asked_before_the_room_closes_for_others(hosts: Network) -> None:

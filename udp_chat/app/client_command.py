@@ -156,6 +156,7 @@ def _join(
         wanted = name or (default_name() if number == 1 else numbered_name(default_name(), number))
         client = limits.make_client(server, wanted, conversation.show, join.trace, hosted)
         conversation.client = hosted.own_client.client = client
+        client.on_members = conversation.refresh
         try:
             client.start()
             wait_for(conversation.joined)  # what a person types from now on comes after it

@@ -146,9 +146,13 @@ class Replica:
         return True
 
     def tell(self, fetch: Fetch, timestamps: Iterator[int]) -> list[Told]:
-        """The events that a host asks for, as far as they are here and fit a few datagrams."""
+        """The events that a host asks for, as far as they are here and fit a few datagrams. Where
+        the first ones are not here, an empty TOLD says where it goes on."""
         log = self._log_with(fetch)
         packets: list[Told] = []
+        oldest = self._oldest_of(fetch.epoch)
+        if log is None and fetch.first < oldest <= fetch.last:
+            packets.append(Told(fetch.client_id, next(timestamps), fetch.epoch, oldest, ()))
         seq = fetch.first
         while log is not None and seq <= fetch.last and len(packets) < TOLD_DATAGRAMS_MAX:
             events = log.slice(seq, fetch.last, Told.EVENTS_BYTES_MAX)
@@ -158,6 +162,19 @@ class Replica:
             packets.append(Told(fetch.client_id, next(timestamps), fetch.epoch, seq, told))
             seq += len(events)
         return packets
+
+    def _oldest_of(self, epoch: int) -> int:
+        """The oldest event of a term that is here; 0 if none is."""
+        found = []
+        for lineage, log in (
+            *((b.lineage, b.log) for b in self._branches),
+            (self.lineage, self.log),
+        ):
+            first = next((first for known, first in lineage.terms if known == epoch), 0)
+            last = lineage.last_of(epoch, log.latest)
+            if last is not None and max(first, log.oldest) <= last:
+                found.append(max(first, log.oldest))
+        return min(found, default=0)
 
     def _log_with(self, fetch: Fetch) -> EventLog | None:
         for branch in self._branches:

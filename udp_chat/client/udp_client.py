@@ -100,6 +100,9 @@ class UdpClient(Worker):
         self._make_session = make_session
         self._on_away = on_away
         self._is_away = False
+        self.on_members: Callable[[], None] = lambda: None
+        """Called, on the receiver thread, when another number of members is in: no event tells that
+        where a room has another host, which says later who is in."""
         # The lock guards the session, for a pure step at a time: no socket call and no callback
         # runs under it.
         self._lock = threading.Lock()
@@ -392,13 +395,17 @@ class UdpClient(Worker):
                 return  # woken for that
             self._trace("<", datagram)
             with self._stepped:
+                member_count = len(session.roster.names)
                 session.receive_datagram(datagram, address, time.monotonic())
+                members_changed = len(session.roster.names) != member_count
                 if session.has_output or (session.next_timeout() or 0.0) < self._sleeps_until:
                     self._stepped.notify_all()
                 was_away, self._is_away = self._is_away, session.state is State.REJOINING
             if self._is_away and not was_away:
                 self._on_away()
             self.call_back()
+            if members_changed:
+                self.on_members()
 
     def _write(self) -> None:
         session = self._session

@@ -366,13 +366,18 @@ class RoomHost:
             self.counters["was called"] += 1
             self._take_over(standing, standing.called_until, now)
             return
-        numbers = [number for number, _ in standing.successors]
-        if standing.away_since is None or standing.number not in numbers:
+        # One that was started again is asked at the address that it had before: it answers.
+        mine = [
+            turn
+            for turn, (number, address) in enumerate(standing.successors)
+            if number == standing.number or format_address(address) == self.lan_address
+        ]
+        if standing.away_since is None or not mine:
             self._watch = None
             return
         watch = self._watch
         if watch is None:
-            before = standing.successors[: numbers.index(standing.number)]
+            before = standing.successors[: mine[0]]
             asked = (standing.last_host, *(address for _, address in before))
             nonce = self._random.getrandbits(64)
             watch = self._watch = _Watch(nonce, now, asked, now)

@@ -6,6 +6,7 @@ Read in this order:
 - ``room.py``: the room as a pure state machine: joining, leaving, messages, timers
 - ``presence.py``: which members are still there
 - ``continuity.py``: what the room has in common with its earlier terms and its other parts
+- ``apart.py``: which messages are in the log, wherever they were said
 - ``succession.py``: who takes the room over when its host is gone
 - ``fetching.py``: getting events that its members have and its host has not
 - ``apart.py``: which messages are in the log, whichever part of the room they were said in

@@ -38,6 +38,8 @@ class _Source:
     client_id: int
     address: Address
     last: int
+    oldest: int = 0
+    """What comes before that it does not have, as it says."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,11 @@ class _Branch:
         return max((source.last for source in self.sources.values()), default=self.until)
 
     def best(self) -> _Source:
-        return max(self.sources.values(), key=lambda source: source.last)
+        """Whom to ask for what comes next. What nobody has any more is left out."""
+        has_more = [source for source in self.sources.values() if source.last > self.until]
+        self.until = max(self.until, min(source.oldest for source in has_more) - 1)
+        able = [source for source in has_more if source.oldest <= self.until + 1]
+        return max(able, key=lambda source: source.last)
 
 
 class Fetching:
@@ -122,6 +128,10 @@ class Fetching:
         branch = self._branches.get(told.epoch)
         source = branch.sources.get(told.client_id) if branch is not None else None
         if branch is None or source is None or source.address != address:
+            return []
+        if not told.events:
+            source.oldest = told.first
+            branch.tries, branch.ask_at = 0, now
             return []
         last = branch.last
         news = [

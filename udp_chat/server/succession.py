@@ -124,6 +124,9 @@ class Succession:
         self.forget(member)
         is_host = member.client_id == self._hosted_by.client_id
         can_host = self._handed_on and 0 < port < 65536 and not is_host
+        for other in list(self._standbys.values()):
+            if (other.member.address[0], other.port) == (member.address[0], port):
+                self.forget(other.member)  # it was started again: only one program has a port
         if can_host and len(self._standbys) < STANDBYS_MAX:
             nonce = self._random.getrandbits(64)
             self._standbys[member.number] = _Standby(member, port, nonce, now)
