@@ -160,6 +160,13 @@ def test_a_register_counts_once_all_of_it_has_come() -> None:
     assert (replica.rows, replica.register_seq) == ([ANNA_ROW, BORIS_ROW], 3)
 
 
+def test_a_register_whose_rest_never_came_is_no_part_of_the_next_one() -> None:
+    replica = _replica()
+    replica.take_register(_register(f"2 1\n{ANNA_ROW}"))
+    replica.take_register(_register(f"3 0\n{BORIS_ROW}"))
+    assert (replica.rows, replica.register_seq) == ([BORIS_ROW], 3)
+
+
 def test_a_register_of_another_part_is_forgotten() -> None:
     replica = _replica("a", "b", "c", "d", lineage=SECOND_TERM)
     replica.take_register(_register(f"3 0\n{ANNA_ROW}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from udp_chat.protocol.delivery import NEVER
@@ -127,6 +129,20 @@ def test_the_one_that_has_most_is_asked_and_another_once_it_is_silent() -> None:
         asked += [address for *_, address in _asked(fetching, now)]
         now = max(now, fetching.next_timeout())
     assert asked == [BORIS] * TRIES_MAX + [ANNA] * TRIES_MAX
+
+
+def test_one_that_tells_nothing_is_asked_no_longer_than_one_that_is_silent() -> None:
+    fetching = Fetching()
+    fetching.note(_join(9, client_id=1), ANNA, 5, 1.0)
+    fetching.note(_join(8, client_id=2), BORIS, 5, 1.0)
+    now = 1.0
+    nothing = replace(_told(6, 6), events=())
+    for _ in range(TRIES_MAX):
+        assert [where for *_, where in _asked(fetching, now)] == [ANNA]
+        assert fetching.take(nothing, ANNA, now) == []
+        now += FETCH_AGAIN_SECONDS
+    assert _asked(fetching, now) == []
+    assert _asked(fetching, now) == [(0xA, 6, 8, BORIS)]
 
 
 def test_a_member_that_has_gone_is_not_asked() -> None:

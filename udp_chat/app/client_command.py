@@ -227,7 +227,7 @@ def _may_close(conversation: Conversation, hosted: HostedHere, terminal: Termina
         answer = terminal.read_line().strip().casefold()
     except (EOFError, OSError, KeyboardInterrupt):
         return True  # asked once
-    return answer[:1] in ("y", "д") and bool(answer)
+    return answer.startswith(("y", "д"))
 
 
 def _converse(

@@ -63,6 +63,7 @@ class Replica:
         self.register_seq = 0
         """The event as of which the register is true; 0 without one."""
         self._rows: list[str] = []
+        self._rows_as_of = ""
         self._branches: deque[_Branch] = deque(maxlen=BRANCHES_MAX)
         self._shown: dict[tuple[int, int], None] = {}
         """The sender's number and the message id of the newest messages that were shown."""
@@ -122,6 +123,8 @@ class Replica:
         as_of, _, remaining = head.partition(" ")
         if as_of == "0":
             return  # only an echo
+        if as_of != self._rows_as_of:  # the rest of another one never came: its host is gone
+            self._rows, self._rows_as_of = [], as_of
         self._rows = [*self._rows[-ROWS_MAX:], *rows]
         if remaining == "0":
             self.rows, self._rows, self.register_seq = self._rows, [], int(as_of)

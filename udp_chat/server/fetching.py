@@ -130,8 +130,9 @@ class Fetching:
         if branch is None or source is None or source.address != address:
             return []
         if not told.events:
-            source.oldest = min(told.first, source.last)
-            branch.tries, branch.ask_at = 0, now
+            if told.first > branch.until + 1:  # else it lacks nothing that comes next
+                source.oldest = min(told.first, source.last)
+                branch.tries, branch.ask_at = 0, now
             return []
         last = branch.last
         news = [

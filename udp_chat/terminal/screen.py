@@ -261,9 +261,9 @@ class EditorTerminal(Terminal):
         self._editor = LineEditor(completer)
         self._entered: deque[str] = deque()
         self._end: type[BaseException] | None = None
+        """What to raise once the lines entered before are read."""
         self._asks_again = False
         """Whether a line can still be read although the end was told."""
-        """What to raise once the lines entered before are read."""
         self._leaves_until: float | None = None
         """Until then another Ctrl-C leaves, and the hint is shown."""
         self._pending: Sequence[str] = ()
