@@ -422,8 +422,11 @@ class ChatSession:
         if hosted is not None:
             self.transcript.show_host(hosted)
         self.outbox.resume(received)
-        if self.standby_port and welcome.handed_on and was_session != welcome.session_id:
-            self.outbox.ask(MessageKind.STAND_BY, str(self.standby_port))
+        if welcome.handed_on and was_session != welcome.session_id:
+            if self.standby_port:
+                self.outbox.ask(MessageKind.STAND_BY, str(self.standby_port))
+            if apart := self.replica.apart():
+                self.outbox.ask(MessageKind.APART, apart)
         log = self.streams.room
         deliveries = log.receive(welcome.start, (), welcome.oldest, welcome.latest)
         if welcome.handed_on:

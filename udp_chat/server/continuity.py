@@ -11,11 +11,20 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
-from udp_chat.protocol.lineage import Lineage
-from udp_chat.protocol.packets import OFFER_HOSTS, Address, Join, Offer, Told
+from udp_chat.protocol.lineage import Lineage, Range
+from udp_chat.protocol.packets import (
+    OFFER_HOSTS,
+    Address,
+    Join,
+    Message,
+    MessageKind,
+    Offer,
+    Told,
+)
 from udp_chat.server.apart import SAID, SAID_APART, SaidHere
-from udp_chat.server.fetching import Fetching, taken_apart
+from udp_chat.server.fetching import EVENTS_MAX, Fetching, taken_apart
 from udp_chat.server.kept import Kept, client_tag
 from udp_chat.server.member import Member
 from udp_chat.server.relay import Relay
@@ -93,13 +102,34 @@ class Continuity:
             return None
         return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
 
-    def note_branch(self, join: Join, address: Address, until: int | None, now: float) -> None:
-        """Notes what a returning client has that was said in another part of the room. A room that
-        is never handed on has no other part, whatever a client claims."""
-        if not self._handed_on:
-            return
-        if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
-            self._branches.note(join, address, until, now)
+    def take(
+        self, questions: Sequence[tuple[Member, Message]], now: float
+    ) -> list[tuple[Member, Message]]:
+        """Takes what members say about their machines and about other parts of the room; returns
+        the other questions."""
+        others = []
+        for member, message in self.succession.take(questions, now):
+            if message.kind is MessageKind.APART:
+                self._scribe.note_offer(member, message.message_id, now)
+                self._note_apart(member, message.text, now)
+            else:
+                others.append((member, message))
+        return others
+
+    def _note_apart(self, member: Member, text: str, now: float) -> None:
+        """Notes what a member has that was said in other parts of the room. A room that is never
+        handed on has no other part, whatever a client claims."""
+        for line in text.splitlines() if self._handed_on else ():
+            has = Range.parse(line)
+            if has is None:
+                continue
+            first = max(has.first, has.last - EVENTS_MAX + 1)
+            common = self.lineage.last_of(has.epoch, self._log.latest)
+            if common is not None:
+                first = max(first, common + 1)
+            if first <= has.last:
+                has = Range(has.epoch, first, has.last)
+                self._branches.note_range(member.client_id, member.address, has, now)
 
     def number_for(self, join: Join) -> tuple[int, int]:
         """The member number of a client that is neither in nor departed, and the newest of its

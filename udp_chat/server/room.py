@@ -424,7 +424,6 @@ class ChatRoom:
         acked = until if until is not None else member.joined_seq - 1
         member.first_seq = acked + 1
         member.position = Position(self.log, acked, self._now)
-        self._continuity.note_branch(join, member.address, until, self._now)
         self._newcomers[member.session_id] = member
         self._rosters_at = max(self._rosters_at, self._now)
 
@@ -475,7 +474,6 @@ class ChatRoom:
         until = self._continuity.until(join)
         if until is not None and until < member.joined_seq:
             member.first_seq = until + 1
-            self._continuity.note_branch(join, address, until, now)
         elif join.epoch and not settings.handed_on:
             # It was in when this log did not exist yet, or was led astray: all of it is news.
             member.first_seq = log.oldest
@@ -614,7 +612,7 @@ class ChatRoom:
                 self._rosters_at = now + NEXT_WAKE_UP_SECONDS
         questions = self._floor.questions(now)
         if questions:
-            self._scribe.answer(self._continuity.succession.take(questions, now), now)
+            self._scribe.answer(self._continuity.take(questions, now), now)
             for member, _ in questions:
                 self._floor.answered(member, now)
 

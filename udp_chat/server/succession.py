@@ -116,7 +116,7 @@ class Succession:
                 others.append((member, message))
                 continue
             port = int(message.text) if message.text.isdecimal() and len(message.text) < 6 else 0
-            self._scribe.note_stand_by(member, message.message_id, now)
+            self._scribe.note_offer(member, message.message_id, now)
             self._stands_by(member, port, now)
         return others
 
