@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -44,29 +43,28 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
         anna.wait_for("No room here. Open one? [Y/n]")
         anna.type("Y\n")
         anna.wait_for("You are Anna in the room")
-        with ExitStack() as stack:
-            boris = stack.enter_context(at(hosts, "boris"))
-            boris.wait_for("You are Boris in the room")  # so he is the first successor
-            vera = stack.enter_context(at(hosts, "vera"))
-            vera.wait_for("You are Vera in the room")
-            boris.type("всем привет\r")
-            for screen in (anna, boris, vera):
-                screen.wait_for("Boris: всем привет")
-            vera.type("и тебе\r")
-            for screen in (anna, boris, vera):
-                screen.wait_for("Vera: и тебе")
-            anna.type("/quit\r")
-            assert anna.wait() == 0
-            boris.wait_for("Boris hosts the room now")
-            vera.wait_for("Boris hosts the room now")
-            vera.wait_until("where the room is", lambda vera: "Vera · 10.93.0.2" in str(vera))
-            vera.type("ещё здесь\r")
-            boris.wait_for("Vera: ещё здесь")
-            vera.type("\x04")
-            assert vera.wait() == 0
-            boris.wait_for("Vera left")
-            boris.type("\x04")
-            assert boris.wait() == 0
+        with at(hosts, "boris") as boris:
+            boris.wait_for("You are Boris in the room")  # so Boris is the first to take over
+            with at(hosts, "vera") as vera:
+                vera.wait_for("You are Vera in the room")
+                boris.type("всем привет\r")
+                for screen in (anna, boris, vera):
+                    screen.wait_for("Boris: всем привет")
+                vera.type("и тебе\r")
+                for screen in (anna, boris, vera):
+                    screen.wait_for("Vera: и тебе")
+                anna.type("/quit\r")
+                assert anna.wait() == 0
+                boris.wait_for("Boris hosts the room now")
+                vera.wait_for("Boris hosts the room now")
+                vera.wait_until("where the room is", lambda vera: "Vera · 10.93.0.2" in str(vera))
+                vera.type("ещё здесь\r")
+                boris.wait_for("Vera: ещё здесь")
+                vera.type("\x04")
+                assert vera.wait() == 0
+                boris.wait_for("Vera left")
+                boris.type("\x04")
+                assert boris.wait() == 0
 
 
 def test_two_who_open_one_room_read_how_many_they_are(hosts: Network) -> None:

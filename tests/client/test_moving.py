@@ -25,6 +25,8 @@ from udp_chat.protocol.packets import (
     Join,
     MessageKind,
     Packet,
+    Refused,
+    RefusedReason,
     Say,
     Status,
     Told,
@@ -128,6 +130,18 @@ def test_a_room_that_moves_and_does_not_answer_is_told_after_a_moment() -> None:
     assert bench.shown("reconnecting") == [{"event": "reconnecting", "reason": "moved"}]
     bench.welcome_at(ANNA)
     assert len(bench.shown("resumed")) == 1
+
+
+def test_a_member_that_has_another_name_after_the_move_is_told_so() -> None:
+    bench = MovingBench()
+    bench.move("9 1 192.0.2.11:9091")
+    bench.receive(Challenge(bench.session.client_id, b"n" * 16), ANNA)
+    join = bench.newest(Join)
+    reason = RefusedReason.NAME_IN_USE
+    bench.receive(Refused(join.client_id, join.timestamp, reason, "the name is in use"), ANNA)
+    bench.events.clear()
+    bench.welcome_at(ANNA)
+    assert bench.shown("resumed") == [{"event": "resumed", "name": "Anna-2", "room": "chat"}]
 
 
 def test_who_leaves_while_the_room_moves_is_not_told_that_it_is_away() -> None:

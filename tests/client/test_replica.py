@@ -69,6 +69,27 @@ def test_it_tells_a_host_what_that_asks_for_of_the_term_it_was_said_in() -> None
     assert _told(replica, ROOM_ID, 9, 9) == []
 
 
+def test_it_says_from_where_on_it_has_a_term_that_it_came_to_late() -> None:
+    replica = Replica()
+    replica.begin(ROOM_ID, FIRST_TERM, 4, START)
+    replica.follow(_deliveries(4, "d", "e"), 5, START)
+    (told,) = _tell(replica, Fetch(9, ROOM_ID, 2, 5))
+    assert (told.first, told.events) == (4, ())
+    assert _tell(replica, Fetch(9, ROOM_ID, 2, 3)) == []
+    assert _tell(replica, Fetch(9, 0xE, 2, 5)) == []
+
+
+def test_joins_that_were_shown_in_another_part_are_shown_once() -> None:
+    replica = _replica("a", "b", "c")
+    joined = Event(EventKind.JOIN, 5, "Boris", "", "", 8)
+    replica.follow([(4, joined)], 4, START)
+    assert replica.is_news(4, joined)
+    replica.continue_in(OTHER_TERM, 3, START)
+    replica.follow(_deliveries(4, "d"), 4, START)
+    replica.continue_in(Lineage(((ROOM_ID, 1), (0xB, 9))), 3, START)
+    assert not replica.is_news(4, joined)
+
+
 def test_one_question_is_answered_by_a_few_datagrams() -> None:
     replica = _replica(*("x" * 800 for _ in range(TOLD_DATAGRAMS_MAX + 2)))
     packets = _tell(replica, Fetch(9, ROOM_ID, 1, 99))

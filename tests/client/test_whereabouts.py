@@ -169,3 +169,14 @@ def test_a_client_does_not_look_where_its_socket_cannot_send() -> None:
     places = _places()
     places.add(("fe80::1", 9091, 0, 2))
     assert _looked_at(places, 1) == [ANNA]
+
+
+def test_two_former_hosts_that_name_each_other_do_not_keep_a_client_from_the_others() -> None:
+    places = _places()
+    places.gone(5.0, has_moved=False)
+    places.moved("0 0 192.0.2.99:9091", 3)
+    places.moved("0 0 192.0.2.98:9091", 3)
+    places.add(BORIS)
+    places.moved("0 0 192.0.2.99:9091", 3)
+    places.moved("0 0 192.0.2.98:9091", 3)
+    assert _looked_at(places, 1) == [BORIS]

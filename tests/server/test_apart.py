@@ -1,4 +1,4 @@
-"""Which messages are in a log, whichever part of the room they were said in."""
+"""Which messages are in a log, and which a member repeats that it has said in another part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from tests.machines import START
 from udp_chat.protocol.delivery import EventLog
 from udp_chat.protocol.packets import Event, EventKind
 from udp_chat.server.apart import KNOWN_MAX, SaidHere
+from udp_chat.server.hosts import Host
+from udp_chat.server.member import SAID_APART_MAX, Member, MemberIds
+from udp_chat.server.settings import RoomSettings
 
 
 def _said(message_id: int, kind: EventKind = EventKind.CHAT, member: int = 7) -> Event:
@@ -37,3 +40,32 @@ def test_what_a_log_has_forgotten_is_forgotten_in_the_end() -> None:
         if message_id % 10 == 0:
             assert said.has(_said(message_id))
     assert said.has(_said(1)) is False
+
+
+def _member() -> Member:
+    settings = RoomSettings()
+    log = EventLog(1, 100, 100_000)
+    return Member(MemberIds(1, 7, 2), Host(settings, START), log, settings, START)
+
+
+def test_a_message_that_is_repeated_here_is_known_once() -> None:
+    member = _member()
+    member.note_said_apart(4)
+    assert not member.is_said_apart(3)
+    assert member.is_said_apart(4)
+    assert not member.is_said_apart(4)
+
+
+def test_a_message_that_was_received_here_is_not_repeated() -> None:
+    member = _member()
+    member.received = 4
+    member.note_said_apart(4)
+    assert not member.said_apart
+
+
+def test_few_messages_are_remembered_of_a_member_that_never_comes_back() -> None:
+    member = _member()
+    for message_id in range(1, SAID_APART_MAX + 2):
+        member.note_said_apart(message_id)
+    assert len(member.said_apart) == SAID_APART_MAX
+    assert 1 not in member.said_apart

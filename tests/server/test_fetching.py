@@ -185,3 +185,17 @@ def test_a_log_says_what_it_has_of_other_parts() -> None:
         Event(EventKind.CHAT, 1, "Anna", "", "text", 7, 1).encode(),
     ]
     assert taken_apart(events) == {0xB: 7, 0xC: 2}
+
+
+def test_what_a_member_has_not_from_the_beginning_is_asked_of_another_or_left_out() -> None:
+    fetching = Fetching()
+    fetching.note(_join(9), ANNA, 2, 5.0)
+    fetching.note(_join(6, client_id=2), BORIS, 2, 5.0)
+    assert _asked(fetching, 5.0) == [(0xA, 3, 9, ANNA)]
+    late = Told(1, 1, 0xA, 5, ())
+    assert _taken(fetching, late) == []
+    assert _asked(fetching, 5.0) == [(0xA, 3, 6, BORIS)]
+    assert _taken(fetching, Told(2, 1, 0xA, 4, ()), BORIS) == []
+    assert _asked(fetching, 5.0) == [(0xA, 4, 6, BORIS)]
+    assert _taken(fetching, _told(4, 6, client_id=2), BORIS) == [4, 5, 6]
+    assert _asked(fetching, 5.0) == [(0xA, 7, 9, ANNA)]

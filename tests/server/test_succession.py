@@ -9,6 +9,7 @@ import pytest
 
 from tests.machines import Peer, RoomBench, of_type, to_address
 from udp_chat.protocol.packets import (
+    ADDRESS_BYTES_MAX,
     OFFER_HANDED_ON,
     OFFER_HOSTS,
     Address,
@@ -231,3 +232,13 @@ def test_a_successor_on_the_hosts_machine_is_named_by_the_address_for_others() -
     anna.stand_by(9092)
     bench.advance(0.5)
     assert bench.room.successors == [(anna.member.number, "192.0.2.77:9092")]
+
+
+def test_a_standby_whose_address_no_event_can_hold_is_no_successor() -> None:
+    bench = _bench()
+    scope = "x" * ADDRESS_BYTES_MAX
+    anna, boris = bench.join("Anna", (f"fe80::1%{scope}", 4000)), bench.join("Boris")
+    for peer in (anna, boris):
+        peer.say(str(PORT), kind=MessageKind.STAND_BY)
+    _answer_all(bench, 2.0, anna, boris)
+    assert _numbers(bench) == [boris.member.number]

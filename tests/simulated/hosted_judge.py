@@ -49,17 +49,22 @@ SAID_APART = (EventKind.CHAT_APART, EventKind.ACTION_APART)
 class Judge:
     """Sees all machines, and raises AssertionError where a promise is broken.
 
-    `reaches(a, b)` says whether a's datagrams reach the port at which b hosts.
+    `reaches(a, b)` says whether a's datagrams reach the port at which b hosts. Where firewalls keep
+    them out, two hosts may still know of each other if they `are_together`: each asks the other.
     """
 
     def __init__(
-        self, machines: list[Machine], reaches: Callable[[Machine, Machine], bool]
+        self,
+        machines: list[Machine],
+        reaches: Callable[[Machine, Machine], bool],
+        are_together: Callable[[Machine, Machine], bool],
     ) -> None:
         self.counted: Counter[str] = Counter()
         """What was seen."""
         self.is_lossy = False
         self._machines = machines
         self._reaches = reaches
+        self._are_together = are_together
         self._written: dict[tuple[int, int], Event] = {}
         """By epoch and sequence number: what a host wrote into the log."""
         self._written_at: dict[tuple[int, int], float] = {}
@@ -238,7 +243,7 @@ class Judge:
             able = {
                 m.number
                 for m in near
-                if m.is_in and m.is_successor and not any(self._hears(m, h) for h in ours)
+                if m.is_in and m.is_successor and not any(self._are_together(m, h) for h in ours)
             }
             since, was, were = self._no_host_since.get(number, (now, world, able))
             if was != world or not were & able:
@@ -256,11 +261,6 @@ class Judge:
             self._away_since[number] = away_since, what
             lasts = f"{machine.name} is away since {away_since:.1f}, beside {here[0].name}"
             assert now - away_since <= AWAY_SECONDS * factor, lasts
-
-    def _hears(self, machine: Machine, other: Machine) -> bool:
-        """Whether two machines know of each other, though their clients may be kept out."""
-        is_one = machine is other
-        return is_one or self._reaches(machine, other) or self._reaches(other, machine)
 
     def _is_near(self, machine: Machine, other: Machine) -> bool:
         """Whether datagrams go both ways, whoever hosts."""

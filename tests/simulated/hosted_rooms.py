@@ -82,7 +82,7 @@ class HostedRooms(VirtualClock):
         """By machine: which part of the network it is in; all are in part 0."""
         self.walls: set[tuple[int, int]] = set()
         """(from, to): machines whose host ports these cannot reach, unless they were asked."""
-        self.judge = Judge(self.machines, self.reaches)
+        self.judge = Judge(self.machines, self.reaches, self.are_together)
         self.judge.weather_changed(is_lossy=self.weather.loss > 0.02)
         self.datagram_count = 0
         self._flows: dict[tuple[str, int, str, int], float] = {}
@@ -207,8 +207,12 @@ class HostedRooms(VirtualClock):
 
     def reaches(self, machine: Machine, other: Machine) -> bool:
         """Whether datagrams of a machine reach the port at which another one hosts."""
-        same = self.groups.get(machine.number, 0) == self.groups.get(other.number, 0)
-        return same and (machine.number, other.number) not in self.walls
+        is_open = (machine.number, other.number) not in self.walls
+        return is_open and self.are_together(machine, other)
+
+    def are_together(self, machine: Machine, other: Machine) -> bool:
+        """Whether two machines are in the same part of the network."""
+        return self.groups.get(machine.number, 0) == self.groups.get(other.number, 0)
 
     # --- the wire ----------------------------------------------------------------------------
 
@@ -225,7 +229,7 @@ class HostedRooms(VirtualClock):
             host, source = machine.ip, ("127.0.0.1", port)
         other = self.machines[int(str(host).rpartition(".")[2])]
         if other is not machine:
-            if self.groups.get(machine.number, 0) != self.groups.get(other.number, 0):
+            if not self.are_together(machine, other):
                 return
             if self.walls:
                 flow = machine.ip, port, other.ip, target_port

@@ -390,7 +390,7 @@ class ChatSession:
         if not self.joining.is_running or not self._is_of_this_attempt(welcome):
             self._drop("stale")
             return
-        was_session, was_state = self.session_id, self.state
+        was_session, was_state, was_name = self.session_id, self.state, self.name
         self._move(Input.WELCOME)
         self.joining.welcomed(welcome.name)
         self.liveness.stop()
@@ -415,7 +415,7 @@ class ChatSession:
             received = max(received, self.outbox.received)  # it may have grown since this was sent
             if seam.is_astray:
                 self._reader.ask_roster()
-        if self.whereabouts.tell_away_at == NEVER:
+        if self.whereabouts.tell_away_at == NEVER or welcome.name != was_name:
             resumed: ChatEvent = {"event": "resumed", "name": self.name, "room": self.room}
             self.transcript.show_unless_joining(resumed)
         hosted = self.whereabouts.welcomed(welcome)

@@ -131,7 +131,7 @@ class Fetching:
             return []
         if not told.events:
             if told.first > branch.until + 1:  # else it lacks nothing that comes next
-                source.oldest = told.first
+                source.oldest = min(told.first, source.last)
                 branch.tries, branch.ask_at = 0, now
             return []
         last = branch.last

@@ -185,7 +185,9 @@ class Succession:
         others = [
             each
             for each in self._standbys.values()
-            if each not in stay and is_there(each, OTHER_SILENT_SECONDS)
+            if each not in stay
+            and is_there(each, OTHER_SILENT_SECONDS)
+            and len(self._address(each).encode()) <= ADDRESS_BYTES_MAX
         ]
         self._successors = (stay + others)[:SUCCESSORS_MAX]
         self.text = "".join(f"{number} {address}\n" for number, address in self.successors)
@@ -198,5 +200,4 @@ class Succession:
         ours = self._hosted_by.address.rpartition(":")[0].strip("[]")
         if ours and host.startswith(LOOPBACK):
             host = ours  # it is on this machine
-        text = format_address((host.removeprefix("::ffff:"), standby.port))
-        return text if len(text.encode()) <= ADDRESS_BYTES_MAX else format_address(("", 0))
+        return format_address((host.removeprefix("::ffff:"), standby.port))
