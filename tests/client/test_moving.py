@@ -103,6 +103,17 @@ def test_the_address_that_answers_is_the_only_one_that_is_asked_and_heard() -> N
     assert set(bench.asked) == {ANNA, BORIS, SERVER}, "it was silent for too long"
 
 
+def test_a_late_welcome_binds_the_client_to_where_it_comes_from() -> None:
+    bench = MovingBench()
+    _cut_off(bench)
+    bench.receive(Challenge(bench.session.client_id, b"n" * 16), BORIS)
+    late = bench.resume_packet()
+    while bench.session.server == BORIS:
+        bench.advance(0.1)
+    bench.receive(late, BORIS)
+    assert (bench.state(), bench.session.server) == (State.JOINED, BORIS)
+
+
 def test_who_is_in_hears_its_host_alone() -> None:
     bench = MovingBench()
     bench.take(Bye(bench.SESSION_ID, ByeReason.MOVED), ANNA)
