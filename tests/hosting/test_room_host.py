@@ -25,6 +25,7 @@ from udp_chat.hosting.room_host import (
     LOOK_SECONDS,
     REDIRECT_SECONDS,
     SLEPT_SECONDS,
+    YOUNG_SECONDS,
 )
 from udp_chat.protocol.packets import (
     NO_COOKIE,
@@ -248,6 +249,27 @@ def test_a_host_without_successors_keeps_the_room() -> None:
     assert bench.host.handed_on is False
     assert bench.host.room is not None
     bench.let_in(1, CLARA)
+
+
+def test_a_host_that_has_just_taken_over_waits_until_somebody_can_follow() -> None:
+    bench = HostBench()
+    bench.membership.stands(called_until=4)
+    bench.wake()
+    welcome = bench.let_in(0xC8, BORIS)
+    bench.host.hand_on(bench.now)
+    assert (bench.host.handed_on, bench.host.is_handing_on) == (None, False)
+    bench.stand_by(welcome, BORIS)
+    bench.host.hand_on(bench.now)
+    assert bench.host.is_handing_on
+
+
+def test_a_host_that_has_just_taken_over_does_not_wait_for_ever() -> None:
+    bench = HostBench()
+    bench.membership.stands(called_until=4)
+    bench.wake()
+    bench.now += YOUNG_SECONDS
+    bench.host.hand_on(bench.now)
+    assert bench.host.handed_on is False
 
 
 def test_a_host_calls_its_successor_and_sends_everybody_there() -> None:

@@ -77,6 +77,10 @@ FLUSH_SECONDS = 0.4
 HAND_ON_SECONDS = 1.0
 """A successor that does not host by then will not: the next one is called."""
 
+YOUNG_SECONDS = 1.0
+"""A host leaves no sooner after it took over, as long as nobody can follow: those who come back
+say within a few round trips that they can host."""
+
 CALL_SECONDS = 0.1
 """Between goodbyes that say where the room is."""
 
@@ -172,6 +176,7 @@ class RoomHost:
         self._fenced_until = 0.0
         self._moved_to = ""
         self._redirect_until = 0.0
+        self._young_until = 0.0
         self._outgoing: list[Outgoing] = []
         self._look_nonce = randomness.getrandbits(64)
         self._look_at = NEVER
@@ -208,7 +213,7 @@ class RoomHost:
 
     def hand_on(self, now: float) -> None:
         """Begins to hand the room on; `handed_on` says how it ends. If nobody can take it over,
-        nothing changes."""
+        nothing changes. To be called again as long as it has not begun: see `YOUNG_SECONDS`."""
         if self.room is None:
             if self._gathering is None:
                 self.handed_on = True  # it is somewhere else
@@ -217,7 +222,8 @@ class RoomHost:
             return
         successors = self.room.successors
         if not successors:
-            self.handed_on = False
+            if now >= self._young_until or not self.room.members:
+                self.handed_on = False
             return
         self.room.pause()
         nonce = self._random.getrandbits(64)
@@ -412,6 +418,7 @@ class RoomHost:
         self.room = self._make_room(replace(self.settings, room=standing.room), now)
         self.room.hosted_by.number = standing.number
         self.room.continue_from(kept)
+        self._young_until = now + YOUNG_SECONDS
         self._begin_to_look(now)
 
     def _make_room(self, settings: RoomSettings, now: float) -> ChatRoom:

@@ -13,6 +13,7 @@ import itertools
 import random
 from collections.abc import Sequence
 
+from udp_chat.protocol.delivery import NEVER
 from udp_chat.protocol.lineage import Lineage, Range
 from udp_chat.protocol.packets import (
     OFFER_HOSTS,
@@ -27,6 +28,7 @@ from udp_chat.server.apart import SAID, SAID_APART, SaidHere
 from udp_chat.server.fetching import EVENTS_MAX, Fetching, taken_apart
 from udp_chat.server.kept import Kept, client_tag
 from udp_chat.server.member import Member
+from udp_chat.server.presence import Presence
 from udp_chat.server.relay import Relay
 from udp_chat.server.scribe import Scribe
 from udp_chat.server.state import RoomState
@@ -40,13 +42,19 @@ class Continuity:
     """A room's place among the terms and parts of its life."""
 
     def __init__(
-        self, state: RoomState, scribe: Scribe, relay: Relay, randomness: random.Random
+        self,
+        state: RoomState,
+        scribe: Scribe,
+        relay: Relay,
+        presence: Presence,
+        randomness: random.Random,
     ) -> None:
         self._log = log = state.log
         self._register = state.register
         self._handed_on = state.settings.handed_on
         self._scribe = scribe
         self._relay = relay
+        self._presence = presence
         self._random = randomness
         self.room_id = log.epoch
         """The same for the room's whole life, whoever hosts it."""
@@ -67,6 +75,11 @@ class Continuity:
         self._branches = Fetching(taken_apart(kept.events))
         for member in self._register.by_number.values():
             self.note_said_apart(member)
+
+    def resume_from(self, continuity: Continuity, now: float) -> None:
+        """The same members stand by, and the same one hosts the room: they do not say so again."""
+        self.hosted_by.number = continuity.hosted_by.number
+        self.succession.resume_from(continuity.succession, now)
 
     @property
     def has_talk(self) -> bool:
@@ -149,6 +162,8 @@ class Continuity:
 
     def receive_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
+        if self._presence.is_held_back:
+            return  # it is asked for again
         for seq, event in self._branches.take(told, address, now):
             # What that part had from a third one is told on: nobody else may know it any more.
             if event.kind not in (*SAID, *SAID_APART) or self._said_here.has(event):
@@ -175,11 +190,15 @@ class Continuity:
     # --- timers ------------------------------------------------------------------------------
 
     def next_timeout(self) -> float:
-        """When `handle_timeout` is next needed."""
+        """When `handle_timeout` is next needed: not while nothing may be written."""
+        if self._presence.is_held_back:
+            return NEVER
         return min(self.succession.next_timeout(), self._branches.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         """Asks those who can host, and those who have what is missing."""
+        if self._presence.is_held_back:
+            return
         self.succession.handle_timeout(now)
         for datagram, address in self._branches.datagrams_to_send(now):
             self._relay.send(datagram, address)
