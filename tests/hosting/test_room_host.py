@@ -218,7 +218,10 @@ def test_a_host_that_slept_goes_to_the_one_that_hosts_now_however_small_that_is(
     bench.now += SLEPT_SECONDS + 60.0
     asked = to_all(bench.wake())[-1].packet
     assert isinstance(asked, Discover)
-    bench.receive(bench.offer(asked.nonce, room_id=room_id, member_count=0), ELSEWHERE)
+    offer = bench.offer(asked.nonce, room_id=room_id, member_count=0)
+    bench.receive(offer, ELSEWHERE)
+    assert bench.host.room is not None, "anybody can answer what goes to all"
+    bench.answers_for_itself(offer, (ELSEWHERE[0], PORT))
     assert bench.host.room is None
     assert bench.host.moved_to == "192.0.2.77:9091"
 
@@ -360,8 +363,9 @@ def _found(bench: HostBench, **fields: object) -> bool:
     room = known.pop("room", "chat")
     flags = known.pop("flags", OFFER_HOSTS | OFFER_HANDED_ON)
     offer = Offer(0, epoch, count, PORT, room, flags=flags, **known)  # type: ignore[arg-type]
-    bench.host.consider(offer, (ELSEWHERE[0], 40123), bench.now)
     bench.wake()
+    bench.host.consider(offer, (ELSEWHERE[0], 40123), bench.now)
+    bench.answers_for_itself(offer, (ELSEWHERE[0], PORT))
     return bench.host.room is None
 
 
@@ -454,9 +458,7 @@ def test_a_host_does_not_take_itself_for_another() -> None:
 def test_another_host_on_this_machine_is_named_by_its_address_for_others() -> None:
     bench = _hosting()
     offer = bench.offer(0, room_id=bench.room.room_id)
-    bench.host.consider(
-        Offer(0, 2**64 - 1, 9, 9092, "chat", room_id=offer.room_id, flags=offer.flags),
-        ("127.0.0.1", 9092),
-        bench.now,
-    )
+    other = Offer(0, 2**64 - 1, 9, 9092, "chat", room_id=offer.room_id, flags=offer.flags)
+    bench.host.consider(other, ("127.0.0.1", 9092), bench.now)
+    bench.answers_for_itself(other, ("127.0.0.1", 9092))
     assert bench.host.moved_to == "192.0.2.7:9092"
