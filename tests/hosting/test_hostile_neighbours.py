@@ -56,7 +56,7 @@ def test_a_host_goes_to_another_part_of_its_room_that_asks_for_its_members() -> 
     host.receive_datagram(replace(own, epoch=offer.epoch ^ 2).encode(), NEIGHBOUR, 1.1)
     assert host.room is room, "another one, or another host there"
     host.receive_datagram(own.encode(), NEIGHBOUR, 1.1)
-    assert (host.room, host.moved_to) == (None, "192.0.2.66:9091")
+    assert host.moved_to == "192.0.2.66:9091"
 
 
 @pytest.mark.parametrize(
