@@ -494,6 +494,10 @@ def run_in_turns(
     return runs
 
 
+LOOK_SECONDS = 0.1
+"""How soon Ctrl-C is noticed at the latest."""
+
+
 def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
     """What the work returns for each case, in their order; each in a thread of its own.
 
@@ -510,7 +514,9 @@ def at_once(work: Callable[[_C], _T], cases: Iterable[_C]) -> list[_T]:
         try:
             futures = [pool.submit(begin, case) for case in chosen]
             all_wait.set()
-            wait(futures)
+            # A signal just before a wait does not end it: so no wait is long.
+            while wait(futures, LOOK_SECONDS).not_done:
+                pass
         except BaseException:  # Ctrl-C: only the main thread gets it
             _interrupted.set()
             all_wait.set()
