@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
 from udp_chat.protocol.delivery import COPY_SPACING_SECONDS
-from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.lineage import Lineage, Range
 from udp_chat.protocol.packets import (
     HEADER_BYTES,
     NO_COOKIE,
@@ -332,6 +332,10 @@ class Peer:
         offer = Offer(nonce, 0, 0, port, "", room_id=room_id, flags=OFFER_HANDED_ON)
         return self.bench.receive(offer, where)
 
+    def has_apart(self, events: Range) -> list[Sent]:
+        """Says which events of another part of the room are here."""
+        return self.say(events.format(), kind=MessageKind.APART)
+
     def bring(self, events: Sequence[Event], epoch: int = 0xB, **fields: Any) -> list[Sent]:
         """Comes back from another part of the room, where it was shown these events after all that
         the room has, and tells them; what came of that."""
@@ -346,7 +350,8 @@ class Peer:
             "member": 8,
         }
         self.enter(**{**known, **fields})
-        sent = self.bench.advance(0.1)
+        sent = self.has_apart(Range(epoch, first, first + len(events) - 1))
+        sent += self.bench.advance(0.1)
         (fetch, *_) = of_type(Fetch, self.got([*self.bench.sent[-50:]]))
         told = Told(self.client_id, self.timestamp(), fetch.epoch, fetch.first, tuple(events))
         return sent + self.send(told)

@@ -25,6 +25,8 @@ from udp_chat.protocol.packets import (
     Join,
     MessageKind,
     Packet,
+    Refused,
+    RefusedReason,
     Say,
     Status,
     Told,
@@ -101,6 +103,17 @@ def test_the_address_that_answers_is_the_only_one_that_is_asked_and_heard() -> N
     assert set(bench.asked) == {ANNA, BORIS, SERVER}, "it was silent for too long"
 
 
+def test_a_late_welcome_binds_the_client_to_where_it_comes_from() -> None:
+    bench = MovingBench()
+    _cut_off(bench)
+    bench.receive(Challenge(bench.session.client_id, b"n" * 16), BORIS)
+    late = bench.resume_packet()
+    while bench.session.server == BORIS:
+        bench.advance(0.1)
+    bench.receive(late, BORIS)
+    assert (bench.state(), bench.session.server) == (State.JOINED, BORIS)
+
+
 def test_who_is_in_hears_its_host_alone() -> None:
     bench = MovingBench()
     bench.take(Bye(bench.SESSION_ID, ByeReason.MOVED), ANNA)
@@ -128,6 +141,18 @@ def test_a_room_that_moves_and_does_not_answer_is_told_after_a_moment() -> None:
     assert bench.shown("reconnecting") == [{"event": "reconnecting", "reason": "moved"}]
     bench.welcome_at(ANNA)
     assert len(bench.shown("resumed")) == 1
+
+
+def test_a_member_that_has_another_name_after_the_move_is_told_so() -> None:
+    bench = MovingBench()
+    bench.move("9 1 192.0.2.11:9091")
+    bench.receive(Challenge(bench.session.client_id, b"n" * 16), ANNA)
+    join = bench.newest(Join)
+    reason = RefusedReason.NAME_IN_USE
+    bench.receive(Refused(join.client_id, join.timestamp, reason, "the name is in use"), ANNA)
+    bench.events.clear()
+    bench.welcome_at(ANNA)
+    assert bench.shown("resumed") == [{"event": "resumed", "name": "Anna-2", "room": "chat"}]
 
 
 def test_who_leaves_while_the_room_moves_is_not_told_that_it_is_away() -> None:

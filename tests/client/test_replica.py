@@ -7,7 +7,7 @@ import itertools
 from tests.machines import START
 from udp_chat.client.replica import BRANCHES_MAX, TOLD_DATAGRAMS_MAX, Replica, parsed
 from udp_chat.protocol.delivery import Delivery, Lost
-from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.lineage import Lineage, Range
 from udp_chat.protocol.packets import Event, EventKind, Fetch, Told
 
 ROOM_ID = 0xA
@@ -183,3 +183,30 @@ def test_a_copy_is_the_same_room_and_changes_no_more() -> None:
     replica.follow(_deliveries(3, "c"), 3, START)
     assert (_texts(copy), copy.rows, copy.register_seq) == (["a", "b"], [ANNA_ROW], 2)
     assert (copy.room_id, copy.lineage, copy.log.epoch) == (ROOM_ID, FIRST_TERM, ROOM_ID)
+
+
+def test_what_was_said_in_another_part_is_offered_until_it_is_known_to_be_in_the_log() -> None:
+    replica = _replica()
+    for seq, kind in ((1, EventKind.CHAT), (2, EventKind.CHAT), (3, EventKind.CHAT)):
+        replica.follow([(seq, Event(kind, 1, "Anna", "", f"m{seq}", 7, seq))], seq, 0.0)
+    replica.follow([(4, Event(EventKind.LEAVE, 1, "Anna", "", "left", 7))], 4, 0.0)
+    epoch = replica.lineage.terms[-1][0]
+    assert replica.apart() == "", "one part has nothing to tell itself"
+    replica.continue_in(replica.lineage.followed_by(0xE, 2), 1, 0.0)
+    assert replica.apart() == Range(epoch, 2, 3).format(), "the leave is of no use to others"
+    apart = Event(EventKind.CHAT_APART, 1, "Anna", f"{epoch:016x} 2", "m2", 7, 2)
+    replica.follow([(2, apart)], 2, 0.0)
+    assert replica.apart() == Range(epoch, 2, 3).format()
+    replica.follow(
+        [(3, Event(EventKind.CHAT_APART, 1, "Anna", f"{epoch:016x} 3", "m3", 7, 3))], 3, 0.0
+    )
+    assert replica.apart() == ""
+
+
+def test_one_that_came_late_to_another_part_names_its_beginning_as_all_do() -> None:
+    replica = Replica()
+    replica.begin(ROOM_ID, SECOND_TERM, 9, START)
+    replica.follow(_deliveries(9, "late"), 9, START)
+    replica.continue_in(OTHER_TERM, 3, START)
+    epoch, begins = SECOND_TERM.terms[-1]
+    assert replica.apart() == Range(epoch, begins, 9).format()

@@ -27,7 +27,7 @@ from tests.protocol.golden import GOLDEN
 from udp_chat.app.doctor_checks import long_probe, short_probe
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
-from udp_chat.protocol.lineage import NO_TERMS, Lineage
+from udp_chat.protocol.lineage import NO_TERMS, Lineage, Range
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     HEADER_BYTES,
@@ -204,6 +204,9 @@ class Intruder:
         for number in range(1, chance.choice((1, 1, 2, 5, 40)) + 1):
             kind = chance.choice(list(MessageKind))
             odd = chance.choice(TEXTS).encode()[:TEXT_BYTES_MAX].decode("utf-8", "ignore")
+            if kind is MessageKind.APART and chance.random() < 0.7:
+                last = chance.choice((1, self.room_ack + 3, 10**6, 2**64 - 1))
+                odd = Range(chance.getrandbits(64), chance.choice((1, last)), last).format()
             to = chance.choice(("Anna", "Boris", "Nobody", "")) if chance.random() < 0.5 else ""
             more = chance.random() < 0.2
             message = Message(self.received + number & 0xFFFFFFFF, kind, odd, to, more)
@@ -316,6 +319,7 @@ class Stage:
         person.lines, person.shown, person.may_miss = [], [], False
         if self.chance.random() < 0.5:
             person.session.stand_by(STANDBY_PORT, self.now)
+            person.session.outbox.ask(MessageKind.APART, Range(0xB, 1, 3).format())
         person.session.start(self.now)
         self._step(person)
 

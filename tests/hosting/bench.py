@@ -192,6 +192,13 @@ class HostBench:
         self.advance(0.3)
         self.now += 0.001
 
+    def answers_for_itself(self, offer: Offer, address: Address) -> None:
+        """Another host, which was found, answers what it is asked at its own address; if it is."""
+        self.wake()
+        asked = of_type(Discover, (s for s in self.sent if s.address == address))
+        for discover in asked[-1:]:
+            self.receive(replace(offer, nonce=discover.nonce), address)
+
     def offer(self, nonce: int, **fields: Any) -> Offer:
         """What another host of the same room says."""
         flags = OFFER_HOSTS | OFFER_HANDED_ON

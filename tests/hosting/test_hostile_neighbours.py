@@ -45,9 +45,18 @@ def _host() -> tuple[RoomHost, ChatRoom, Offer]:
 
 
 def test_a_host_goes_to_another_part_of_its_room_that_asks_for_its_members() -> None:
-    host, _, offer = _host()
+    host, room, offer = _host()
     host.receive_datagram(offer.encode(), NEIGHBOUR, 1.1)
-    assert (host.room, host.moved_to) == (None, "192.0.2.66:9091")
+    assert host.room is room, "anybody can answer what goes to all"
+    asked, *_ = (d for d, addresses in host.datagrams_to_send(1.1) if addresses == (NEIGHBOUR,))
+    discover = decode(asked)
+    assert isinstance(discover, Discover)
+    own = replace(offer, nonce=discover.nonce)
+    host.receive_datagram(own.encode(), ("192.0.2.67", 9091), 1.1)
+    host.receive_datagram(replace(own, epoch=offer.epoch ^ 2).encode(), NEIGHBOUR, 1.1)
+    assert host.room is room, "another one, or another host there"
+    host.receive_datagram(own.encode(), NEIGHBOUR, 1.1)
+    assert host.moved_to == "192.0.2.66:9091"
 
 
 @pytest.mark.parametrize(

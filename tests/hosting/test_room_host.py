@@ -25,6 +25,7 @@ from udp_chat.hosting.room_host import (
     LOOK_SECONDS,
     REDIRECT_SECONDS,
     SLEPT_SECONDS,
+    YOUNG_SECONDS,
 )
 from udp_chat.protocol.packets import (
     NO_COOKIE,
@@ -217,7 +218,10 @@ def test_a_host_that_slept_goes_to_the_one_that_hosts_now_however_small_that_is(
     bench.now += SLEPT_SECONDS + 60.0
     asked = to_all(bench.wake())[-1].packet
     assert isinstance(asked, Discover)
-    bench.receive(bench.offer(asked.nonce, room_id=room_id, member_count=0), ELSEWHERE)
+    offer = bench.offer(asked.nonce, room_id=room_id, member_count=0)
+    bench.receive(offer, ELSEWHERE)
+    assert bench.host.room is not None, "anybody can answer what goes to all"
+    bench.answers_for_itself(offer, (ELSEWHERE[0], PORT))
     assert bench.host.room is None
     assert bench.host.moved_to == "192.0.2.77:9091"
 
@@ -248,6 +252,27 @@ def test_a_host_without_successors_keeps_the_room() -> None:
     assert bench.host.handed_on is False
     assert bench.host.room is not None
     bench.let_in(1, CLARA)
+
+
+def test_a_host_that_has_just_taken_over_waits_until_somebody_can_follow() -> None:
+    bench = HostBench()
+    bench.membership.stands(called_until=4)
+    bench.wake()
+    welcome = bench.let_in(0xC8, BORIS)
+    bench.host.hand_on(bench.now)
+    assert (bench.host.handed_on, bench.host.is_handing_on) == (None, False)
+    bench.stand_by(welcome, BORIS)
+    bench.host.hand_on(bench.now)
+    assert bench.host.is_handing_on
+
+
+def test_a_host_that_has_just_taken_over_does_not_wait_for_ever() -> None:
+    bench = HostBench()
+    bench.membership.stands(called_until=4)
+    bench.wake()
+    bench.now += YOUNG_SECONDS
+    bench.host.hand_on(bench.now)
+    assert bench.host.handed_on is False
 
 
 def test_a_host_calls_its_successor_and_sends_everybody_there() -> None:
@@ -338,8 +363,9 @@ def _found(bench: HostBench, **fields: object) -> bool:
     room = known.pop("room", "chat")
     flags = known.pop("flags", OFFER_HOSTS | OFFER_HANDED_ON)
     offer = Offer(0, epoch, count, PORT, room, flags=flags, **known)  # type: ignore[arg-type]
-    bench.host.consider(offer, (ELSEWHERE[0], 40123), bench.now)
     bench.wake()
+    bench.host.consider(offer, (ELSEWHERE[0], 40123), bench.now)
+    bench.answers_for_itself(offer, (ELSEWHERE[0], PORT))
     return bench.host.room is None
 
 
@@ -432,9 +458,7 @@ def test_a_host_does_not_take_itself_for_another() -> None:
 def test_another_host_on_this_machine_is_named_by_its_address_for_others() -> None:
     bench = _hosting()
     offer = bench.offer(0, room_id=bench.room.room_id)
-    bench.host.consider(
-        Offer(0, 2**64 - 1, 9, 9092, "chat", room_id=offer.room_id, flags=offer.flags),
-        ("127.0.0.1", 9092),
-        bench.now,
-    )
+    other = Offer(0, 2**64 - 1, 9, 9092, "chat", room_id=offer.room_id, flags=offer.flags)
+    bench.host.consider(other, ("127.0.0.1", 9092), bench.now)
+    bench.answers_for_itself(other, ("127.0.0.1", 9092))
     assert bench.host.moved_to == "192.0.2.7:9092"

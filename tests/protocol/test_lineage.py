@@ -10,8 +10,10 @@ from udp_chat.protocol.lineage import (
     LINEAGE_BYTES,
     NO_LINEAGE,
     NO_TERMS,
+    RANGE_BYTES_MAX,
     TERMS_MAX,
     Lineage,
+    Range,
     parse_origin,
 )
 
@@ -128,3 +130,16 @@ def test_the_fork_is_where_the_logs_begin_to_differ(
 )
 def test_an_origin_says_where_an_event_stood(text: str, origin: tuple[int, int] | None) -> None:
     assert parse_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1 2", "1 2 3 4", "x 1 2", "1 0 2", "1 3 2", "0 1 2", "1 -1 2", f"{2**64:x} 1 2"]
+)
+def test_a_range_that_makes_no_sense_is_none(text: str) -> None:
+    assert Range.parse(text) is None
+
+
+def test_a_range_reads_what_it_wrote() -> None:
+    largest = Range(2**64 - 1, 2**64 - 1, 2**64 - 1)
+    assert len(largest.format()) == RANGE_BYTES_MAX
+    assert Range.parse(largest.format()) == largest

@@ -238,7 +238,7 @@ INVALID: list[tuple[str, str, bytes]] = [
     ("flag 128", "unknown flags", _with_flags(4 | 128)),
     ("kind 0 of an event", "unknown EventKind", events_with(_EVENT.pack(0, 0, 0, 0, 0, 0, 0))),
     ("kind 15 of an event", "unknown EventKind", events_with(_EVENT.pack(15, 0, 0, 0, 0, 0, 0))),
-    ("kind 9 of a message", "unknown MessageKind", say_with(_MESSAGE.pack(1, 9, False, 0, 0))),
+    ("kind 10 of a message", "unknown MessageKind", say_with(_MESSAGE.pack(1, 10, False, 0, 0))),
     ("a name of 65 bytes", "text too long", events_with(_EVENT.pack(1, 65, 0, 0, 0, 5, 0))),
     ("a text of 901 bytes", "text too long", say_with(_MESSAGE.pack(1, 1, False, 0, 901))),
     ("a byte that begins no character", "invalid utf-8", _bad_utf8("join", b"Anna", b"\xff")),

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.machines import START, Peer, RoomBench, of_type
-from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.lineage import Lineage, Range
 from udp_chat.protocol.packets import Event, EventKind, Fetch, MessageKind, Welcome
 from udp_chat.server.derived import Clients
 from udp_chat.server.kept import Kept, client_tag
@@ -125,8 +125,9 @@ def test_a_client_of_another_branch_goes_on_from_the_last_common_event() -> None
     boris = bench.peer("Boris")
     welcome = _returns(boris, 6, BRANCH)
     assert welcome.start == 5
-    sent = bench.advance(0.01)
-    (fetch,) = of_type(Fetch, boris.got([*bench.sent[-9:], *sent]))[:1]
+    boris.message_id = welcome.received
+    sent = [*boris.has_apart(Range(0xC, 5, 6)), *bench.advance(0.1)]
+    fetch, *_ = of_type(Fetch, boris.got(sent))
     assert (fetch.epoch, fetch.first, fetch.last) == (0xC, 5, 6)
 
 
@@ -145,6 +146,7 @@ def test_a_room_of_a_server_of_its_own_has_no_other_part() -> None:
     anna = bench.peer("Anna")
     lineage = Lineage(((bench.room.log.epoch, 1), (0xC, 1)))
     anna.enter(epoch=0xC, room_ack=9, room_id=bench.room.room_id, lineage=lineage.encode())
+    anna.has_apart(Range(0xC, 1, 9))
     bench.advance(1.0)
     assert of_type(Fetch, bench.sent) == []
 

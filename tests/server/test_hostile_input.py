@@ -23,7 +23,7 @@ from tests.hostile_input import (
     settle,
 )
 from tests.machines import Peer, RoomBench, Sent, of_type, reseal
-from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.lineage import Lineage, Range
 from udp_chat.protocol.packets import (
     DATAGRAM_BYTES_MAX,
     TEXT_BYTES_MAX,
@@ -201,9 +201,9 @@ def _from_elsewhere(bench: RoomBench, peer: Peer, event: Event) -> list[Sent]:
     room, elsewhere = bench.room, 0xBAD
     latest = room.log.latest
     lineage = Lineage(((room.log.epoch, 1),)).followed_by(elsewhere, latest + 1)
-    peer.try_to_enter(
-        epoch=elsewhere, room_ack=latest + 1, room_id=room.room_id, lineage=lineage.encode()
-    )
+    peer.enter(epoch=elsewhere, room_ack=latest + 1, room_id=room.room_id, lineage=lineage.encode())
+    peer.has_apart(Range(elsewhere, latest + 1, latest + 1))
+    bench.advance(0.1)
     timestamp = peer.timestamp()
     return peer.send(Told(peer.client_id, timestamp, elsewhere, latest + 1, (event,)))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from tests.machines import Peer, RoomBench, of_type, to_address
+from tests.simulated.kept_in_memory import KeptInMemory
 from udp_chat.protocol.packets import (
     ADDRESS_BYTES_MAX,
     OFFER_HANDED_ON,
@@ -21,6 +23,7 @@ from udp_chat.protocol.packets import (
     Offer,
 )
 from udp_chat.protocol.wire import SUCCESSORS_MAX
+from udp_chat.server.room import ChatRoom
 from udp_chat.server.settings import RoomSettings
 from udp_chat.server.succession import (
     ASK_NEW_SECONDS,
@@ -242,3 +245,42 @@ def test_a_standby_whose_address_no_event_can_hold_is_no_successor() -> None:
         peer.say(str(PORT), kind=MessageKind.STAND_BY)
     _answer_all(bench, 2.0, anna, boris)
     assert _numbers(bench) == [boris.member.number]
+
+
+# --- a room that cannot be kept --------------------------------------------------------------
+
+
+def test_a_room_that_cannot_be_kept_writes_nothing_of_its_successors() -> None:
+    bench = _bench()
+    anna = bench.join("Anna")
+    anna.stand_by(PORT)
+    bench.advance(0.5)
+    latest = bench.room.log.latest
+    bench.room.hold_back(is_full=True)
+    bench.keep_alive(SUCCESSOR_SILENT_SECONDS + 1.5, anna)
+    assert (bench.room.log.latest, _numbers(bench)) == (latest, [anna.member.number])
+    bench.room.go_on(bench.now)
+    bench.keep_alive(1.5, anna)
+    assert (bench.room.log.latest, _numbers(bench)) == (latest + 1, [])
+
+
+def test_a_room_that_goes_back_to_what_was_kept_knows_who_hosts_it_and_who_stands_by() -> None:
+    bench, file = _bench(), KeptInMemory()
+    before = bench.room
+    before.keep(None)
+    before.hosted_by.number = 99
+    anna = bench.join("Anna")
+    anna.stand_by(PORT)
+    bench.advance(0.5)
+    assert before.notebook is not None
+    changes = before.notebook.changes()
+    assert changes is not None
+    file.write(changes)
+    bench.room = ChatRoom(before.settings, random.Random(2), bench.now)
+    bench.room.keep(file.read(100))
+    bench.room.resume_from(before, bench.now)
+    bench.advance(0.1)
+    anna.answer_discover(PORT)
+    bench.advance(ASK_NEW_SECONDS)
+    assert _numbers(bench) == [anna.member.number]
+    assert bench.room.hosted_by.number == 99

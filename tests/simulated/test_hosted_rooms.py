@@ -246,7 +246,7 @@ def test_random_evenings_reach_every_recovery() -> None:
 # --- the judge -------------------------------------------------------------------------------
 
 BREAKS = {
-    "nothing is fetched": (Fetching, "note", None),
+    "nothing is fetched": (Fetching, "note_range", None),
     "members tell nothing": (Replica, "tell", ()),
     "it is written twice": (SaidHere, "has", False),
     "it is shown twice": (Replica, "is_news", True),

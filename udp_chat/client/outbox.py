@@ -38,6 +38,9 @@ DATAGRAMS_IN_FLIGHT_MAX = 4
 RETRY_COPIES_MAX = 6
 """Of one SAY that is sent again: where it was lost in a burst, more copies get through."""
 
+OFFERS = (MessageKind.STAND_BY, MessageKind.APART)
+"""What a client can do for the room: two of a kind that differ are not the same."""
+
 LINES = (MessageKind.CHAT, MessageKind.ACTION, MessageKind.PRIVATE)
 """What a person says; the rest are requests."""
 
@@ -113,7 +116,8 @@ class Outbox:
 
     def ask(self, kind: MessageKind, text: str = "") -> None:
         """Has a question of the client's own wait, unless the same one does already."""
-        if any(pending.message.kind is kind for pending in self.pending.values()):
+        waiting = [p.message for p in self.pending.values() if p.message.kind is kind]
+        if any(kind not in OFFERS or message.text == text for message in waiting):
             return
         self._queue(Message(self._next_id, kind, text))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from udp_chat.protocol.delivery import Delivery, EventLog, Lost
-from udp_chat.protocol.lineage import Lineage
+from udp_chat.protocol.lineage import Lineage, Range, parse_origin
 from udp_chat.protocol.packets import Event, EventKind, Fetch, Told
 from udp_chat.protocol.wire import Parser
 
@@ -29,7 +29,14 @@ SHOWN_MAX = 2 * ENTRIES_MAX
 TOLD_DATAGRAMS_MAX = 8
 """In answer to one FETCH: a host asks on."""
 
-SAID = (EventKind.CHAT, EventKind.ACTION, EventKind.CHAT_APART, EventKind.ACTION_APART)
+SAID_APART = (EventKind.CHAT_APART, EventKind.ACTION_APART)
+SAID = (EventKind.CHAT, EventKind.ACTION, *SAID_APART)
+
+APART_MAX = 12
+"""Ranges of events in one message APART, the newest ones."""
+
+TAKEN_MAX = 256
+"""Terms of other parts of which something came into the log."""
 
 ROWS_MAX = 50_000
 """Lines of a register: far more than a room has, and a bound for a host gone mad."""
@@ -42,6 +49,20 @@ class _Branch:
     lineage: Lineage
     fork: int
     log: EventLog
+
+    def said(self) -> Iterator[Range]:
+        """For each term, the events up to the last one that somebody said, also where the first
+        ones are not here: all who were in that part begin with the same, and one may have it."""
+        log, terms = self.log, self.lineage.terms
+        for number, (epoch, begins) in enumerate(terms):
+            begins = max(self.fork + 1, begins)
+            first = max(begins, log.oldest)
+            ends = terms[number + 1][1] - 1 if number + 1 < len(terms) else log.latest
+            events = log.newest(log.latest - first + 1)[: max(0, ends - first + 1)]
+            while events and events[-1][0] not in SAID:
+                events.pop()
+            if events:
+                yield Range(epoch, begins, first + len(events) - 1)
 
     def holds(self, epoch: int, seq: int) -> bool:
         return (
@@ -65,6 +86,8 @@ class Replica:
         self._rows: list[str] = []
         self._rows_as_of = ""
         self._branches: deque[_Branch] = deque(maxlen=BRANCHES_MAX)
+        self._taken: dict[int, int] = {}
+        """By epoch: up to where its events have come into the log, said apart."""
         self._shown: dict[tuple[int, int], None] = {}
         """The sender's number and the message id of the newest messages that were shown."""
 
@@ -76,6 +99,7 @@ class Replica:
         self.log.begin(lineage.terms[-1][0] if lineage.terms else 0, start, (), now)
         self.forget_register()
         self._branches.clear()
+        self._taken.clear()
 
     def continue_in(self, lineage: Lineage, until: int, now: float) -> None:
         """The room continues in another term; of what was shown, it has the events `until`."""
@@ -102,6 +126,11 @@ class Replica:
             if seq != log.latest + 1:  # what lies between is lost
                 log.begin(log.epoch, seq, (), now)
             log.append(event.encode(), now)
+            origin = parse_origin(event.to) if event.kind in SAID_APART else None
+            if origin is not None:
+                self._taken[origin[0]] = max(self._taken.get(origin[0], 0), origin[1])
+                if len(self._taken) > TAKEN_MAX:
+                    del self._taken[next(iter(self._taken))]
         if acknowledged > log.latest:
             log.begin(log.epoch, acknowledged + 1, (), now)
 
@@ -147,6 +176,13 @@ class Replica:
         if len(self._shown) > SHOWN_MAX:
             del self._shown[next(iter(self._shown))]
         return True
+
+    def apart(self) -> str:
+        """The events of other parts of the room that are here and not known to be in its log, as
+        a message APART says it; empty if there are none."""
+        ranges = [each for branch in self._branches for each in branch.said()]
+        missing = [each for each in ranges if self._taken.get(each.epoch, 0) < each.last]
+        return "\n".join(each.format() for each in missing[-APART_MAX:])
 
     def tell(self, fetch: Fetch, timestamps: Iterator[int]) -> list[Told]:
         """The events that a host asks for, as far as they are here and fit a few datagrams. Where

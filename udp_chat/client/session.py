@@ -282,7 +282,7 @@ class ChatSession:
         elif isinstance(packet, Challenge):
             self._handle_challenge(packet, address)
         elif isinstance(packet, Welcome):
-            self._handle_welcome(packet)
+            self._handle_welcome(packet, address)
         elif isinstance(packet, Refused):
             self._handle_refused(packet)
         elif isinstance(packet, Bye):
@@ -384,13 +384,15 @@ class ChatSession:
             and self.joining.began_timestamp <= answer.echoed_timestamp <= self._postbag.timestamp
         )
 
-    def _handle_welcome(self, welcome: Welcome) -> None:
+    def _handle_welcome(self, welcome: Welcome, address: Address) -> None:
         if not self._takes(Input.WELCOME):
             return
         if not self.joining.is_running or not self._is_of_this_attempt(welcome):
             self._drop("stale")
             return
-        was_session, was_state = self.session_id, self.state
+        was_session, was_state, was_name = self.session_id, self.state, self.name
+        if was_state is State.REJOINING:
+            self.whereabouts.pin(address)  # another place may be asked by now
         self._move(Input.WELCOME)
         self.joining.welcomed(welcome.name)
         self.liveness.stop()
@@ -415,15 +417,18 @@ class ChatSession:
             received = max(received, self.outbox.received)  # it may have grown since this was sent
             if seam.is_astray:
                 self._reader.ask_roster()
-        if self.whereabouts.tell_away_at == NEVER:
+        if self.whereabouts.tell_away_at == NEVER or welcome.name != was_name:
             resumed: ChatEvent = {"event": "resumed", "name": self.name, "room": self.room}
             self.transcript.show_unless_joining(resumed)
         hosted = self.whereabouts.welcomed(welcome)
         if hosted is not None:
             self.transcript.show_host(hosted)
         self.outbox.resume(received)
-        if self.standby_port and welcome.handed_on and was_session != welcome.session_id:
-            self.outbox.ask(MessageKind.STAND_BY, str(self.standby_port))
+        if welcome.handed_on and was_session != welcome.session_id:
+            if self.standby_port:
+                self.outbox.ask(MessageKind.STAND_BY, str(self.standby_port))
+            if apart := self.replica.apart():
+                self.outbox.ask(MessageKind.APART, apart)
         log = self.streams.room
         deliveries = log.receive(welcome.start, (), welcome.oldest, welcome.latest)
         if welcome.handed_on:

@@ -71,11 +71,18 @@ room of the same name at the same moment."""
 ABSORB_SECONDS = 30.0
 """So long a host asks another one for its members, and does not think again about who should go."""
 
+GOAL_COPIES = 2
+"""Of the question to another host before all go there: it comes again only with the next look."""
+
 FLUSH_SECONDS = 0.4
 """A host that leaves waits so long for its successor to have all that was said."""
 
 HAND_ON_SECONDS = 1.0
 """A successor that does not host by then will not: the next one is called."""
+
+YOUNG_SECONDS = 1.0
+"""A host leaves no sooner after it took over, as long as nobody can follow: those who come back
+say within a few round trips that they can host."""
 
 CALL_SECONDS = 0.1
 """Between goodbyes that say where the room is."""
@@ -115,6 +122,15 @@ class _Watch:
     asked: tuple[Address, ...]
     ask_at: float
     heard_at: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """Another host to which all members should go, once it has answered for itself."""
+
+    nonce: int
+    address: tuple[str, int]
+    epoch: int
 
 
 @dataclass(slots=True)
@@ -172,10 +188,12 @@ class RoomHost:
         self._fenced_until = 0.0
         self._moved_to = ""
         self._redirect_until = 0.0
+        self._young_until = 0.0
         self._outgoing: list[Outgoing] = []
         self._look_nonce = randomness.getrandbits(64)
         self._look_at = NEVER
         self._look_count = 0
+        self._goal: _Goal | None = None
         self._absorbs = 0
         self._absorbs_until = 0.0
         self._until = 0
@@ -208,7 +226,7 @@ class RoomHost:
 
     def hand_on(self, now: float) -> None:
         """Begins to hand the room on; `handed_on` says how it ends. If nobody can take it over,
-        nothing changes."""
+        nothing changes. To be called again as long as it has not begun: see `YOUNG_SECONDS`."""
         if self.room is None:
             if self._gathering is None:
                 self.handed_on = True  # it is somewhere else
@@ -217,7 +235,8 @@ class RoomHost:
             return
         successors = self.room.successors
         if not successors:
-            self.handed_on = False
+            if now >= self._young_until or not self.room.members:
+                self.handed_on = False
             return
         self.room.pause()
         nonce = self._random.getrandbits(64)
@@ -412,6 +431,7 @@ class RoomHost:
         self.room = self._make_room(replace(self.settings, room=standing.room), now)
         self.room.hosted_by.number = standing.number
         self.room.continue_from(kept)
+        self._young_until = now + YOUNG_SECONDS
         self._begin_to_look(now)
 
     def _make_room(self, settings: RoomSettings, now: float) -> ChatRoom:
@@ -470,6 +490,7 @@ class RoomHost:
 
     def _begin_to_look(self, now: float) -> None:
         self._look_count, self._look_at = 0, now
+        self._goal = None
         self._absorbs = 0
 
     def _look(self, now: float) -> None:
@@ -488,6 +509,7 @@ class RoomHost:
         return (
             (watch is not None and offer.nonce == watch.nonce)
             or (handing is not None and offer.nonce == handing.nonce)
+            or (self._goal is not None and offer.nonce == self._goal.nonce)
             or offer.nonce == self._look_nonce
         )
 
@@ -504,6 +526,11 @@ class RoomHost:
         elif handing is not None and offer.nonce == handing.nonce:
             if hosts and offer.room_id == handing.room_id and handing.called is not None:
                 self._end_handing(succeeded=True)
+        elif self._goal is not None and offer.nonce == self._goal.nonce:
+            has_answered = plain(address) == self._goal.address and hosts
+            if has_answered and offer.epoch == self._goal.epoch and self.room and not handing:
+                self._goal = None
+                self._go_to(address, now)
         else:
             self.consider(offer, address, now)
 
@@ -525,7 +552,7 @@ class RoomHost:
                 return  # its own client has to be in before it can be sent elsewhere
         talked, has_talked = room.has_talk, bool(offer.flags & OFFER_TALKED)
         if offer.room_id == room.room_id and now < self._fenced_until:
-            self._go_to(address, now)
+            self._mean_to_go(address, offer.epoch, now)
             return
         may_go, must_go = True, False
         if offer.room_id == room.room_id:
@@ -538,13 +565,22 @@ class RoomHost:
         else:
             return
         if offer.absorbs == room.log.epoch and may_go:
-            self._go_to(address, now)
+            self._mean_to_go(address, offer.epoch, now)
         elif room.log.epoch < offer.epoch:
             decided = self._absorbs == offer.epoch and now < self._absorbs_until
             if must_go or (is_better and may_go and not decided):
-                self._go_to(address, now)
+                self._mean_to_go(address, offer.epoch, now)
             else:
                 self._absorbs, self._absorbs_until = offer.epoch, now + ABSORB_SECONDS
+
+    def _mean_to_go(self, address: Address, epoch: int, now: float) -> None:
+        """Asks another host at its own address, before all members are sent there: so no forged
+        answer moves a room, and none goes to a host that this one cannot reach."""
+        goal = self._goal
+        if goal is None or (goal.address, goal.epoch) != (plain(address), epoch):
+            nonce = self._random.getrandbits(64)
+            goal = self._goal = _Goal(nonce, plain(address), epoch)
+        self._ask(goal.nonce, (address,) * GOAL_COPIES, now)
 
     def _go_to(self, address: Address, now: float) -> None:
         """Sends all members to another host."""

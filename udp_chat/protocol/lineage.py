@@ -16,6 +16,9 @@ from struct import Struct
 TERMS_MAX = 8
 """Terms that are remembered: one that comes back after more changes of the host counts as new."""
 
+RANGE_BYTES_MAX = 58
+"""Of a range as text: an epoch of 16 hex digits and two sequence numbers."""
+
 _TERM = Struct("!QQ")
 LINEAGE_BYTES = TERMS_MAX * _TERM.size
 NO_LINEAGE = bytes(LINEAGE_BYTES)
@@ -65,6 +68,31 @@ class Lineage:
             if mine is not None and theirs is not None:
                 return min(mine, theirs)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Events of one term."""
+
+    epoch: int
+    first: int
+    last: int
+
+    def format(self) -> str:
+        """``EPOCH FIRST LAST``, the epoch as 16 hex digits."""
+        return f"{self.epoch:016x} {self.first} {self.last}"
+
+    @classmethod
+    def parse(cls, text: str) -> Range | None:
+        """Reads what `format` made; None if it is something else."""
+        words = text.split(" ")
+        if len(words) != 3 or len(text) > RANGE_BYTES_MAX or not text.isascii():
+            return None
+        try:
+            epoch, first, last = int(words[0], 16), int(words[1]), int(words[2])
+        except ValueError:
+            return None
+        return cls(epoch, first, last) if 0 < epoch < 2**64 and 0 < first <= last else None
 
 
 NO_TERMS = Lineage(())

@@ -117,6 +117,7 @@ class MessageKind(IntEnum):
     SEEN = 6  # text: sequence numbers of lines of mine, separated by spaces
     STATS = 7
     STAND_BY = 8  # text: the port at which the client can host the room; 0: it cannot any more
+    APART = 9  # text: "EPOCH FIRST LAST" a line: events of other parts that the client has
 
 
 class RefusedReason(IntEnum):

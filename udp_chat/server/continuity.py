@@ -11,13 +11,24 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
-from udp_chat.protocol.lineage import Lineage
-from udp_chat.protocol.packets import OFFER_HOSTS, Address, Join, Offer, Told
+from udp_chat.protocol.delivery import NEVER
+from udp_chat.protocol.lineage import Lineage, Range
+from udp_chat.protocol.packets import (
+    OFFER_HOSTS,
+    Address,
+    Join,
+    Message,
+    MessageKind,
+    Offer,
+    Told,
+)
 from udp_chat.server.apart import SAID, SAID_APART, SaidHere
-from udp_chat.server.fetching import Fetching, taken_apart
+from udp_chat.server.fetching import EVENTS_MAX, Fetching, taken_apart
 from udp_chat.server.kept import Kept, client_tag
 from udp_chat.server.member import Member
+from udp_chat.server.presence import Presence
 from udp_chat.server.relay import Relay
 from udp_chat.server.scribe import Scribe
 from udp_chat.server.state import RoomState
@@ -31,13 +42,19 @@ class Continuity:
     """A room's place among the terms and parts of its life."""
 
     def __init__(
-        self, state: RoomState, scribe: Scribe, relay: Relay, randomness: random.Random
+        self,
+        state: RoomState,
+        scribe: Scribe,
+        relay: Relay,
+        presence: Presence,
+        randomness: random.Random,
     ) -> None:
         self._log = log = state.log
         self._register = state.register
         self._handed_on = state.settings.handed_on
         self._scribe = scribe
         self._relay = relay
+        self._presence = presence
         self._random = randomness
         self.room_id = log.epoch
         """The same for the room's whole life, whoever hosts it."""
@@ -58,6 +75,11 @@ class Continuity:
         self._branches = Fetching(taken_apart(kept.events))
         for member in self._register.by_number.values():
             self.note_said_apart(member)
+
+    def resume_from(self, continuity: Continuity, now: float) -> None:
+        """The same members stand by, and the same one hosts the room: they do not say so again."""
+        self.hosted_by.number = continuity.hosted_by.number
+        self.succession.resume_from(continuity.succession, now)
 
     @property
     def has_talk(self) -> bool:
@@ -93,13 +115,34 @@ class Continuity:
             return None
         return self.lineage.fork(self._log.latest, Lineage.decode(join.lineage), join.room_ack)
 
-    def note_branch(self, join: Join, address: Address, until: int | None, now: float) -> None:
-        """Notes what a returning client has that was said in another part of the room. A room that
-        is never handed on has no other part, whatever a client claims."""
-        if not self._handed_on:
-            return
-        if until is not None and join.epoch != self._log.epoch and join.room_ack > until:
-            self._branches.note(join, address, until, now)
+    def take(
+        self, questions: Sequence[tuple[Member, Message]], now: float
+    ) -> list[tuple[Member, Message]]:
+        """Takes what members say about their machines and about other parts of the room; returns
+        the other questions."""
+        others = []
+        for member, message in self.succession.take(questions, now):
+            if message.kind is MessageKind.APART:
+                self._scribe.note_offer(member, message.message_id, now)
+                self._note_apart(member, message.text, now)
+            else:
+                others.append((member, message))
+        return others
+
+    def _note_apart(self, member: Member, text: str, now: float) -> None:
+        """Notes what a member has that was said in other parts of the room. A room that is never
+        handed on has no other part, whatever a client claims."""
+        for line in text.splitlines() if self._handed_on else ():
+            has = Range.parse(line)
+            if has is None:
+                continue
+            first = max(has.first, has.last - EVENTS_MAX + 1)
+            common = self.lineage.last_of(has.epoch, self._log.latest)
+            if common is not None:
+                first = max(first, common + 1)
+            if first <= has.last:
+                has = Range(has.epoch, first, has.last)
+                self._branches.note_range(member.client_id, member.address, has, now)
 
     def number_for(self, join: Join) -> tuple[int, int]:
         """The member number of a client that is neither in nor departed, and the newest of its
@@ -119,6 +162,8 @@ class Continuity:
 
     def receive_told(self, told: Told, address: Address, now: float) -> None:
         """Takes what was said in another part of the room, each message once."""
+        if self._presence.is_held_back:
+            return  # it is asked for again
         for seq, event in self._branches.take(told, address, now):
             # What that part had from a third one is told on: nobody else may know it any more.
             if event.kind not in (*SAID, *SAID_APART) or self._said_here.has(event):
@@ -145,11 +190,15 @@ class Continuity:
     # --- timers ------------------------------------------------------------------------------
 
     def next_timeout(self) -> float:
-        """When `handle_timeout` is next needed."""
+        """When `handle_timeout` is next needed: not while nothing may be written."""
+        if self._presence.is_held_back:
+            return NEVER
         return min(self.succession.next_timeout(), self._branches.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         """Asks those who can host, and those who have what is missing."""
+        if self._presence.is_held_back:
+            return
         self.succession.handle_timeout(now)
         for datagram, address in self._branches.datagrams_to_send(now):
             self._relay.send(datagram, address)

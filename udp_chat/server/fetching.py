@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from udp_chat.protocol.delivery import NEVER
-from udp_chat.protocol.lineage import Lineage, parse_origin
+from udp_chat.protocol.lineage import Lineage, Range, parse_origin
 from udp_chat.protocol.packets import Address, Event, EventKind, Fetch, Join, Told
 from udp_chat.protocol.wire import Parser
 
@@ -96,18 +96,21 @@ class Fetching:
             following = lineage.terms[number + 1 : number + 2]
             last = min(join.room_ack, following[0][1] - 1) if following else join.room_ack
             begins = max(fork + 1, first)
-            if begins > last:
-                continue
-            branch = self._branches.get(epoch)
-            if branch is None:
-                if len(self._branches) >= BRANCHES_MAX:
-                    return
-                branch = self._branches[epoch] = _Branch(begins - 1)
-            if branch.until >= branch.last:
-                branch.ask_at = max(branch.ask_at, now)  # a time gone by would look like a stall
-                branch.skip_at = now + SKIP_SECONDS
-            if join.client_id in branch.sources or len(branch.sources) < SOURCES_MAX:
-                branch.sources[join.client_id] = _Source(join.client_id, address, last)
+            if begins <= last:
+                self.note_range(join.client_id, address, Range(epoch, begins, last), now)
+
+    def note_range(self, client_id: int, address: Address, has: Range, now: float) -> None:
+        """Notes what a client has. Its address is proven."""
+        branch = self._branches.get(has.epoch)
+        if branch is None:
+            if len(self._branches) >= BRANCHES_MAX:
+                return
+            branch = self._branches[has.epoch] = _Branch(has.first - 1)
+        if branch.until >= branch.last:
+            branch.ask_at = max(branch.ask_at, now)  # a time gone by would look like a stall
+            branch.skip_at = now + SKIP_SECONDS
+        if client_id in branch.sources or len(branch.sources) < SOURCES_MAX:
+            branch.sources[client_id] = _Source(client_id, address, has.last)
 
     def forget(self, client_id: int) -> None:
         """A member has gone, and is not asked any more."""

@@ -93,7 +93,13 @@ TURN_SECONDS_MAX = 60.0
 HELD_MAX = IN_FLIGHT_MAX
 """Messages of one member waiting for its turn or for the rest of a long line."""
 
-QUESTIONS = (MessageKind.WHO, MessageKind.SEEN, MessageKind.STATS, MessageKind.STAND_BY)
+QUESTIONS = (
+    MessageKind.WHO,
+    MessageKind.SEEN,
+    MessageKind.STATS,
+    MessageKind.STAND_BY,
+    MessageKind.APART,
+)
 ALONE = (*QUESTIONS, MessageKind.RENAME)
 """Kinds of messages that have no parts."""
 

@@ -124,7 +124,7 @@ class ChatRoom:
         self._relay = Relay(state)
         self._presence = Presence(state, self._relay)
         self._scribe = Scribe(state, self._relay, self._presence.is_alive)
-        self._continuity = Continuity(state, self._scribe, self._relay, randomness)
+        self._continuity = Continuity(state, self._scribe, self._relay, self._presence, randomness)
         self.hosted_by = self._continuity.hosted_by
         """Who hosts the room, as its members are told."""
         self.register.begin_from(0, self._continuity.tag_of)
@@ -182,6 +182,7 @@ class ChatRoom:
             if member.inbox.behind:
                 self._newcomers[member.session_id] = member  # what waits may be a roster
             self._timers.schedule(member, now)
+        self._continuity.resume_from(room._continuity, now)
 
     def hold_back(self, *, is_full: bool) -> None:
         """From now on the room writes nothing that has to be kept, and says why: the disk is full,
@@ -280,9 +281,8 @@ class ChatRoom:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is next needed, on the clock of `now`; None if never."""
         at = min(self._relay.next_timeout(), self._floor.next_timeout(), self._timers.next_at())
-        at = min(at, self._continuity.next_timeout())
-        if self._newcomers:
-            at = min(at, self._rosters_at)
+        rosters_at = self._rosters_at if self._newcomers else NEVER
+        at = min(at, self._continuity.next_timeout(), rosters_at)
         return None if at == NEVER else at
 
     def datagrams_to_send(self) -> list[Outgoing]:
@@ -424,7 +424,6 @@ class ChatRoom:
         acked = until if until is not None else member.joined_seq - 1
         member.first_seq = acked + 1
         member.position = Position(self.log, acked, self._now)
-        self._continuity.note_branch(join, member.address, until, self._now)
         self._newcomers[member.session_id] = member
         self._rosters_at = max(self._rosters_at, self._now)
 
@@ -475,7 +474,6 @@ class ChatRoom:
         until = self._continuity.until(join)
         if until is not None and until < member.joined_seq:
             member.first_seq = until + 1
-            self._continuity.note_branch(join, address, until, now)
         elif join.epoch and not settings.handed_on:
             # It was in when this log did not exist yet, or was led astray: all of it is news.
             member.first_seq = log.oldest
@@ -614,7 +612,7 @@ class ChatRoom:
                 self._rosters_at = now + NEXT_WAKE_UP_SECONDS
         questions = self._floor.questions(now)
         if questions:
-            self._scribe.answer(self._continuity.succession.take(questions, now), now)
+            self._scribe.answer(self._continuity.take(questions, now), now)
             for member, _ in questions:
                 self._floor.answered(member, now)
 

@@ -110,8 +110,8 @@ class Scribe:
             event = Event(EventKind.REGISTER, self._unix_ms(now), "", "", text, member.number)
             self._write_inbox(member, event.encode(), now)
 
-    def note_stand_by(self, member: Member, message_id: int, now: float) -> None:
-        """Tells a member that its offer to take the room over has come."""
+    def note_offer(self, member: Member, message_id: int, now: float) -> None:
+        """Tells a member that what it offers to do for the room has come."""
         time_ms = self._unix_ms(now)
         event = Event(EventKind.REGISTER, time_ms, "", "", "0 0", member.number, message_id)
         self._write_inbox(member, event.encode(), now)

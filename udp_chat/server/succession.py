@@ -90,6 +90,7 @@ class Succession:
         randomness: random.Random,
     ) -> None:
         self._log = state.log
+        self._register = state.register
         self._handed_on = state.settings.handed_on
         self._scribe = scribe
         self._relay = relay
@@ -116,7 +117,7 @@ class Succession:
                 others.append((member, message))
                 continue
             port = int(message.text) if message.text.isdecimal() and len(message.text) < 6 else 0
-            self._scribe.note_stand_by(member, message.message_id, now)
+            self._scribe.note_offer(member, message.message_id, now)
             self._stands_by(member, port, now)
         return others
 
@@ -130,6 +131,13 @@ class Succession:
         if can_host and len(self._standbys) < STANDBYS_MAX:
             nonce = self._random.getrandbits(64)
             self._standbys[member.number] = _Standby(member, port, nonce, now)
+
+    def resume_from(self, succession: Succession, now: float) -> None:
+        """Asks those again who stood by in a room whose newest changes cannot be kept."""
+        for number, standby in succession._standbys.items():
+            member = self._register.by_number.get(number)
+            if member is not None:
+                self._stands_by(member, standby.port, now)
 
     def forget(self, member: Member) -> None:
         """A member has gone, or cannot host any more."""
