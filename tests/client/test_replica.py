@@ -90,6 +90,16 @@ def test_joins_that_were_shown_in_another_part_are_shown_once() -> None:
     assert not replica.is_news(4, joined)
 
 
+def test_what_is_older_than_what_was_shown_of_a_term_is_not_shown_behind_it() -> None:
+    replica = Replica()
+    replica.begin(ROOM_ID, SECOND_TERM, 9, START)
+    replica.follow(_deliveries(9, "late"), 9, START)
+    replica.continue_in(OTHER_TERM, 3, START)
+    replica.continue_in(SECOND_TERM, 3, START)
+    assert not replica.is_news(8, _said("before it came", 88))
+    assert replica.is_news(10, _said("news", 90))
+
+
 def test_one_question_is_answered_by_a_few_datagrams() -> None:
     replica = _replica(*("x" * 800 for _ in range(TOLD_DATAGRAMS_MAX + 2)))
     packets = _tell(replica, Fetch(9, ROOM_ID, 1, 99))
@@ -201,3 +211,12 @@ def test_what_was_said_in_another_part_is_offered_until_it_is_known_to_be_in_the
         [(3, Event(EventKind.CHAT_APART, 1, "Anna", f"{epoch:016x} 3", "m3", 7, 3))], 3, 0.0
     )
     assert replica.apart() == ""
+
+
+def test_one_that_came_late_to_another_part_names_its_beginning_as_all_do() -> None:
+    replica = Replica()
+    replica.begin(ROOM_ID, SECOND_TERM, 9, START)
+    replica.follow(_deliveries(9, "late"), 9, START)
+    replica.continue_in(OTHER_TERM, 3, START)
+    epoch, begins = SECOND_TERM.terms[-1]
+    assert replica.apart() == Range(epoch, begins, 9).format()

@@ -22,6 +22,7 @@ from udp_chat.server.fetching import (
     BRANCHES_MAX,
     EVENTS_MAX,
     FETCH_AGAIN_SECONDS,
+    SKIP_SECONDS,
     SOURCES_MAX,
     TRIES_MAX,
     Fetching,
@@ -84,10 +85,21 @@ def test_what_a_member_has_beyond_the_common_events_is_asked_for_at_once_and_aga
     assert _asked(fetching, 100.0 + FETCH_AGAIN_SECONDS) == [(0xA, 6, 9, ANNA)]
 
 
-def test_what_was_said_in_two_terms_is_asked_for_by_term() -> None:
+def test_what_was_said_in_two_terms_is_asked_for_one_term_after_the_other() -> None:
+    fetching = Fetching({0xB: 5})
+    fetching.note(_join(9, TWO_TERMS), ANNA, 3, 5.0)
+    assert _asked(fetching, 5.0) == [(0xA, 4, 5, ANNA)]
+    assert _taken(fetching, _told(4, 4)) == [4]
+    assert _asked(fetching, 5.0) == [(0xA, 5, 5, ANNA)]
+    assert _taken(fetching, _told(5, 5)) == [5]
+    assert _asked(fetching, fetching.next_timeout()) == [(0xB, 6, 9, ANNA)]
+
+
+def test_the_term_of_one_part_does_not_wait_for_that_of_another() -> None:
     fetching = Fetching()
-    fetching.note(_join(9, TWO_TERMS), ANNA, 3, 0.0)
-    assert _asked(fetching, 0.0) == [(0xA, 4, 5, ANNA), (0xB, 6, 9, ANNA)]
+    fetching.note(_join(9), ANNA, 3, 0.0)
+    fetching.note(_join(9, Lineage(((0xB, 6),)), client_id=2), BORIS, 3, 0.0)
+    assert _asked(fetching, 0.0) == [(0xA, 4, 9, ANNA), (0xB, 6, 9, BORIS)]
 
 
 def test_each_event_is_taken_once_in_order_and_the_rest_is_asked_for() -> None:
@@ -170,7 +182,8 @@ def test_every_table_is_bounded() -> None:
         fetching.note(_join(3 * EVENTS_MAX + client_id, client_id=client_id), ANNA, 0, 0.0)
     assert _asked(fetching, 1.0)[0][2] == 3 * EVENTS_MAX + SOURCES_MAX, "no more are remembered"
     for epoch in range(1, BRANCHES_MAX + 9):
-        fetching.note(_join(2, Lineage(((0x1000 + epoch, 1),))), ANNA, 0, 1.0)
+        join = _join(2, Lineage(((0x1000 + epoch, 1),)), client_id=100 + epoch)
+        fetching.note(join, ANNA, 0, 1.0)
     assert len(_asked(fetching, 2.0)) == BRANCHES_MAX
 
 
@@ -196,6 +209,18 @@ def test_what_a_member_has_not_from_the_beginning_is_asked_of_another_or_left_ou
     assert _taken(fetching, late) == []
     assert _asked(fetching, 5.0) == [(0xA, 3, 6, BORIS)]
     assert _taken(fetching, Told(2, 1, 0xA, 4, ()), BORIS) == []
-    assert _asked(fetching, 5.0) == [(0xA, 4, 6, BORIS)]
+    assert _asked(fetching, 5.0) == [], "3 may come with another one"
+    assert fetching.next_timeout() > 5.0, "not a time gone by"
+    assert _asked(fetching, 5.0 + SKIP_SECONDS) == [(0xA, 4, 6, BORIS)]
     assert _taken(fetching, _told(4, 6, client_id=2), BORIS) == [4, 5, 6]
-    assert _asked(fetching, 5.0) == [(0xA, 7, 9, ANNA)]
+    assert _asked(fetching, 5.0 + SKIP_SECONDS) == [(0xA, 7, 9, ANNA)]
+
+
+def test_what_the_first_one_has_not_is_asked_of_one_that_comes_a_moment_later() -> None:
+    fetching = Fetching()
+    fetching.note(_join(9), ANNA, 2, 5.0)
+    _asked(fetching, 5.0)
+    assert _taken(fetching, Told(1, 1, 0xA, 5, ())) == []
+    assert _asked(fetching, 5.0) == []
+    fetching.note(_join(7, client_id=2), BORIS, 2, 6.0)
+    assert _asked(fetching, 6.0) == [(0xA, 3, 7, BORIS)]

@@ -51,22 +51,25 @@ class _Branch:
     log: EventLog
 
     def said(self) -> Iterator[Range]:
-        """For each term, the events up to the last one that somebody said."""
+        """For each term, the events up to the last one that somebody said, also where the first
+        ones are not here: all who were in that part begin with the same, and one may have it."""
         log, terms = self.log, self.lineage.terms
         for number, (epoch, begins) in enumerate(terms):
-            first = max(self.fork + 1, begins, log.oldest)
+            begins = max(self.fork + 1, begins)
+            first = max(begins, log.oldest)
             ends = terms[number + 1][1] - 1 if number + 1 < len(terms) else log.latest
             events = log.newest(log.latest - first + 1)[: max(0, ends - first + 1)]
             while events and events[-1][0] not in SAID:
                 events.pop()
             if events:
-                yield Range(epoch, first, first + len(events) - 1)
+                yield Range(epoch, begins, first + len(events) - 1)
+
+    def is_past(self, epoch: int, seq: int) -> bool:
+        """Whether this event was shown there, or is older than what was."""
+        return self.fork < seq <= self.log.latest and self.lineage.epoch_of(seq) == epoch
 
     def holds(self, epoch: int, seq: int) -> bool:
-        return (
-            max(self.fork + 1, self.log.oldest) <= seq <= self.log.latest
-            and self.lineage.epoch_of(seq) == epoch
-        )
+        return self.log.oldest <= seq and self.is_past(epoch, seq)
 
 
 class Replica:
@@ -163,17 +166,19 @@ class Replica:
 
     def is_news(self, seq: int, event: Event) -> bool:
         """Whether this event of the log is to be shown: not one that was shown before, in another
-        part of the room. To be asked once for each."""
+        part of the room, nor one of a term of which newer ones were shown. To be asked once for
+        each."""
+        epoch = self.lineage.epoch_of(seq)
+        is_past = any(branch.is_past(epoch, seq) for branch in self._branches)
         key = event.member, event.message_id
         if event.kind not in SAID or not event.message_id:
-            epoch = self.lineage.epoch_of(seq)
-            return not any(branch.holds(epoch, seq) for branch in self._branches)
+            return not is_past
         if key in self._shown:
             return False
         self._shown[key] = None
         if len(self._shown) > SHOWN_MAX:
             del self._shown[next(iter(self._shown))]
-        return True
+        return not is_past
 
     def apart(self) -> str:
         """The events of other parts of the room that are here and not known to be in its log, as

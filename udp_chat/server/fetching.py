@@ -9,7 +9,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from udp_chat.protocol.delivery import NEVER
@@ -22,6 +22,9 @@ FETCH_AGAIN_SECONDS = 0.08
 
 TRIES_MAX = 40
 """Without an answer, the source counts as gone: some three seconds."""
+
+SKIP_SECONDS = 5.0
+"""What no source has may be at one that comes a moment later: only then it is left out."""
 
 SOURCES_MAX = 8
 """Members that are known to have a range: if one goes, another is asked."""
@@ -51,17 +54,25 @@ class _Branch:
     sources: dict[int, _Source] = field(default_factory=dict)
     tries: int = 0
     ask_at: float = 0.0
+    skip_at: float = 0.0
 
     @property
     def last(self) -> int:
         return max((source.last for source in self.sources.values()), default=self.until)
 
-    def best(self) -> _Source:
-        """Whom to ask for what comes next. What nobody has any more is left out."""
-        has_more = [source for source in self.sources.values() if source.last > self.until]
-        self.until = max(self.until, min(source.oldest for source in has_more) - 1)
+    @property
+    def has_more(self) -> list[_Source]:
+        """The sources that have something that is missing."""
+        return [source for source in self.sources.values() if source.last > self.until]
+
+    def best(self, but: Set[int], now: float) -> _Source | None:
+        """Whom to ask for what comes next, `but` these; None if nobody can tell it now. What
+        nobody has any more is left out in the end."""
+        has_more = [source for source in self.has_more if source.client_id not in but]
+        if has_more and now >= self.skip_at:
+            self.until = max(self.until, min(source.oldest for source in has_more) - 1)
         able = [source for source in has_more if source.oldest <= self.until + 1]
-        return max(able, key=lambda source: source.last)
+        return max(able, key=lambda source: source.last, default=None)
 
 
 class Fetching:
@@ -97,6 +108,7 @@ class Fetching:
             branch = self._branches[has.epoch] = _Branch(has.first - 1)
         if branch.until >= branch.last:
             branch.ask_at = max(branch.ask_at, now)  # a time gone by would look like a stall
+            branch.skip_at = now + SKIP_SECONDS
         if client_id in branch.sources or len(branch.sources) < SOURCES_MAX:
             branch.sources[client_id] = _Source(client_id, address, has.last)
 
@@ -110,20 +122,24 @@ class Fetching:
         return min((b.ask_at for b in self._branches.values() if b.until < b.last), default=NEVER)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
-        """The FETCHes that are due now, and where they go."""
+        """The FETCHes that are due now, and where they go. Each source is asked for one term after
+        the other, so that its part's order is kept."""
         datagrams = []
-        for epoch, branch in self._branches.items():
-            if branch.until >= branch.last or branch.ask_at > now:
-                continue
-            source = branch.best()
-            branch.tries += 1
-            if branch.tries > TRIES_MAX:
-                del branch.sources[source.client_id]
-                branch.tries = 0
-                continue
-            branch.ask_at = now + FETCH_AGAIN_SECONDS
-            fetch = Fetch(source.client_id, epoch, branch.until + 1, source.last)
-            datagrams.append((fetch.encode(), source.address))
+        busy: set[int] = set()
+        for epoch, branch in sorted(self._branches.items(), key=lambda item: item[1].until):
+            has_more = {source.client_id for source in branch.has_more}
+            if has_more and branch.ask_at <= now:
+                branch.ask_at = now + FETCH_AGAIN_SECONDS
+                source = branch.best(busy, now)
+                if source is not None:
+                    branch.tries += 1
+                    if branch.tries > TRIES_MAX:
+                        del branch.sources[source.client_id]
+                        branch.tries, branch.ask_at = 0, now
+                    else:
+                        fetch = Fetch(source.client_id, epoch, branch.until + 1, source.last)
+                        datagrams.append((fetch.encode(), source.address))
+            busy |= has_more
         return datagrams
 
     def take(self, told: Told, address: Address, now: float) -> list[tuple[int, Event]]:
