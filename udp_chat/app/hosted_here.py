@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 from udp_chat.app.invitation import lan_host
 from udp_chat.client.udp_client import UdpClient
@@ -14,6 +15,9 @@ from udp_chat.protocol.held_signals import HELD_LOOK_SECONDS, HELD_SIGNALS
 from udp_chat.protocol.packets import DEFAULT_PORT
 from udp_chat.server.keeping import KeptFile
 from udp_chat.server.settings import RoomSettings
+
+SUCCESSOR_SECONDS = 1.0
+"""So long after it has come, a member whose computer can host is known to be able to."""
 
 SEEK_SECONDS = 2.0
 """How long a client that is away waits between two searches for its room."""
@@ -67,11 +71,17 @@ class HostedHere:
             self._seeker.start()
 
     def others_stranded(self) -> int:
-        """How many others are here, if the room closes for want of somebody to take it over."""
+        """How many others are here, if the room closes for want of somebody to take it over. It
+        waits a moment, because who has just come may be able to."""
         server, client = self.server, self.own_client.client
-        if server is None or client is None or not server.is_hosting or server.successor_count:
+        if server is None or client is None or not server.is_hosting:
             return 0
-        return max(0, len(client.members) - 1)
+        until = time.monotonic() + SUCCESSOR_SECONDS
+        while len(client.members) > 1 and not server.successor_count:
+            if time.monotonic() >= until:
+                return len(client.members) - 1
+            time.sleep(0.05)
+        return 0
 
     def close(self) -> None:
         """Hands the room on, if it is here, and ends. The client has left. Idempotent."""
