@@ -220,3 +220,13 @@ def test_one_that_came_late_to_another_part_names_its_beginning_as_all_do() -> N
     replica.continue_in(OTHER_TERM, 3, START)
     epoch, begins = SECOND_TERM.terms[-1]
     assert replica.apart() == Range(epoch, begins, 9).format()
+
+
+def test_what_came_into_the_log_of_one_part_is_offered_to_another_part() -> None:
+    replica = _replica("a", "b")
+    replica.continue_in(OTHER_TERM, 1, START)
+    apart = Event(EventKind.CHAT_APART, 1, "Anna", f"{ROOM_ID:016x} 2", "b", 7, 2)
+    replica.follow([(2, apart)], 2, START)
+    assert replica.apart() == ""
+    replica.continue_in(SECOND_TERM, 1, START)
+    assert Range(ROOM_ID, 2, 2).format() in replica.apart().splitlines()

@@ -109,6 +109,7 @@ class Replica:
             branch = EventLog(log.epoch, ENTRIES_MAX, BYTES_MAX)
             branch.begin(log.epoch, log.oldest, log.newest(log.entry_count), now)
             self._branches.append(_Branch(self.lineage, until, branch))
+            self._taken.clear()  # that was in the log of the other part
             count = max(0, until - log.oldest + 1)
             common = log.newest(log.entry_count)[:count]
             log.begin(log.epoch, until - len(common) + 1, common, now)
