@@ -220,3 +220,25 @@ def test_one_that_came_late_to_another_part_names_its_beginning_as_all_do() -> N
     replica.continue_in(OTHER_TERM, 3, START)
     epoch, begins = SECOND_TERM.terms[-1]
     assert replica.apart() == Range(epoch, begins, 9).format()
+
+
+def test_what_came_into_the_log_of_one_part_is_offered_to_another_part() -> None:
+    replica = _replica("a", "b")
+    replica.continue_in(OTHER_TERM, 1, START)
+    apart = Event(EventKind.CHAT_APART, 1, "Anna", f"{ROOM_ID:016x} 2", "b", 7, 2)
+    replica.follow([(2, apart)], 2, START)
+    assert replica.apart() == ""
+    replica.continue_in(SECOND_TERM, 1, START)
+    assert Range(ROOM_ID, 2, 2).format() in replica.apart().splitlines()
+
+
+def test_a_term_that_two_parts_had_is_offered_as_one_and_told_from_both() -> None:
+    replica = _replica("a", "b", "c")
+    replica.continue_in(FIRST_TERM.followed_by(0xC, 3), 2, START)
+    replica.follow(_deliveries(3, "other"), 3, START)
+    replica.continue_in(FIRST_TERM.followed_by(0xD, 2), 1, START)
+    assert replica.apart().splitlines()[0] == Range(ROOM_ID, 2, 3).format()
+    (told,) = _tell(replica, Fetch(9, ROOM_ID, 2, 3))
+    assert [event.text for event in told.events] == ["b"], "what follows there is of another term"
+    (told,) = _tell(replica, Fetch(9, ROOM_ID, 3, 3))
+    assert [event.text for event in told.events] == ["c"]

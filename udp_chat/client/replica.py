@@ -109,6 +109,7 @@ class Replica:
             branch = EventLog(log.epoch, ENTRIES_MAX, BYTES_MAX)
             branch.begin(log.epoch, log.oldest, log.newest(log.entry_count), now)
             self._branches.append(_Branch(self.lineage, until, branch))
+            self._taken.clear()  # that was in the log of the other part
             count = max(0, until - log.oldest + 1)
             common = log.newest(log.entry_count)[:count]
             log.begin(log.epoch, until - len(common) + 1, common, now)
@@ -183,21 +184,28 @@ class Replica:
     def apart(self) -> str:
         """The events of other parts of the room that are here and not known to be in its log, as
         a message APART says it; empty if there are none."""
-        ranges = [each for branch in self._branches for each in branch.said()]
-        missing = [each for each in ranges if self._taken.get(each.epoch, 0) < each.last]
+        ranges: dict[int, Range] = {}
+        for each in (each for branch in self._branches for each in branch.said()):
+            known = ranges.get(each.epoch, each)  # two parts may have had a term's beginning
+            first, last = min(known.first, each.first), max(known.last, each.last)
+            ranges[each.epoch] = Range(each.epoch, first, last)
+        missing = [each for each in ranges.values() if self._taken.get(each.epoch, 0) < each.last]
         return "\n".join(each.format() for each in missing[-APART_MAX:])
 
     def tell(self, fetch: Fetch, timestamps: Iterator[int]) -> list[Told]:
         """The events that a host asks for, as far as they are here and fit a few datagrams. Where
         the first ones are not here, an empty TOLD says where it goes on."""
-        log = self._log_with(fetch)
+        found = self._log_with(fetch)
         packets: list[Told] = []
         oldest = self._oldest_of(fetch.epoch)
-        if log is None and fetch.first < oldest <= fetch.last:
+        if found is None and fetch.first < oldest <= fetch.last:
             packets.append(Told(fetch.client_id, next(timestamps), fetch.epoch, oldest, ()))
-        seq = fetch.first
-        while log is not None and seq <= fetch.last and len(packets) < TOLD_DATAGRAMS_MAX:
-            events = log.slice(seq, fetch.last, Told.EVENTS_BYTES_MAX)
+        if found is None:
+            return packets
+        log, lineage = found
+        seq, last = fetch.first, min(fetch.last, lineage.last_of(fetch.epoch, log.latest) or 0)
+        while seq <= last and len(packets) < TOLD_DATAGRAMS_MAX:
+            events = log.slice(seq, last, Told.EVENTS_BYTES_MAX)
             if not events:
                 break
             told = tuple(map(parsed, events))
@@ -218,12 +226,13 @@ class Replica:
                 found.append(max(first, log.oldest))
         return min(found, default=0)
 
-    def _log_with(self, fetch: Fetch) -> EventLog | None:
+    def _log_with(self, fetch: Fetch) -> tuple[EventLog, Lineage] | None:
         for branch in self._branches:
             if branch.holds(fetch.epoch, fetch.first):
-                return branch.log
+                return branch.log, branch.lineage
         here = self.log.oldest <= fetch.first <= self.log.latest
-        return self.log if here and self.lineage.epoch_of(fetch.first) == fetch.epoch else None
+        is_here = here and self.lineage.epoch_of(fetch.first) == fetch.epoch
+        return (self.log, self.lineage) if is_here else None
 
 
 def parsed(encoded: bytes) -> Event:
