@@ -284,3 +284,18 @@ def test_a_room_that_goes_back_to_what_was_kept_knows_who_hosts_it_and_who_stand
     bench.advance(ASK_NEW_SECONDS)
     assert _numbers(bench) == [anna.member.number]
     assert bench.room.hosted_by.number == 99
+
+
+def test_somebody_who_has_just_said_that_it_can_host_is_expected_to_answer_for_a_while() -> None:
+    bench = _bench()
+    anna = bench.join("Anna")
+    succession = bench.room.succession
+    assert not succession.expects_one
+    anna.say(str(PORT), kind=MessageKind.STAND_BY)
+    bench.advance(0.1)
+    assert succession.expects_one
+    bench.keep_alive(ASK_NEW_SECONDS * (ASK_NEW_TRIES + 1), anna)
+    assert not succession.expects_one, "a firewall keeps others out"
+    anna.answer_discover(PORT)
+    bench.keep_alive(1.0, anna)
+    assert not succession.expects_one

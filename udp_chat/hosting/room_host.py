@@ -71,6 +71,11 @@ room of the same name at the same moment."""
 ABSORB_SECONDS = 30.0
 """So long a host asks another one for its members, and does not think again about who should go."""
 
+LINK_LOCAL = "fe80:"
+
+GOALS_MAX = 8
+"""Addresses of other hosts that are being asked before all go there."""
+
 GOAL_COPIES = 2
 """Of the question to another host before all go there: it comes again only with the next look."""
 
@@ -82,7 +87,8 @@ HAND_ON_SECONDS = 1.0
 
 YOUNG_SECONDS = 1.0
 """A host leaves no sooner after it took over, as long as nobody can follow: those who come back
-say within a few round trips that they can host."""
+say within a few round trips that they can host. It also waits for the answer of one that has just
+said so."""
 
 CALL_SECONDS = 0.1
 """Between goodbyes that say where the room is."""
@@ -128,7 +134,6 @@ class _Watch:
 class _Goal:
     """Another host to which all members should go, once it has answered for itself."""
 
-    nonce: int
     address: tuple[str, int]
     epoch: int
 
@@ -193,7 +198,8 @@ class RoomHost:
         self._look_nonce = randomness.getrandbits(64)
         self._look_at = NEVER
         self._look_count = 0
-        self._goal: _Goal | None = None
+        self._goals: dict[int, _Goal] = {}
+        """By the nonce of the question to it."""
         self._absorbs = 0
         self._absorbs_until = 0.0
         self._until = 0
@@ -235,7 +241,8 @@ class RoomHost:
             return
         successors = self.room.successors
         if not successors:
-            if now >= self._young_until or not self.room.members:
+            is_young = now < self._young_until or self.room.succession.expects_one
+            if not is_young or not self.room.members:
                 self.handed_on = False
             return
         self.room.pause()
@@ -490,7 +497,7 @@ class RoomHost:
 
     def _begin_to_look(self, now: float) -> None:
         self._look_count, self._look_at = 0, now
-        self._goal = None
+        self._goals.clear()
         self._absorbs = 0
 
     def _look(self, now: float) -> None:
@@ -509,7 +516,7 @@ class RoomHost:
         return (
             (watch is not None and offer.nonce == watch.nonce)
             or (handing is not None and offer.nonce == handing.nonce)
-            or (self._goal is not None and offer.nonce == self._goal.nonce)
+            or offer.nonce in self._goals
             or offer.nonce == self._look_nonce
         )
 
@@ -526,10 +533,9 @@ class RoomHost:
         elif handing is not None and offer.nonce == handing.nonce:
             if hosts and offer.room_id == handing.room_id and handing.called is not None:
                 self._end_handing(succeeded=True)
-        elif self._goal is not None and offer.nonce == self._goal.nonce:
-            has_answered = plain(address) == self._goal.address and hosts
-            if has_answered and offer.epoch == self._goal.epoch and self.room and not handing:
-                self._goal = None
+        elif offer.nonce in self._goals:
+            has_answered = hosts and self._goals[offer.nonce] == _Goal(plain(address), offer.epoch)
+            if has_answered and self.room is not None and handing is None:
                 self._go_to(address, now)
         else:
             self.consider(offer, address, now)
@@ -576,11 +582,16 @@ class RoomHost:
     def _mean_to_go(self, address: Address, epoch: int, now: float) -> None:
         """Asks another host at its own address, before all members are sent there: so no forged
         answer moves a room, and none goes to a host that this one cannot reach."""
-        goal = self._goal
-        if goal is None or (goal.address, goal.epoch) != (plain(address), epoch):
+        if str(address[0]).startswith(LINK_LOCAL):
+            return  # members on other machines would need another scope to reach it
+        goal = _Goal(plain(address), epoch)
+        nonce = next((nonce for nonce, known in self._goals.items() if known == goal), 0)
+        if not nonce:
             nonce = self._random.getrandbits(64)
-            goal = self._goal = _Goal(nonce, plain(address), epoch)
-        self._ask(goal.nonce, (address,) * GOAL_COPIES, now)
+            self._goals[nonce] = goal  # it may be found at several addresses
+            if len(self._goals) > GOALS_MAX:
+                del self._goals[next(iter(self._goals))]
+        self._ask(nonce, (address,) * GOAL_COPIES, now)
 
     def _go_to(self, address: Address, now: float) -> None:
         """Sends all members to another host."""

@@ -125,6 +125,7 @@ class ChatRoom:
         self._presence = Presence(state, self._relay)
         self._scribe = Scribe(state, self._relay, self._presence.is_alive)
         self._continuity = Continuity(state, self._scribe, self._relay, self._presence, randomness)
+        self.succession = self._continuity.succession
         self.hosted_by = self._continuity.hosted_by
         """Who hosts the room, as its members are told."""
         self.register.begin_from(0, self._continuity.tag_of)
@@ -320,7 +321,7 @@ class ChatRoom:
     @property
     def successors(self) -> list[tuple[int, str]]:
         """The numbers and addresses of the members that take the room over, the first one first."""
-        return self._continuity.succession.successors
+        return self.succession.successors
 
     @property
     def has_talk(self) -> bool:

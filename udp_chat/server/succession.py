@@ -107,6 +107,14 @@ class Succession:
         """Their numbers and addresses, the first one first."""
         return [(each.member.number, self._address(each)) for each in self._successors]
 
+    @property
+    def expects_one(self) -> bool:
+        """Whether somebody has just said that it can host, and may still answer."""
+        return any(
+            standby.heard_at == float("-inf") and standby.tries < ASK_NEW_TRIES
+            for standby in self._standbys.values()
+        )
+
     def take(
         self, questions: Sequence[tuple[Member, Message]], now: float
     ) -> list[tuple[Member, Message]]:
