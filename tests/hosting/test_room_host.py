@@ -24,6 +24,9 @@ from udp_chat.hosting.room_host import (
     HAND_ON_SECONDS,
     LOOK_SECONDS,
     REDIRECT_SECONDS,
+    RETURN_PLACES,
+    RETURN_SECONDS,
+    RETURN_SPACING_SECONDS,
     SLEPT_SECONDS,
     YOUNG_SECONDS,
 )
@@ -462,3 +465,32 @@ def test_another_host_on_this_machine_is_named_by_its_address_for_others() -> No
     bench.host.consider(other, ("127.0.0.1", 9092), bench.now)
     bench.answers_for_itself(other, ("127.0.0.1", 9092))
     assert bench.host.moved_to == "192.0.2.7:9092"
+
+
+def test_a_room_in_which_somebody_has_spoken_since_does_not_go_to_one_of_another_id() -> None:
+    bench = _hosting()
+    welcome = bench.let_in(0xC8, BORIS)
+    other = Offer(0, 2**64 - 1, 9, PORT, "chat", room_id=0xD, flags=OFFER_HOSTS | OFFER_HANDED_ON)
+    bench.host.consider(other, ELSEWHERE, bench.now)
+    say = Say(welcome.session_id, int(bench.now * 1e6) + 9, (Message(1, MessageKind.CHAT, "x"),))
+    bench.receive(say, BORIS)
+    bench.answers_for_itself(other, (ELSEWHERE[0], PORT))
+    assert bench.host.room is not None
+
+
+def test_a_machine_that_has_hosted_hosts_again_if_nobody_else_does() -> None:
+    bench = _hosting()
+    room_id = bench.room.room_id
+    other = bench.offer(0, room_id=room_id, epoch=2**64 - 1, member_count=9)
+    bench.host.consider(other, ELSEWHERE, bench.now)
+    bench.answers_for_itself(other, (ELSEWHERE[0], PORT))
+    assert bench.host.room is None, "it has sent its members to another one"
+    member = bench.membership
+    member.stands(room_id=room_id, away_since=bench.now, successors=())
+    bench.wake()
+    places = member.standing.number % RETURN_PLACES if member.standing is not None else 0
+    soon = RETURN_SECONDS + places * RETURN_SPACING_SECONDS
+    bench.advance(soon - 0.1)
+    assert not bench.host.is_hosting
+    bench.advance(0.1 + CONFIRM_SECONDS + 0.2)
+    assert bench.host.is_hosting

@@ -90,6 +90,13 @@ YOUNG_SECONDS = 1.0
 say within a few round trips that they can host. It also waits for the answer of one that has just
 said so."""
 
+RETURN_SECONDS = 8.0
+RETURN_PLACES = 8
+RETURN_SPACING_SECONDS = 0.75
+"""A machine that has hosted the room hosts it again, if it is away so long and nobody else does: a
+few hosts may have sent their members to each other in a circle, or to one that died. Not all of
+them do so at the same moment."""
+
 CALL_SECONDS = 0.1
 """Between goodbyes that say where the room is."""
 
@@ -198,6 +205,10 @@ class RoomHost:
         self._look_nonce = randomness.getrandbits(64)
         self._look_at = NEVER
         self._look_count = 0
+        self._hosted_id = 0
+        """Of the room that was hosted here last."""
+        self._return_at = NEVER
+        """When it hosts that again, if nobody else does."""
         self._goals: dict[int, _Goal] = {}
         """By the nonce of the question to it."""
         self._absorbs = 0
@@ -217,6 +228,7 @@ class RoomHost:
     def open_room(self, now: float) -> ChatRoom:
         """Opens a new room."""
         self.room = self._make_room(self.settings, now)
+        self._hosted_id = self.room.room_id
         self._begin_to_look(now)
         return self.room
 
@@ -305,6 +317,8 @@ class RoomHost:
             at = self._gathering.next_timeout()
         elif self._watch is not None:
             at = self._watch.ask_at
+        else:
+            at = self._return_at
         if self._handing is not None:
             at = min(at, self._handing.call_at)
         self._due_at = at
@@ -398,18 +412,25 @@ class RoomHost:
             for turn, (number, address) in enumerate(standing.successors)
             if number == standing.number or format_address(address) == self.lan_address
         ]
-        if standing.away_since is None or not mine:
+        self._return_at = NEVER
+        if standing.away_since is None or not (mine or standing.room_id == self._hosted_id):
             self._watch = None
             return
+        if not mine:  # it has hosted, and nobody who should host does
+            spacing = standing.number % RETURN_PLACES * RETURN_SPACING_SECONDS
+            self._return_at = standing.away_since + RETURN_SECONDS + spacing
+            if now < self._return_at:
+                return
         watch = self._watch
         if watch is None:
-            before = standing.successors[: mine[0]]
+            before = standing.successors[: mine[0]] if mine else standing.successors
             asked = (standing.last_host, *(address for _, address in before))
             nonce = self._random.getrandbits(64)
             watch = self._watch = _Watch(nonce, now, asked, now)
         if now - max(watch.since, watch.heard_at) >= CONFIRM_SECONDS:
             is_first = len(watch.asked) == 1
-            self.counters["took over" if is_first else "took over after others"] += 1
+            how = "took over" if is_first else "took over after others"
+            self.counters[how if mine else "hosts again"] += 1
             self._take_over(standing, 0, now)
         elif watch.ask_at <= now:
             watch.ask_at = now + ASK_SECONDS
@@ -438,6 +459,7 @@ class RoomHost:
         self.room = self._make_room(replace(self.settings, room=standing.room), now)
         self.room.hosted_by.number = standing.number
         self.room.continue_from(kept)
+        self._hosted_id = self.room.room_id
         self._young_until = now + YOUNG_SECONDS
         self._begin_to_look(now)
 
@@ -535,7 +557,10 @@ class RoomHost:
                 self._end_handing(succeeded=True)
         elif offer.nonce in self._goals:
             has_answered = hosts and self._goals[offer.nonce] == _Goal(plain(address), offer.epoch)
-            if has_answered and self.room is not None and handing is None:
+            room = self.room
+            if not has_answered or room is None or handing is not None:
+                return
+            if offer.room_id == room.room_id or not room.has_talk:  # somebody may have begun since
                 self._go_to(address, now)
         else:
             self.consider(offer, address, now)
