@@ -67,6 +67,7 @@ def test_everyone_types_the_same_command(hosts: Network) -> None:
                 assert boris.wait() == 0
 
 
+@pytest.mark.slow  # real clients at real terminals: it takes seconds
 def test_two_who_open_one_room_read_how_many_they_are(hosts: Network) -> None:
     with at(hosts, "anna", "--open") as anna, at(hosts, "boris", "--open") as boris:
         for screen in (anna, boris):
@@ -76,6 +77,7 @@ def test_two_who_open_one_room_read_how_many_they_are(hosts: Network) -> None:
             assert screen.wait() == 0
 
 
+@pytest.mark.slow  # real clients at real terminals: it takes seconds
 def test_a_person_is_asked_before_the_room_closes_for_others(hosts: Network) -> None:
     question = "► 1 other is here, and that computer cannot take over the room. Close it? [y/N]"
     with at(hosts, "anna", "--open") as anna:
