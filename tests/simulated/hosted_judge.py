@@ -199,8 +199,11 @@ class Judge:
         awake = [m for m in self._machines if m.is_up and m.frozen_until <= now]
         hosts = [m for m in awake if m.room is not None]
         self._check_two_hosts(hosts, now, TWO_HOSTS_SECONDS * factor)
-        for machine in awake:
-            if machine.is_in:
+        for machine in self._machines:
+            if machine not in awake or not machine.is_in:
+                self._no_host_since.pop(machine.number, None)
+                self._away_since.pop(machine.number, None)
+            else:
                 self._check_has_host(machine, awake, hosts, now, factor)
 
     def _check_two_hosts(self, hosts: list[Machine], now: float, limit_seconds: float) -> None:

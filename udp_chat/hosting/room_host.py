@@ -211,6 +211,9 @@ class RoomHost:
         """When it hosts that again, if nobody else does."""
         self._goals: dict[int, _Goal] = {}
         """By the nonce of the question to it."""
+        self._went_to: dict[int, tuple[str, int]] = {}
+        """By epoch: the hosts to which all members went, and where its own client has not come in
+        since: a firewall may let in another host, and no member."""
         self._absorbs = 0
         self._absorbs_until = 0.0
         self._until = 0
@@ -413,6 +416,8 @@ class RoomHost:
             if number == standing.number or format_address(address) == self.lan_address
         ]
         self._return_at = NEVER
+        if standing.away_since is None:
+            self._came_in(plain(standing.last_host))
         if standing.away_since is None or not (mine or standing.room_id == self._hosted_id):
             self._watch = None
             return
@@ -561,7 +566,7 @@ class RoomHost:
             if not has_answered or room is None or handing is not None:
                 return
             if offer.room_id == room.room_id or not room.has_talk:  # somebody may have begun since
-                self._go_to(address, now)
+                self._go_to(address, offer.epoch, now)
         else:
             self.consider(offer, address, now)
 
@@ -582,22 +587,22 @@ class RoomHost:
             if standing is None or not standing.is_in:
                 return  # its own client has to be in before it can be sent elsewhere
         talked, has_talked = room.has_talk, bool(offer.flags & OFFER_TALKED)
-        if offer.room_id == room.room_id and now < self._fenced_until:
+        may_go, must_go = offer.epoch not in self._went_to, False
+        if offer.room_id == room.room_id and now < self._fenced_until and may_go:
             self._mean_to_go(address, offer.epoch, now)
             return
-        may_go, must_go = True, False
         if offer.room_id == room.room_id:
             is_better = offer.member_count > room.living_count(now)
         elif offer.room == room.settings.room and not (talked and has_talked):
             # What was said in a room of another id would be lost to those who are there.
-            may_go, must_go = not talked, has_talked
+            may_go, must_go = may_go and not talked, may_go and has_talked
             mine = (talked, room.living_count(now))
             is_better = (has_talked, offer.member_count) > mine
         else:
             return
         if offer.absorbs == room.log.epoch and may_go:
             self._mean_to_go(address, offer.epoch, now)
-        elif room.log.epoch < offer.epoch:
+        elif room.log.epoch < offer.epoch or offer.epoch in self._went_to:
             decided = self._absorbs == offer.epoch and now < self._absorbs_until
             if must_go or (is_better and may_go and not decided):
                 self._mean_to_go(address, offer.epoch, now)
@@ -618,7 +623,11 @@ class RoomHost:
                 del self._goals[next(iter(self._goals))]
         self._ask(nonce, (address,) * GOAL_COPIES, now)
 
-    def _go_to(self, address: Address, now: float) -> None:
+    def _came_in(self, address: tuple[str, int]) -> None:
+        """The own client has come in there: others can, too."""
+        self._went_to = {epoch: at for epoch, at in self._went_to.items() if at != address}
+
+    def _go_to(self, address: Address, epoch: int, now: float) -> None:
         """Sends all members to another host."""
         room = self.room
         assert room is not None
@@ -627,6 +636,9 @@ class RoomHost:
         if ours and host.startswith(LOOPBACK):
             host = ours  # it is on this machine
         self.counters["went to another host"] += 1
+        self._went_to[epoch] = host, port
+        if len(self._went_to) > GOALS_MAX:
+            del self._went_to[next(iter(self._went_to))]
         self._moved_to = f"0 0 {format_address((host, port))}"
         self._redirect_until = now + REDIRECT_SECONDS
         room.close(now, self._moved_to)

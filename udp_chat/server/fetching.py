@@ -65,13 +65,18 @@ class _Branch:
         """The sources that have something that is missing."""
         return [source for source in self.sources.values() if source.last > self.until]
 
+    def following(self, now: float) -> int:
+        """The event that comes next: what nobody has any more is left out in the end."""
+        following = self.until + 1
+        if now >= self.skip_at and self.has_more:
+            following = max(following, min(source.oldest for source in self.has_more))
+        return following
+
     def best(self, but: Set[int], now: float) -> _Source | None:
-        """Whom to ask for what comes next, `but` these; None if nobody can tell it now. What
-        nobody has any more is left out in the end."""
-        has_more = [source for source in self.has_more if source.client_id not in but]
-        if has_more and now >= self.skip_at:
-            self.until = max(self.until, min(source.oldest for source in has_more) - 1)
-        able = [source for source in has_more if source.oldest <= self.until + 1]
+        """Whom to ask for what comes next, `but` these; None if nobody can tell it now."""
+        following = self.following(now)
+        has_more = (source for source in self.has_more if source.client_id not in but)
+        able = [source for source in has_more if source.oldest <= following]
         return max(able, key=lambda source: source.last, default=None)
 
 
@@ -137,7 +142,7 @@ class Fetching:
                         del branch.sources[source.client_id]
                         branch.tries, branch.ask_at = 0, now
                     else:
-                        fetch = Fetch(source.client_id, epoch, branch.until + 1, source.last)
+                        fetch = Fetch(source.client_id, epoch, branch.following(now), source.last)
                         datagrams.append((fetch.encode(), source.address))
             busy |= has_more
         return datagrams
@@ -149,7 +154,7 @@ class Fetching:
         if branch is None or source is None or source.address != address:
             return []
         if not told.events:
-            if told.first > branch.until + 1:  # else it lacks nothing that comes next
+            if told.first > branch.following(now):  # else it lacks nothing that comes next
                 source.oldest = min(told.first, source.last)
                 branch.tries, branch.ask_at = 0, now
             return []
@@ -159,7 +164,7 @@ class Fetching:
             for seq, event in enumerate(told.events, told.first)
             if branch.until < seq <= last
         ]
-        if not news or news[0][0] != branch.until + 1:
+        if not news or news[0][0] != branch.following(now):
             return []
         branch.until = news[-1][0]
         branch.tries, branch.ask_at = 0, now
