@@ -356,6 +356,24 @@ class Peer:
         told = Told(self.client_id, self.timestamp(), fetch.epoch, fetch.first, tuple(events))
         return sent + self.send(told)
 
+    def bring_the_end(self, events: Sequence[Event], lost_count: int) -> Told:
+        """Comes back from another part of the room, whose beginning it has not, and waits until it
+        is asked for the rest all the same; returns what it has to tell."""
+        room = self.bench.room
+        first, last = room.log.latest + 1, room.log.latest + lost_count + len(events)
+        lineage = Lineage(((room.log.epoch, 1), (0xB, first)))
+        ids = {"epoch": 0xB, "room_id": room.room_id, "member": 8}
+        self.enter(room_ack=last, lineage=lineage.encode(), **ids)
+        self.has_apart(Range(0xB, first, last))
+        begins = first + lost_count
+        self.send(Told(self.client_id, self.timestamp(), 0xB, begins, ()))
+        for _ in range(12):
+            self.bench.advance(0.5)
+            self.status()
+        fetch = of_type(Fetch, self.got(self.bench.sent))[-1]
+        assert fetch.first == begins
+        return Told(self.client_id, self.timestamp(), 0xB, begins, tuple(events))
+
     def got(self, sent: Iterable[Sent]) -> list[Packet]:
         """What of this was for me."""
         return to_address(self.address, sent)

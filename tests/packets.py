@@ -131,6 +131,9 @@ class Choices:
             text = self.text(TEXT_BYTES_MAX)
         elif kind in (EventKind.CHAT_APART, EventKind.ACTION_APART):
             to, text = f"{self.number(64):016x} {self.number(64)}", self.text(TEXT_BYTES_MAX)
+        elif kind is EventKind.LOST_APART:
+            name, member, text = "", 0, ""
+            to = f"{self.number(64):016x} {self.number(64)} {self.number(64)}"
         elif kind is EventKind.JOIN:
             text = self.random.choice(["", f"{self.number(64):016x}"])
         elif kind is EventKind.SUCCESSORS:
@@ -365,6 +368,9 @@ def impossible_events() -> Iterator[Event]:
         yield Event(kind, 1, "Anna", "", "text", 1)
         yield Event(kind, 1, "", "0 1", "text", 1)
         yield Event(kind, 1, "Anna", "0 1", "text", 0)
+    yield Event(EventKind.LOST_APART, 1, "", "")
+    yield Event(EventKind.LOST_APART, 1, "Anna", "e1 1 2")
+    yield Event(EventKind.LOST_APART, 1, "", "e1 1 2", "text")
     yield Event(EventKind.SUCCESSORS, 1, "Anna", "", "6 a:1\n", 0)
     yield Event(EventKind.SUCCESSORS, 1, "", "Boris", "6 a:1\n", 0)
     digits = "1" * 21

@@ -51,6 +51,7 @@ local PACKET_TYPES = {
 local EVENT_KINDS = {
     "CHAT", "ACTION", "JOIN", "LEAVE", "RENAME", "PRIVATE", "NOTICE", "ROSTER", "SEEN", "STATS",
     "SUCCESSORS", "CHAT_APART", "ACTION_APART", "REGISTER",
+    "LOST_APART",
 }
 local MESSAGE_KINDS = {
     "CHAT", "ACTION", "PRIVATE", "RENAME", "WHO", "SEEN", "STATS", "STAND_BY", "APART",
@@ -84,6 +85,7 @@ local EVENT_SHAPES = {
     },
     CHAT_APART = { name = { 1, 64 }, to = { 1, 64 }, text = { 0, 900 }, from_member = true },
     ACTION_APART = { name = { 1, 64 }, to = { 1, 64 }, text = { 0, 900 }, from_member = true },
+    LOST_APART = { name = { 0, 0 }, to = { 1, 64 }, text = { 0, 0 } },
     REGISTER = {
         inbox = true, name = { 0, 0 }, to = { 0, 0 }, text = { 0, 900 }, numbers = 2, lines = "rows",
     },

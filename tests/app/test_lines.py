@@ -281,6 +281,11 @@ EVENTS: list[tuple[ChatEvent, str, str]] = [
         "! Здесь может чего-то не хватать: сервер перезапущен",
     ),
     (
+        {"event": "lost", "count": None, "apart": True},
+        "(apart) ! Messages are missing here, and nobody here has them",
+        "(порознь) ! Здесь не хватает сообщений, и здесь их ни у кого нет",
+    ),
+    (
         {"event": "reconnecting", "reason": "silence"},
         "! The server does not answer. Reconnecting; what you type will be sent when it is back",
         "! Сервер не отвечает. Переподключаюсь; набранное отправится позже",

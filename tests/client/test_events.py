@@ -43,6 +43,7 @@ POSSIBLE = [
     Event(EventKind.SUCCESSORS, 1, "", "", "7 192.0.2.1:9091\n8 [2001:db8::1]:9091\n", 0),
     Event(EventKind.CHAT_APART, 1, "Anna", "00000000000000e1 7", "x" * TEXT_BYTES_MAX, 1, 1),
     Event(EventKind.ACTION_APART, 1, "Anna", f"{2**64 - 1:x} {2**64 - 1}", "waves", 1, 1),
+    Event(EventKind.LOST_APART, 1, "", "00000000000000e1 7 9", ""),
     Event(EventKind.REGISTER, 1, "", "", "0 0", 5, 9),
     Event(EventKind.REGISTER, 1, "", "", "7 2\n7 0123456789abcdef 3 1 Anna", 5),
     Event(EventKind.STATS, 1, "", "", "0\nAnna 1 2 3 4 5 6 7 8 9\nwhat a later version adds\n"),
@@ -50,7 +51,7 @@ POSSIBLE = [
 
 OF_HOSTED_ROOMS = {
     *(EventKind.SUCCESSORS, EventKind.REGISTER),
-    *(EventKind.CHAT_APART, EventKind.ACTION_APART),
+    *(EventKind.CHAT_APART, EventKind.ACTION_APART, EventKind.LOST_APART),
 }
 CHAT = Event(EventKind.CHAT, 1, "Boris", "", "said", 9, 1)
 ACTION = Event(EventKind.ACTION, 1, "Boris", "", "waved", 9, 2)
@@ -110,6 +111,9 @@ def test_whatever_a_room_that_is_handed_on_appends_can_be_read() -> None:
     anna = bench.join("Anna")
     anna.stand_by(9091)
     bench.peer(LONGEST_NAME).bring([CHAT, ACTION])
+    bench.advance(0.1)
+    clara = bench.peer("Clara")
+    clara.send(clara.bring_the_end([CHAT], lost_count=1))
     bench.advance(0.1)
     kinds = {event.kind for packet in of_type(Events, bench.sent) for event in packet.events}
     assert kinds >= OF_HOSTED_ROOMS

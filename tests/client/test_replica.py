@@ -129,6 +129,14 @@ def test_a_message_is_news_once_whatever_part_brings_it() -> None:
     assert not replica.is_news(12, apart)
 
 
+def test_what_another_part_lost_is_no_news_to_one_that_was_shown_it() -> None:
+    replica = _replica("a", "b", "c")
+    replica.continue_in(OTHER_TERM, 1, START)
+    mine, others = Range(ROOM_ID, 2, 3), Range(0xD, 2, 3)
+    assert not replica.is_news(2, Event(EventKind.LOST_APART, 5, to=mine.format()))
+    assert replica.is_news(3, Event(EventKind.LOST_APART, 5, to=others.format()))
+
+
 def test_a_term_that_goes_on_without_a_seam_makes_no_part() -> None:
     replica = _replica("a", "b", "c")
     replica.continue_in(SECOND_TERM, 3, START)

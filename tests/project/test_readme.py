@@ -41,7 +41,7 @@ USING = TEXTS["docs/using.md"]
 README_LINES_MAX = 200
 """Two pages: what a newcomer reads before trying it."""
 
-NEVER_SHOWN = {"roster", "successors", "register", "chat_apart", "action_apart"}
+NEVER_SHOWN = {"lost_apart", "roster", "successors", "register", "chat_apart", "action_apart"}
 """Events on the wire that no program is told by these names."""
 
 COMMANDS = ("udp_server.py", "udp_client.py", "protocol.py")

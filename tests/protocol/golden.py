@@ -200,24 +200,27 @@ GOLDEN: dict[str, tuple[Packet, str]] = {
             epoch=EPOCH,
             timestamp=SERVER_TIME,
             oldest=2,
-            latest=43,
+            latest=44,
             first=40,
             events=(
                 Event(EventKind.JOIN, UNIX_MS, "Boris", text=TAG, member=6),
                 Event(EventKind.SUCCESSORS, UNIX_MS, text="6 [fe80::1]:40000\n"),
                 Event(EventKind.CHAT_APART, UNIX_MS, "Anna", f"{ELSEWHERE:016x} 33", "hey", 5, 12),
                 Event(EventKind.ACTION_APART, UNIX_MS, "Anna", f"{ELSEWHERE:016x} 4", "🙂", 5, 9),
+                Event(EventKind.LOST_APART, UNIX_MS, to=f"{ELSEWHERE:016x} 5 7"),
             ),
         ),
-        "55430208 2dd0a826 00 04 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
-        " 000000000000002b 0000000000000028"
+        "55430208 eb0932b7 00 05 0000 e1e2e3e4e5e6e7e8 0008090a0b0c0d0e 0000000000000002"
+        " 000000000000002c 0000000000000028"
         " 03 05 00 0010 0000018bcfe56800 00000006 00000000 426f726973"
         " 38313832383338343835383638373838"
         " 0b 00 00 0012 0000018bcfe56800 00000000 00000000 36205b666538303a3a315d3a34303030300a"
         " 0c 04 13 0003 0000018bcfe56800 00000005 0000000c 416e6e61"
         " 37313732373337343735373637373738203333 686579"
         " 0d 04 12 0004 0000018bcfe56800 00000005 00000009 416e6e61"
-        " 373137323733373437353736373737382034 f09f9982",
+        " 373137323733373437353736373737382034 f09f9982"
+        " 0f 00 14 0000 0000018bcfe56800 00000000 00000000"
+        " 3731373237333734373537363737373820352037",
     ),
     "a register": (
         Events(

@@ -112,7 +112,7 @@ def test_every_packet_has_golden_bytes() -> None:
         (
             EventKind,
             "CHAT ACTION JOIN LEAVE RENAME PRIVATE NOTICE ROSTER SEEN STATS SUCCESSORS CHAT_APART"
-            " ACTION_APART REGISTER",
+            " ACTION_APART REGISTER LOST_APART",
         ),
         (MessageKind, "CHAT ACTION PRIVATE RENAME WHO SEEN STATS STAND_BY APART"),
         (RefusedReason, "VERSION NAME_IN_USE UNUSABLE_NAME ROOM_FULL ADDRESS_FULL BUSY"),
@@ -389,6 +389,7 @@ SUCCESSOR = f"6 {'x' * ADDRESS_BYTES_MAX}\n"
         pytest.param(room_event(EventKind.SUCCESSORS, text=SUCCESSOR * 4), id="nor too many"),
         pytest.param(room_event(EventKind.CHAT_APART, text="hey"), id="apart from what?"),
         pytest.param(room_event(EventKind.ACTION_APART, text="hey"), id="acted apart from what?"),
+        pytest.param(room_event(EventKind.LOST_APART, name="", member=0), id="lost what?"),
         pytest.param(room_event(EventKind.CHAT_APART, ORIGIN, name=""), id="somebody said it"),
         pytest.param(room_event(EventKind.CHAT_APART, ORIGIN, member=0), id="a member did"),
     ],

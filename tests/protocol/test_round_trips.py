@@ -114,6 +114,7 @@ ROOM_EVENTS = st.one_of(
     events_like(EventKind.SUCCESSORS, NONE, NONE, SUCCESSORS),
     events_like(EventKind.CHAT_APART, MEMBER_NAMES, ORIGINS, texts(TEXT_BYTES_MAX), MEMBERS),
     events_like(EventKind.ACTION_APART, MEMBER_NAMES, ORIGINS, texts(TEXT_BYTES_MAX), MEMBERS),
+    events_like(EventKind.LOST_APART, NONE, ORIGINS, NONE),
 )
 INBOX_EVENTS = st.one_of(
     events_like(EventKind.PRIVATE, MEMBER_NAMES, MEMBER_NAMES, texts(TEXT_BYTES_MAX), MEMBERS),

@@ -237,7 +237,7 @@ INVALID: list[tuple[str, str, bytes]] = [
     ("flag 32", "unknown flags", _with_flags(4 | 32)),
     ("flag 128", "unknown flags", _with_flags(4 | 128)),
     ("kind 0 of an event", "unknown EventKind", events_with(_EVENT.pack(0, 0, 0, 0, 0, 0, 0))),
-    ("kind 15 of an event", "unknown EventKind", events_with(_EVENT.pack(15, 0, 0, 0, 0, 0, 0))),
+    ("kind 16 of an event", "unknown EventKind", events_with(_EVENT.pack(16, 0, 0, 0, 0, 0, 0))),
     ("kind 10 of a message", "unknown MessageKind", say_with(_MESSAGE.pack(1, 10, False, 0, 0))),
     ("a name of 65 bytes", "text too long", events_with(_EVENT.pack(1, 65, 0, 0, 0, 5, 0))),
     ("a text of 901 bytes", "text too long", say_with(_MESSAGE.pack(1, 1, False, 0, 901))),
@@ -303,6 +303,11 @@ INVALID: list[tuple[str, str, bytes]] = [
         "CHAT_APART that does not say where",
         "impossible event",
         _room_event(EventKind.CHAT_APART, text="hey"),
+    ),
+    (
+        "LOST_APART that does not say what",
+        "impossible event",
+        _room_event(EventKind.LOST_APART, name="", member=0),
     ),
     (
         "a register with a short tag",

@@ -170,10 +170,27 @@ def _apart(bench: RoomBench) -> list[tuple[str, str]]:
     return [(event.text, event.to) for event in bench.log() if event.kind in kinds]
 
 
+def _lost(bench: RoomBench) -> list[str]:
+    return [event.to for event in bench.log() if event.kind is EventKind.LOST_APART]
+
+
 def test_what_was_said_apart_is_written_once_with_its_origin_and_in_its_order() -> None:
     bench, _ = _bench_with_a_part(_said("x", 1, 9), _said("y", 2, 9))
     assert _apart(bench) == [("x", f"{0xB:016x} 3"), ("y", f"{0xB:016x} 4")]
     assert bench.room.counters["stalls"] == 0, "asking at once is no stall"
+
+
+def test_what_of_another_part_nobody_can_tell_is_written_as_lost() -> None:
+    bench = RoomBench(HANDED_ON)
+    bench.join("Anna").say("here")
+    bench.advance(0.1)
+    first = bench.room.log.latest + 1
+    boris = bench.peer("Boris")
+    told = boris.bring_the_end([_said("z", 1, 9)], lost_count=2)
+    assert _lost(bench) == [], "one that has them may come, as long as nothing else has"
+    boris.send(told)
+    assert _lost(bench) == [Range(0xB, first, first + 1).format()]
+    assert [event.text for event in bench.log()][-2:] == ["", "z"], "the gap is where it belongs"
 
 
 def test_joins_and_leaves_of_another_part_are_not_written() -> None:

@@ -68,8 +68,8 @@ def _told(first: int, last: int, epoch: int = 0xA, client_id: int = 1) -> Told:
     return Told(client_id, 1, epoch, first, events)
 
 
-def _taken(fetching: Fetching, told: Told, address: Address = ANNA) -> list[int]:
-    return [seq for seq, _ in fetching.take(told, address, 5.0)]
+def _taken(fetching: Fetching, told: Told, address: Address = ANNA, now: float = 5.0) -> list[int]:
+    return [seq for seq, _ in fetching.take(told, address, now)]
 
 
 def test_what_a_member_has_beyond_the_common_events_is_asked_for_at_once_and_again() -> None:
@@ -211,9 +211,25 @@ def test_what_a_member_has_not_from_the_beginning_is_asked_of_another_or_left_ou
     assert _taken(fetching, Told(2, 1, 0xA, 4, ()), BORIS) == []
     assert _asked(fetching, 5.0) == [], "3 may come with another one"
     assert fetching.next_timeout() > 5.0, "not a time gone by"
-    assert _asked(fetching, 5.0 + SKIP_SECONDS) == [(0xA, 4, 6, BORIS)]
-    assert _taken(fetching, _told(4, 6, client_id=2), BORIS) == [4, 5, 6]
-    assert _asked(fetching, 5.0 + SKIP_SECONDS) == [(0xA, 7, 9, ANNA)]
+    later = 5.0 + SKIP_SECONDS
+    assert _asked(fetching, later) == [(0xA, 4, 6, BORIS)]
+    assert fetching.come_until(0xA) == 2, "nothing is left out yet"
+    assert _taken(fetching, _told(4, 6, client_id=2), BORIS, later) == [4, 5, 6]
+    assert _asked(fetching, later) == [(0xA, 7, 9, ANNA)]
+
+
+def test_what_is_to_be_left_out_is_asked_of_one_that_has_it_as_long_as_nothing_later_has_come() -> (
+    None
+):
+    fetching = Fetching()
+    fetching.note(_join(6, client_id=2), BORIS, 2, 5.0)
+    _asked(fetching, 5.0)
+    _taken(fetching, Told(2, 1, 0xA, 4, ()), BORIS)
+    later = 5.0 + SKIP_SECONDS
+    assert _asked(fetching, later) == [(0xA, 4, 6, BORIS)]
+    fetching.note(_join(9), ANNA, 2, later)
+    assert _taken(fetching, _told(4, 6, client_id=2), BORIS, later) == []
+    assert _asked(fetching, later + FETCH_AGAIN_SECONDS) == [(0xA, 3, 9, ANNA)]
 
 
 def test_what_the_first_one_has_not_is_asked_of_one_that_comes_a_moment_later() -> None:

@@ -20,6 +20,7 @@ _ENGLISH = {
     "lost_few": "! {count} events are missing here: the server no longer keeps them",
     "lost_many": "! {count} events are missing here: the server no longer keeps them",
     "lost_unknown": "! Something may be missing here: the server was restarted",
+    "lost_apart": "! Messages are missing here, and nobody here has them",
     "reconnecting": "! The server does not answer. Reconnecting; what you type will be sent when it"
     " is back",
     "reconnecting_contradiction": "! The server contradicts what it said before. Reconnecting …",
@@ -249,6 +250,7 @@ _RUSSIAN = {
     "lost_few": "! Здесь пропущено событий: {count}, сервер их больше не хранит",
     "lost_many": "! Здесь пропущено событий: {count}, сервер их больше не хранит",
     "lost_unknown": "! Здесь может чего-то не хватать: сервер перезапущен",
+    "lost_apart": "! Здесь не хватает сообщений, и здесь их ни у кого нет",
     "reconnecting": "! Сервер не отвечает. Переподключаюсь; набранное отправится позже",
     "reconnecting_contradiction": "! Сервер противоречит тому, что сообщал раньше."
     " Переподключаюсь …",

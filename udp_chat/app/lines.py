@@ -199,7 +199,9 @@ def event_parts(event: ChatEvent, language: str) -> list[tuple[str, str]]:
         "reason": printable(event.get("reason", "")),
     }
     key = kind
-    if kind == "lost" and event.get("count") is None:
+    if kind == "lost" and event.get("apart"):
+        key = "lost_apart"
+    elif kind == "lost" and event.get("count") is None:
         key = "lost_unknown"
     elif kind == "notice" and event.get("reason") == "stats":
         return [("", links_table(event.get("links", []), language))]

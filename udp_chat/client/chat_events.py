@@ -50,6 +50,8 @@ def _seconds(event: Event) -> float:
 
 def of_room(seq: int, event: Event, history: bool) -> ChatEvent:
     """An event of the room's log; `history` if it is from before the reader joined."""
+    if event.kind is EventKind.LOST_APART:
+        return _of_lost_apart(seq, event, history)
     said_apart = event.kind in SAID_APART
     kind = SAID_APART[event.kind] if said_apart else event.kind
     shown: ChatEvent = {
@@ -69,6 +71,19 @@ def of_room(seq: int, event: Event, history: bool) -> ChatEvent:
     if history:
         shown["history"] = True
     return shown
+
+
+def _of_lost_apart(seq: int, event: Event, history: bool) -> ChatEvent:
+    lost: ChatEvent = {
+        "event": "lost",
+        "seq": seq,
+        "time": _seconds(event),
+        "count": None,
+        "apart": True,
+    }
+    if history:
+        lost["history"] = True
+    return lost
 
 
 def of_host(name: str, address: str) -> ChatEvent:

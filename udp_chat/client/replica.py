@@ -171,6 +171,9 @@ class Replica:
         each."""
         epoch = self.lineage.epoch_of(seq)
         is_past = any(branch.is_past(epoch, seq) for branch in self._branches)
+        lost = Range.parse(event.to) if event.kind is EventKind.LOST_APART else None
+        if lost is not None:
+            return not any(branch.holds(lost.epoch, lost.first) for branch in self._branches)
         key = event.member, event.message_id
         if event.kind not in SAID or not event.message_id:
             return not is_past

@@ -104,6 +104,7 @@ class EventKind(IntEnum):
     CHAT_APART = 12  # to: "EPOCH SEQ", where it stood in another part of the room
     ACTION_APART = 13
     REGISTER = 14  # text: "SEQ REMAINING" and then a client a line; see docs/protocol.md
+    LOST_APART = 15  # to: "EPOCH FIRST LAST", of another part, that nobody could tell
 
 
 class MessageKind(IntEnum):
@@ -357,6 +358,7 @@ _SHAPES: dict[int, _Shape] = {
         ),
         _Shape(EventKind.CHAT_APART, False, _NAME, _ORIGIN, _ANY),
         _Shape(EventKind.ACTION_APART, False, _NAME, _ORIGIN, _ANY),
+        _Shape(EventKind.LOST_APART, False, _NONE, _ORIGIN, _NONE, False),
         _Shape(
             EventKind.REGISTER,
             True,

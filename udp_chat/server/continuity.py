@@ -164,7 +164,12 @@ class Continuity:
         """Takes what was said in another part of the room, each message once."""
         if self._presence.is_held_back:
             return  # it is asked for again
-        for seq, event in self._branches.take(told, address, now):
+        following = self._branches.come_until(told.epoch) + 1
+        news = self._branches.take(told, address, now)
+        if news and news[0][0] > following:
+            lost = Range(told.epoch, following, news[0][0] - 1)
+            self._scribe.write_lost_apart(lost, now)
+        for seq, event in news:
             # What that part had from a third one is told on: nobody else may know it any more.
             if event.kind not in (*SAID, *SAID_APART) or self._said_here.has(event):
                 continue

@@ -147,6 +147,11 @@ class Fetching:
             busy |= has_more
         return datagrams
 
+    def come_until(self, epoch: int) -> int:
+        """The newest event of a term that has come, or was left out; 0 if it is not known."""
+        branch = self._branches.get(epoch)
+        return branch.until if branch is not None else 0
+
     def take(self, told: Told, address: Address, now: float) -> list[tuple[int, Event]]:
         """The events with their numbers that are news and come next, in order."""
         branch = self._branches.get(told.epoch)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from udp_chat.protocol.answers import parse_asked
+from udp_chat.protocol.lineage import Range
 from udp_chat.protocol.names import UnusableName, check_name
 from udp_chat.protocol.packets import (
     NAME_BYTES_MAX,
@@ -98,6 +99,11 @@ class Scribe:
         kind = EventKind.CHAT_APART if is_chat else EventKind.ACTION_APART
         apart = replace(event, kind=kind, to=f"{epoch:016x} {seq}")
         return self._log.append(apart.encode(), now)
+
+    def write_lost_apart(self, lost: Range, now: float) -> int:
+        """Writes into the room's log what of another part of it nobody could tell."""
+        event = Event(EventKind.LOST_APART, self._unix_ms(now), to=lost.format())
+        return self._log.append(event.encode(), now)
 
     def write_successors(self, text: str, now: float) -> None:
         """Writes into the room's log who takes it over."""
