@@ -182,7 +182,7 @@ class Reader:
     def _is_news(self, event: Event) -> bool:
         """Whether a private message is not one that another host has delivered."""
         newest = self._newest_private.get(event.member, 0)
-        if 0 < event.message_id <= newest and event.member != self.member:
+        if 0 < event.message_id <= newest:
             return False
         self._newest_private[event.member] = event.message_id
         return True

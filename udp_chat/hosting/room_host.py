@@ -443,7 +443,7 @@ class RoomHost:
 
     def _take_over(self, standing: Standing, until: int, now: float) -> None:
         assert self.membership is not None
-        self._watch = None
+        self._watch, self._return_at = None, NEVER
         self._moved_to = ""
         replica = self.membership.copy_replica()
         self._last_places = (
