@@ -34,6 +34,12 @@ def test_terms_that_begin_before_the_ones_before_them_are_no_lineage() -> None:
     assert Lineage.decode(same.encode()) == same, "a term in which nothing was said"
 
 
+def test_a_term_of_which_its_follower_has_nothing_is_left_out() -> None:
+    lineage = Lineage(((A, 1), (B, 31)))
+    assert lineage.followed_by(C, 30) == Lineage(((A, 1), (C, 30)))
+    assert lineage.followed_by(C, 31) == Lineage(((A, 1), (B, 31), (C, 31)))
+
+
 def test_a_term_without_an_epoch_is_none() -> None:
     assert Lineage.decode(Lineage(((A, 1), (0, 7), (B, 31))).encode()) == Lineage(((A, 1), (B, 31)))
 

@@ -149,7 +149,7 @@ class Judge:
                 text = event["text"]
                 assert text not in shown.privates, f"{machine.name} was shown {text!r} twice"
                 shown.privates.add(text)
-            if "seq" in event and kind != "sent":
+            if "seq" in event and kind not in ("sent", "lost"):
                 place = replica.lineage.epoch_of(event["seq"]), event["seq"]
                 self._check_place(machine, event, place)
 

@@ -43,8 +43,10 @@ class Lineage:
         return b"".join(_TERM.pack(*term) for term in self.terms).ljust(LINEAGE_BYTES, b"\0")
 
     def followed_by(self, epoch: int, first: int) -> Lineage:
-        """The lineage in the next term, which begins at this event."""
-        return Lineage((*self.terms, (epoch, first))[-TERMS_MAX:])
+        """The lineage in the next term, which begins at this event. Of a term that began later
+        its host has nothing: that one is left out."""
+        before = (term for term in self.terms if term[1] <= first)
+        return Lineage((*before, (epoch, first))[-TERMS_MAX:])
 
     def epoch_of(self, seq: int) -> int:
         """The epoch of the term that an event was said in; 0 for one before those remembered."""
