@@ -494,3 +494,22 @@ def test_a_machine_that_has_hosted_hosts_again_if_nobody_else_does() -> None:
     assert not bench.host.is_hosting
     bench.advance(0.1 + CONFIRM_SECONDS + 0.2)
     assert bench.host.is_hosting
+
+
+@pytest.mark.parametrize("came_in", [False, True])
+def test_a_host_goes_to_no_term_twice_unless_its_own_client_came_in_there(came_in: bool) -> None:
+    bench = _hosting()
+    room_id = bench.room.room_id
+    assert _found(bench, count=9)
+    member = bench.membership
+    if came_in:
+        member.stands(room_id=room_id, last_host=(ELSEWHERE[0], PORT), successors=())
+        bench.wake()
+    member.stands(room_id=room_id, away_since=bench.now, successors=())
+    bench.wake()
+    bench.advance(RETURN_SECONDS + RETURN_PLACES * RETURN_SPACING_SECONDS + 2.0)
+    member.stands(room_id=room_id)
+    assert _found(bench, count=9) == came_in
+    if not came_in:
+        assert _epoch_absorbed(bench) == 2**64 - 1, "the other one is to come"
+        assert not _found(bench, count=9, absorbs=bench.room.log.epoch)
