@@ -20,6 +20,7 @@ from itertools import combinations
 from tests.simulated.hosted_machine import Machine
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import State
+from udp_chat.protocol.lineage import Range
 from udp_chat.protocol.packets import Event, EventKind
 from udp_chat.protocol.wire import Parser
 from udp_chat.server.room import ChatRoom
@@ -149,9 +150,14 @@ class Judge:
                 text = event["text"]
                 assert text not in shown.privates, f"{machine.name} was shown {text!r} twice"
                 shown.privates.add(text)
-            if "seq" in event and kind not in ("sent", "lost"):
+            if "seq" in event and kind != "sent":
                 place = replica.lineage.epoch_of(event["seq"]), event["seq"]
-                self._check_place(machine, event, place)
+                if kind == "lost":
+                    lost = Range.parse(self._written[place].to)
+                    assert lost is not None
+                    shown.lost_apart.append(lost)
+                else:
+                    self._check_place(machine, event, place)
 
     def _check_place(self, machine: Machine, event: ChatEvent, place: tuple[int, int]) -> None:
         shown, (epoch, seq) = machine.shown, place
@@ -187,6 +193,7 @@ class Judge:
             seen_at > self._written_at[place]
             for epoch, seen_at in machine.shown.seen_at.items()
             if self._room_ids[epoch] == self._room_ids[term]
+            and terms & self._terms[epoch]  # else too many hosts ago: it came as a newcomer
             and epoch not in terms
             and term not in self._terms[epoch]
         )
@@ -331,5 +338,10 @@ class Judge:
             if len(origins) == 1 and self._said_at[text] > machine.shown.joined_at:
                 (epoch, seq) = origins[0]
                 before, other = newest.get(epoch, (0, ""))
-                assert seq > before, f"{machine.name} was shown {text!r} after {other!r}"
-                newest[epoch] = seq, text
+                was_lost = any(
+                    lost.epoch == epoch and lost.first <= seq <= lost.last
+                    for lost in machine.shown.lost_apart
+                )
+                late = f"{machine.name} was shown {text!r} after {other!r}"
+                assert seq > before or was_lost, late
+                newest[epoch] = max((seq, text), (before, other))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from udp_chat.client.chat_events import ChatEvent
 from udp_chat.client.session import ChatSession, State
 from udp_chat.hosting.room_host import RoomHost
+from udp_chat.protocol.lineage import Range
 from udp_chat.protocol.packets import Address
 from udp_chat.server.room import ChatRoom
 
@@ -26,6 +27,8 @@ class Shown:
     """By epoch: when the newest event of it was written that was shown."""
     said: set[str] = field(default_factory=set)
     """The messages to all that its person typed."""
+    lost_apart: list[Range] = field(default_factory=list)
+    """What nobody could tell of other parts. It may come late, where another log has it."""
     sent_count: int = 0
     joined_at: float = float("inf")
     room_id: int = 0
