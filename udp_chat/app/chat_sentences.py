@@ -85,6 +85,8 @@ _ENGLISH = {
     " that"
     " the server had not accepted are not sent. Start it again; with --log-level debug it shows"
     " where the bug is.",
+    "hosting_failed": "! This computer cannot host the room any more, because of a bug of this"
+    " program ({text}). You stay in the room if another computer can host it",
     "history": "(earlier) {line}",
     "day": "{weekday}, {day} {month} {year}",
     "weekday_1": "Monday",
@@ -310,6 +312,8 @@ _RUSSIAN = {
     "left_internal_error": "! Клиент остановился из-за собственной ошибки ({text}). Сообщения,"
     " которые сервер не принял, не отправлены. Запустите клиент снова; с --log-level debug он"
     " покажет, где ошибка.",
+    "hosting_failed": "! Этот компьютер больше не может держать комнату из-за ошибки в программе"
+    " ({text}). Вы останетесь в комнате, если её может держать другой компьютер",
     "history": "(ранее) {line}",
     "day": "{weekday}, {day} {month} {year} г.",
     "weekday_1": "понедельник",

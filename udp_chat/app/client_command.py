@@ -393,7 +393,9 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
         elif kept_file is not None:
             conversation.kept_lines = ShownLines(kept_file, conversation.cannot_keep)
         may_take_over = arguments.takeover == "yes" or (at_terminal and arguments.takeover is None)
-        hosted = closing.enter_context(HostedHere(may_take_over=may_take_over))
+        hosted = closing.enter_context(
+            HostedHere(may_take_over=may_take_over, on_failure=conversation.hosting_failed)
+        )
         closing.callback(_leave, conversation)  # before the room is handed on
         if server is None:
             port = open_room(arguments.open or "chat", language, hosted, kept_file)

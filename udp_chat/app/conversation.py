@@ -326,6 +326,10 @@ class Conversation:
         """Says that a file cannot be written; the `on_failure` of a `LineFile`."""
         self.tell("file_failed", text=printable(name), reason=reason)
 
+    def hosting_failed(self, reason: str) -> None:
+        """Says that this computer cannot host the room any more: the bug that ended that."""
+        self.tell("hosting_failed", text=printable(reason))
+
     def cannot_keep(self, error: CannotKeep) -> None:
         """Says that the file of --keep takes no more lines."""
         self.tell("keeps_no_more", text=error.text or error.reason)
