@@ -40,7 +40,7 @@ ANSWERS_SECONDS = 0.25
 """How long a search listens. A LAN answers in milliseconds, and the next search is soon."""
 
 HAND_ON_SECONDS_MAX = 4.0
-"""A host that leaves tries all its successors within that."""
+"""A host that leaves ends by then, whether a successor hosts the room or not."""
 
 
 def _mapped(address: Address) -> Address:
