@@ -201,6 +201,8 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "saved_many": "{count} lines saved in {text}",
     "file_failed": "! Cannot write {text}: {reason}",
     "keeps_no_more": "! What is shown from here on is not kept: {text}",
+    "room_file_ends": "! The room is not on this computer any more: {text} keeps nothing from here"
+    " on. --open --keep with this file opens the room again, with what the file has",
     "file_exists": "! {text} exists: /save! FILE overwrites it",
     "no_such_home": "there is no such user, so there is no home directory",
     "no_such_path": "this cannot be the name of a file",
@@ -428,6 +430,8 @@ _RUSSIAN = {
     "saved_many": "Сохранено {count} строк в {text}",
     "file_failed": "! Не удалось записать {text}: {reason}",
     "keeps_no_more": "! Показанное дальше не сохраняется: {text}",
+    "room_file_ends": "! Комната больше не на этом компьютере: дальше {text} ничего не сохраняет."
+    " --open --keep с этим файлом снова откроет комнату с тем, что в файле есть",
     "file_exists": "! Файл {text} уже есть: /save! ФАЙЛ запишет поверх него",
     "no_such_home": "такого пользователя нет, поэтому нет и домашнего каталога",
     "no_such_path": "так файл называться не может",

@@ -103,6 +103,8 @@ class Conversation:
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
         self.kept_lines: KeptLines | None = None
+        self.room_file = ""
+        """The file of the room that is hosted here, as long as it keeps what is said."""
         self._timestamps = timestamps
         self._shows_history = shows_history
         self._lines = Remembered()
@@ -152,6 +154,9 @@ class Conversation:
                 self._reconnection.begin()
             elif kind in ("resumed", "left"):
                 self._reconnection.end()
+            if kind == "host" and self.room_file and event["name"] != self._my_name:
+                self.tell("room_file_ends", text=printable(self.room_file))
+                self.room_file = ""
             self.refresh()
             if self._is_end_of_listening(event):
                 self.server_stopped.set()
