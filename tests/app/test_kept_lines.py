@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.app.test_export import fill, name_successors
 from tests.processes import Program, Server
+from udp_chat.app.conversation import Conversation
 from udp_chat.app.kept_lines import RoomLines, ShownLines
 from udp_chat.server.keeping import CannotKeep, KeepLimit, KeptFile
 
@@ -87,3 +90,13 @@ def test_a_client_whose_file_cannot_be_used_says_so_and_does_not_join(tmp_path: 
     with Program("udp_client.py", "127.0.0.1", "--keep", str(tmp_path)) as client:
         assert "it is a folder" in client.complaint()
         assert client.wait() == 1
+
+
+def test_a_person_is_told_once_that_the_file_of_the_room_ends_when_it_moves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    conversation = Conversation("en")
+    conversation.room_file = "room.db"
+    for name in ("", "Boris", "Anna"):
+        conversation.show({"event": "host", "name": name, "address": "192.0.2.1:9091"})
+    assert capsys.readouterr().err.count("room.db keeps nothing") == 1

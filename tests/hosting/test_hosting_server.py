@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 
+import pytest
+
 from tests.client.recorder import Recorder
 from tests.processes import WAIT_SECONDS, eventually
 from udp_chat.client.udp_client import UdpClient
@@ -88,3 +90,48 @@ def test_a_host_that_has_handed_the_room_on_tells_its_members_nothing_else() -> 
         shown.wait_for("sent")
     reasons = {bye.reason for bye in byes if bye.reason != ByeReason.LEFT}
     assert reasons == {ByeReason.MOVED}
+
+
+class _Failing(HostingServer):
+    """Meets a bug once it is told to."""
+
+    is_broken = False
+
+    def _step(self, now: float) -> None:
+        if self.is_broken:
+            raise RuntimeError("a bug")
+        super()._step(now)
+
+
+def test_a_bug_that_ends_a_host_is_told_and_another_machine_hosts_the_room(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = RoomSettings(heartbeat_seconds=HOSTED_HEARTBEAT_SECONDS)
+    bugs, shown = list[str](), Recorder()
+    with ExitStack() as closing:
+        host = _Failing(
+            "127.0.0.1",
+            0,
+            settings,
+            OwnClient(),
+            begins=True,
+            discovery_port=None,
+            on_failure=bugs.append,
+        )
+        closing.enter_context(host)
+        own = OwnClient()
+        standby = HostingServer("127.0.0.1", 0, settings, own, begins=False, discovery_port=None)
+        closing.enter_context(standby)
+        own.client = UdpClient(
+            host.address, "Anna", shown, on_away=standby.wake, make_session=own.make_session
+        )
+        closing.enter_context(own.client)
+        own.client.stand_by(standby.address[1])
+        eventually(lambda: host.successor_count == 1)
+        host.is_broken = True
+        host.wake()
+        shown.wait_for("host", name="Anna")
+        assert not host.hand_on(), "it has nothing to hand on any more"
+    assert bugs == ["RuntimeError: a bug"]
+    assert "a bug ended the hosting of a room" in caplog.text
+    assert not any(event["event"] == "reconnecting" for event in shown.events), "nobody waited"

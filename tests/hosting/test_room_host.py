@@ -15,7 +15,7 @@ from tests.hosting.bench import (
     to_all,
 )
 from tests.machines import Sent, of_type
-from udp_chat.hosting.gathering import GATHER_SECONDS
+from udp_chat.hosting.gathering import GATHER_MAX_SECONDS, GATHER_SECONDS
 from udp_chat.hosting.room_host import (
     ABSORB_SECONDS,
     CONFIRM_SECONDS,
@@ -331,6 +331,25 @@ def test_the_second_successor_is_called_when_the_first_is_silent() -> None:
     sent = bench.advance(HAND_ON_SECONDS + 0.05)
     assert bench.host.handed_on is False, "nobody is left"
     assert not bench.host.is_handing_on
+
+
+def test_a_successor_that_has_answered_has_time_to_gather_before_another_is_called() -> None:
+    bench, _ = _with_successors()
+    _acknowledge(bench)
+    (first, _), (second, _) = bench.room.successors
+    room_id = bench.room.room_id
+    bench.host.hand_on(bench.now)
+    asked = _discover(bench.wake(), (BORIS[0], PORT))
+    answer = bench.offer(asked.nonce, room_id=room_id, flags=OFFER_HANDED_ON)
+    for _ in range(2):  # it is asked, and answers, again and again
+        bench.receive(answer, (BORIS[0], PORT))
+        bench.receive(answer, (ELSEWHERE[0], PORT))
+    sent = bench.advance(GATHER_MAX_SECONDS + HAND_ON_SECONDS - 0.05)
+    assert {text.split()[0] for _, _, text in _byes(sent)} == {str(first)}
+    sent = bench.advance(0.1)
+    assert _byes(sent)[-1][2].startswith(f"{second} "), "it never hosted"
+    bench.advance(HAND_ON_SECONDS)
+    assert bench.host.handed_on is False, "the second one has not answered"
 
 
 def test_a_former_host_says_where_the_room_is_for_a_while() -> None:

@@ -19,6 +19,7 @@ from udp_chat.protocol.packets import (
     decode,
 )
 from udp_chat.server.fetching import (
+    ADDRESS_BRANCHES_MAX,
     BRANCHES_MAX,
     EVENTS_MAX,
     FETCH_AGAIN_SECONDS,
@@ -183,8 +184,21 @@ def test_every_table_is_bounded() -> None:
     assert _asked(fetching, 1.0)[0][2] == 3 * EVENTS_MAX + SOURCES_MAX, "no more are remembered"
     for epoch in range(1, BRANCHES_MAX + 9):
         join = _join(2, Lineage(((0x1000 + epoch, 1),)), client_id=100 + epoch)
-        fetching.note(join, ANNA, 0, 1.0)
+        fetching.note(join, (f"198.51.100.{epoch % 250}", 40000), 0, 1.0)
     assert len(_asked(fetching, 2.0)) == BRANCHES_MAX
+
+
+def test_the_members_of_one_address_cannot_invent_terms_without_end() -> None:
+    fetching = Fetching()
+    for number in range(1, 4 * ADDRESS_BRANCHES_MAX):
+        join = _join(2, Lineage(((0x1000 + number, 1),)), client_id=100 + number)
+        fetching.note(join, (ANNA[0], 40000 + number), 0, 1.0)
+    assert len(_asked(fetching, 2.0)) == ADDRESS_BRANCHES_MAX
+    fetching.note(_join(2), BORIS, 0, 3.0)
+    assert _asked(fetching, 3.0)[-1] == (0xA, 1, 2, BORIS), "others are heard"
+    fetching.note(_join(4, client_id=9), ANNA, 0, 3.0)
+    fetching.forget(1)
+    assert _asked(fetching, 4.0)[-1] == (0xA, 1, 4, ANNA), "a term that others told first"
 
 
 def test_a_log_says_what_it_has_of_other_parts() -> None:

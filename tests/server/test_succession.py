@@ -30,6 +30,7 @@ from udp_chat.server.succession import (
     ASK_NEW_TRIES,
     ASK_OTHER_SECONDS,
     ASK_SUCCESSOR_SECONDS,
+    OWNER_SILENT_SECONDS,
     STANDBYS_MAX,
     SUCCESSOR_SILENT_SECONDS,
 )
@@ -299,3 +300,26 @@ def test_somebody_who_has_just_said_that_it_can_host_is_expected_to_answer_for_a
     anna.answer_discover(PORT)
     bench.keep_alive(1.0, anna)
     assert not succession.expects_one
+
+
+def test_nobody_takes_the_place_of_a_successor_by_claiming_its_port() -> None:
+    bench = _bench(heartbeat_seconds=1.0)
+    anna = bench.join("Anna")
+    where = (anna.address[0], PORT)
+    mallory = bench.join("Mallory", address=(anna.address[0], 40999))
+
+    def the_port_answers(seconds: float, *peers: Peer) -> None:
+        for _ in range(round(seconds / 0.25)):
+            for discover in of_type(Discover, to_address(where, bench.advance(0.25))):
+                offer = Offer(discover.nonce, 0, 0, PORT, "", flags=OFFER_HANDED_ON)
+                bench.receive(replace(offer, room_id=bench.room.room_id), where)
+            for peer in peers:
+                peer.status()
+
+    anna.say(str(PORT), kind=MessageKind.STAND_BY)
+    the_port_answers(1.0, anna, mallory)
+    mallory.say(str(PORT), kind=MessageKind.STAND_BY)
+    the_port_answers(3.0, anna, mallory)
+    assert _numbers(bench) == [anna.member.number]
+    the_port_answers(OWNER_SILENT_SECONDS + 1.0, mallory)
+    assert _numbers(bench) == [mallory.member.number], "it was started again"

@@ -86,6 +86,8 @@ _ENGLISH = {
     " that"
     " the server had not accepted are not sent. Start it again; with --log-level debug it shows"
     " where the bug is.",
+    "hosting_failed": "! This computer cannot host the room any more, because of a bug of this"
+    " program ({text}). You stay in the room if another computer can host it",
     "history": "(earlier) {line}",
     "day": "{weekday}, {day} {month} {year}",
     "weekday_1": "Monday",
@@ -200,6 +202,8 @@ Keys: Tab completes, ↑ and Ctrl-R bring back what you typed before,
     "saved_many": "{count} lines saved in {text}",
     "file_failed": "! Cannot write {text}: {reason}",
     "keeps_no_more": "! What is shown from here on is not kept: {text}",
+    "room_file_ends": "! The room is not on this computer any more: {text} keeps nothing from here"
+    " on. --open --keep with this file opens the room again, with what the file has",
     "file_exists": "! {text} exists: /save! FILE overwrites it",
     "no_such_home": "there is no such user, so there is no home directory",
     "no_such_path": "this cannot be the name of a file",
@@ -312,6 +316,8 @@ _RUSSIAN = {
     "left_internal_error": "! Клиент остановился из-за собственной ошибки ({text}). Сообщения,"
     " которые сервер не принял, не отправлены. Запустите клиент снова; с --log-level debug он"
     " покажет, где ошибка.",
+    "hosting_failed": "! Этот компьютер больше не может держать комнату из-за ошибки в программе"
+    " ({text}). Вы останетесь в комнате, если её может держать другой компьютер",
     "history": "(ранее) {line}",
     "day": "{weekday}, {day} {month} {year} г.",
     "weekday_1": "понедельник",
@@ -426,6 +432,8 @@ _RUSSIAN = {
     "saved_many": "Сохранено {count} строк в {text}",
     "file_failed": "! Не удалось записать {text}: {reason}",
     "keeps_no_more": "! Показанное дальше не сохраняется: {text}",
+    "room_file_ends": "! Комната больше не на этом компьютере: дальше {text} ничего не сохраняет."
+    " --open --keep с этим файлом снова откроет комнату с тем, что в файле есть",
     "file_exists": "! Файл {text} уже есть: /save! ФАЙЛ запишет поверх него",
     "no_such_home": "такого пользователя нет, поэтому нет и домашнего каталога",
     "no_such_path": "так файл называться не может",

@@ -390,10 +390,13 @@ def _run(arguments: argparse.Namespace, limits: Limits, closing: ExitStack) -> i
             kept_file = closing.enter_context(KeptFile(arguments.keep, arguments.keep_limit))
         if kept_file is not None and server is None:
             conversation.kept_lines = RoomLines(arguments.keep, language)
+            conversation.room_file = arguments.keep
         elif kept_file is not None:
             conversation.kept_lines = ShownLines(kept_file, conversation.cannot_keep)
         may_take_over = arguments.takeover == "yes" or (at_terminal and arguments.takeover is None)
-        hosted = closing.enter_context(HostedHere(may_take_over=may_take_over))
+        hosted = closing.enter_context(
+            HostedHere(may_take_over=may_take_over, on_failure=conversation.hosting_failed)
+        )
         closing.callback(_leave, conversation)  # before the room is handed on
         if server is None:
             port = open_room(arguments.open or "chat", language, hosted, kept_file)

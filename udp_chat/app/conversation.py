@@ -103,6 +103,8 @@ class Conversation:
         """The bug of this program that ended the client, if one did."""
         self.transcript: LineFile | None = None
         self.kept_lines: KeptLines | None = None
+        self.room_file = ""
+        """The file of the room that is hosted here, as long as it keeps what is said."""
         self._timestamps = timestamps
         self._shows_history = shows_history
         self._lines = Remembered()
@@ -152,6 +154,9 @@ class Conversation:
                 self._reconnection.begin()
             elif kind in ("resumed", "left"):
                 self._reconnection.end()
+            if kind == "host" and self.room_file and event["name"] != self._my_name:
+                self.tell("room_file_ends", text=printable(self.room_file))
+                self.room_file = ""
             self.refresh()
             if self._is_end_of_listening(event):
                 self.server_stopped.set()
@@ -325,6 +330,10 @@ class Conversation:
     def file_failed(self, name: str, reason: str) -> None:
         """Says that a file cannot be written; the `on_failure` of a `LineFile`."""
         self.tell("file_failed", text=printable(name), reason=reason)
+
+    def hosting_failed(self, reason: str) -> None:
+        """Says that this computer cannot host the room any more: the bug that ended that."""
+        self.tell("hosting_failed", text=printable(reason))
 
     def cannot_keep(self, error: CannotKeep) -> None:
         """Says that the file of --keep takes no more lines."""

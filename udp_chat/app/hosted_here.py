@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 
 from udp_chat.app.invitation import lan_host
 from udp_chat.client.udp_client import UdpClient
@@ -29,11 +30,19 @@ class HostedHere:
     It hosts or stands by, and while its client is away it looks for the room.
     """
 
-    def __init__(self, *, may_take_over: bool, seek_seconds: float = SEEK_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        may_take_over: bool,
+        seek_seconds: float = SEEK_SECONDS,
+        on_failure: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`on_failure` is told, on any thread, which bug has ended what it does for its room."""
         self.own_client = OwnClient()
         self.server: HostingServer | None = None
         self._may_take_over = may_take_over
         self._seek_seconds = seek_seconds
+        self._on_failure = on_failure
         self._closing = threading.Event()
         self._away = threading.Event()
         self._seeker: threading.Thread | None = None
@@ -58,7 +67,7 @@ class HostedHere:
         if self.server is None and self._may_take_over and standing.handed_on:
             with contextlib.suppress(OSError):  # without a socket it cannot
                 self._bind(standing.room, None, begins=False).start()
-        if self.server is not None and standing.handed_on:
+        if self.server is not None and standing.handed_on and not self.server.has_failed:
             client.stand_by(self.server.address[1])
 
     def away(self) -> None:
@@ -112,12 +121,20 @@ class HostedHere:
                     begins=begins,
                     lan_host=lan_host(),
                     kept_file=kept_file,
+                    on_failure=self._failed,
                 )
                 return self.server
             except OSError:  # the port is taken: any other will do
                 if port == 0:
                     raise
         raise AssertionError("the loop returns or raises")
+
+    def _failed(self, text: str) -> None:
+        """A bug has ended the server; the client stays a member, wherever the room is now."""
+        client = self.own_client.client
+        if client is not None and client.standing is not None:
+            client.stand_by(0)
+        self._on_failure(text)
 
     def _seek(self) -> None:
         """Looks for the room while the client is away: it may be at another address now."""

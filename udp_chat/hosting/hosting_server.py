@@ -2,6 +2,9 @@
 
 `HostingServer` is a `UdpServer` whose room may be elsewhere. The pure machine of room_host.py
 decides; here are its socket, its thread, and the thread that asks the LAN for other hosts.
+
+The thread does not end silently. If it meets what nobody expected, it gives the room up: the
+members are told who takes it over, and `on_failure` is told why.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from udp_chat.client.replica import Replica
@@ -37,7 +40,7 @@ ANSWERS_SECONDS = 0.25
 """How long a search listens. A LAN answers in milliseconds, and the next search is soon."""
 
 HAND_ON_SECONDS_MAX = 4.0
-"""A host that leaves tries all its successors within that."""
+"""A host that leaves ends by then, whether a successor hosts the room or not."""
 
 
 def _mapped(address: Address) -> Address:
@@ -100,12 +103,18 @@ class HostingServer(UdpServer):
         lan_host: str = "",
         kept_file: KeptFile | None = None,
         discovery_port: int | None = DISCOVERY_PORT,
+        on_failure: Callable[[str], None] | None = None,
     ) -> None:
         """Binds the socket; raises OSError if that fails, or `CannotKeep`.
 
         `lan_host` is the address of this machine for others on the network, empty if unknown.
+        `on_failure` is called, on the server's thread, with the bug that has ended it; without it,
+        `serve` raises.
         """
         self._own_client = own_client
+        self._on_failure = on_failure
+        self.has_failed = False
+        """Whether a bug has ended it."""
         self._begins = begins
         self.room_host: RoomHost | None = None
         self._wants_to_go = False
@@ -163,6 +172,27 @@ class HostingServer(UdpServer):
 
     # --- what a UdpServer does, where the room may be elsewhere -------------------------------
 
+    def _serve(self) -> None:
+        try:
+            super()._serve()
+        except Exception as error:
+            self.has_failed = True
+            self._give_up()
+            if self._on_failure is None:
+                raise
+            logger.exception("a bug ended the hosting of a room")
+            self._on_failure(f"{type(error).__name__}: {error}")
+
+    def _give_up(self) -> None:
+        """Sends the members elsewhere, and frees the ports. Whatever of the room has failed:
+        without a goodbye, the members notice that the host is silent."""
+        room_host, self.room_host = self.room_host, None
+        assert room_host is not None
+        with contextlib.suppress(Exception):
+            self._send(self._addressed(room_host.give_up()))
+        self._gone.set()
+        self._close_sockets()
+
     def _make_room(self, settings: RoomSettings) -> ChatRoom:
         now = time.monotonic()
         room_host = self.room_host
@@ -218,7 +248,10 @@ class HostingServer(UdpServer):
 
     def _outgoing(self, now: float) -> Iterable[Outgoing]:
         assert self.room_host is not None
-        for datagram, addresses in self.room_host.datagrams_to_send(now):
+        return self._addressed(self.room_host.datagrams_to_send(now))
+
+    def _addressed(self, outgoing: Iterable[Outgoing]) -> Iterable[Outgoing]:
+        for datagram, addresses in outgoing:
             if addresses == (EVERYWHERE,):
                 self._search(datagram)
             elif ":" in self.address[0]:  # a socket for both versions of IP has its own way to say

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from udp_chat.client.replica import Replica
 from udp_chat.client.whereabouts import Standing
-from udp_chat.hosting.gathering import Gathering
+from udp_chat.hosting.gathering import GATHER_MAX_SECONDS, Gathering
 from udp_chat.protocol.addresses import LOOPBACK, format_address, parse_address
 from udp_chat.protocol.delivery import NEVER, EventLog
 from udp_chat.protocol.packets import (
@@ -83,7 +83,8 @@ FLUSH_SECONDS = 0.4
 """A host that leaves waits so long for its successor to have all that was said."""
 
 HAND_ON_SECONDS = 1.0
-"""A successor that does not host by then will not: the next one is called."""
+"""A called successor that is silent for so long will not host: the next one is called. One that has
+answered may still gather, and is given GATHER_MAX_SECONDS more: else there would be two hosts."""
 
 YOUNG_SECONDS = 1.0
 """A host leaves no sooner after it took over, as long as nobody can follow: those who come back
@@ -157,6 +158,8 @@ class _HandingOn:
     sessions: list[tuple[int, Address]] = field(default_factory=list)
     """The session ids and addresses of those who are to go to the successor."""
     called: Address | None = None
+    has_answered: bool = False
+    """Whether the one that is called is there, though it does not host yet."""
     call_at: float = 0.0
     give_up_at: float = NEVER
 
@@ -268,6 +271,21 @@ class RoomHost:
         """Says BYE to all who are in, if there are any."""
         if self.room is not None:
             self.room.close(now)
+
+    def give_up(self) -> list[Outgoing]:
+        """Ends all this because of a bug: nothing here is to be called any more. Returns what has
+        to go out: it calls the first successor, or closes the room if there is none."""
+        room = self.room
+        if room is None:
+            return []
+        reason, text = ByeReason.SHUTTING_DOWN, ""
+        for number, where in room.successors[:1]:
+            reason, text = ByeReason.MOVED, f"{number} {room.log.latest} {where}"
+        return [
+            (Bye(member.session_id, reason, text).encode(), (member.address,))
+            for member in room.members.values()
+            if not member.is_away
+        ]
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Takes in one datagram. Whatever it holds, nothing is raised."""
@@ -512,7 +530,7 @@ class RoomHost:
         self._moved_to = f"{number} {self._until} {where}"
         self._redirect_until = now + REDIRECT_SECONDS
         host, port = parse_address(where)
-        handing.called = (host, port)
+        handing.called, handing.has_answered = (host, port), False
         handing.call_at = now
         handing.give_up_at = now + HAND_ON_SECONDS
 
@@ -558,8 +576,13 @@ class RoomHost:
             if is_ours and (hosts or not is_host):
                 watch.heard_at = now
         elif handing is not None and offer.nonce == handing.nonce:
-            if hosts and offer.room_id == handing.room_id and handing.called is not None:
+            if offer.room_id != handing.room_id or handing.called is None:
+                return
+            if hosts:
                 self._end_handing(succeeded=True)
+            elif not handing.has_answered and plain(address) == plain(handing.called):
+                handing.has_answered = True
+                handing.give_up_at += GATHER_MAX_SECONDS
         elif offer.nonce in self._goals:
             has_answered = hosts and self._goals[offer.nonce] == _Goal(plain(address), offer.epoch)
             room = self.room

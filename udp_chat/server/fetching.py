@@ -9,6 +9,7 @@ Nothing here touches a socket, a thread, a clock or a random source.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
@@ -31,6 +32,10 @@ SOURCES_MAX = 8
 
 BRANCHES_MAX = 256
 """Terms in which something was said apart. A network that falls apart once makes one or two."""
+
+ADDRESS_BRANCHES_MAX = 16
+"""Terms of which the members of one IP address are the first to tell: a client names up to twelve,
+so more are invented."""
 
 EVENTS_MAX = 10_000
 """Of one branch: as many as a room's log holds."""
@@ -86,6 +91,8 @@ class Fetching:
     def __init__(self, taken: Mapping[int, int] | None = None) -> None:
         """`taken` says up to where the branches that are known have come, by epoch."""
         self._branches = {epoch: _Branch(until) for epoch, until in (taken or {}).items()}
+        self._told_first: Counter[str] = Counter()
+        """By IP address: terms of which its members were the first to tell."""
 
     @property
     def is_over(self) -> bool:
@@ -108,8 +115,11 @@ class Fetching:
         """Notes what a client has. Its address is proven."""
         branch = self._branches.get(has.epoch)
         if branch is None:
-            if len(self._branches) >= BRANCHES_MAX:
+            host = str(address[0])
+            is_much = self._told_first[host] >= ADDRESS_BRANCHES_MAX
+            if is_much or len(self._branches) >= BRANCHES_MAX:
                 return
+            self._told_first[host] += 1
             branch = self._branches[has.epoch] = _Branch(has.first - 1)
         if branch.until >= branch.last:
             branch.ask_at = max(branch.ask_at, now)  # a time gone by would look like a stall

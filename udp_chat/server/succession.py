@@ -47,6 +47,10 @@ SUCCESSOR_SILENT_SECONDS = 3.5
 
 OTHER_SILENT_SECONDS = 12.0
 
+OWNER_SILENT_SECONDS = 2.5
+"""A member that is silent for so long has left its port to another one: two heartbeats were lost,
+where a room is handed on."""
+
 REGISTER_EVENTS_MAX = 2_000
 """The register is sent again when the log has grown so much: a successor keeps the log from the
 register on."""
@@ -133,9 +137,6 @@ class Succession:
         self.forget(member)
         is_host = member.client_id == self._hosted_by.client_id
         can_host = self._handed_on and 0 < port < 65536 and not is_host
-        for other in list(self._standbys.values()):
-            if (other.member.address[0], other.port) == (member.address[0], port):
-                self.forget(other.member)  # it was started again: only one program has a port
         if can_host and len(self._standbys) < STANDBYS_MAX:
             nonce = self._random.getrandbits(64)
             self._standbys[member.number] = _Standby(member, port, nonce, now)
@@ -193,8 +194,12 @@ class Succession:
             known = self._standbys.get(standby.member.number) is standby
             return known and now - standby.heard_at < silent_seconds
 
-        before = self.text
-        stay = [each for each in self._successors if is_there(each, SUCCESSOR_SILENT_SECONDS)]
+        before, owners = self.text, self._owners(now)
+        stay = [
+            each
+            for each in self._successors
+            if is_there(each, SUCCESSOR_SILENT_SECONDS) and each in owners
+        ]
         for standby in self._successors:
             if standby not in stay:
                 standby.heard_at = float("-inf")  # it has to answer again
@@ -202,6 +207,7 @@ class Succession:
             each
             for each in self._standbys.values()
             if each not in stay
+            and each in owners
             and is_there(each, OTHER_SILENT_SECONDS)
             and len(self._address(each).encode()) <= ADDRESS_BYTES_MAX
         ]
@@ -209,6 +215,18 @@ class Succession:
         self.text = "".join(f"{number} {address}\n" for number, address in self.successors)
         if self.text != before:
             self._scribe.write_successors(self.text, now)
+
+    def _owners(self, now: float) -> list[_Standby]:
+        """Of those who claim the same port, which only one program can have, the first one that is
+        heard: nobody takes the place of a member that is there. One that was started again has it
+        once the member that it was before is silent; then the newest one counts."""
+        owners: dict[tuple[object, int], _Standby] = {}
+        for standby in self._standbys.values():
+            where = standby.member.address[0], standby.port
+            known = owners.get(where)
+            if known is None or now - known.member.heard_at >= OWNER_SILENT_SECONDS:
+                owners[where] = standby
+        return list(owners.values())
 
     def _address(self, standby: _Standby) -> str:
         """The address of a standby as others reach it."""
