@@ -26,6 +26,8 @@ class Shown:
     """By epoch: when the newest event of it was written that was shown."""
     said: set[str] = field(default_factory=set)
     """The messages to all that its person typed."""
+    left_at: int = 0
+    """How many events were shown when a host last began to leave."""
     sent_count: int = 0
     joined_at: float = float("inf")
     room_id: int = 0
