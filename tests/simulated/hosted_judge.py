@@ -6,7 +6,8 @@ Of what clients show:
 - An event of a term is the same event for everybody, and the one that the host wrote.
 - What was said in another part of the room is shown in that part's order.
 
-Of hosts: two that can reach each other are one soon, and a room with a successor has a host soon.
+Of hosts: two that can reach each other are one soon, and a room with a successor has a host soon,
+sooner still if its host leaves.
 After the network has healed there is one room, and each message that anybody has been shown, or
 has typed and is still there, is shown by all who were in the room when it was said.
 """
@@ -33,6 +34,9 @@ TWO_HOSTS_SECONDS = 15.0
 
 NO_HOST_SECONDS = 6.0
 """So long a room with a successor may be without a host (DESIGN §7, rule 3)."""
+
+HANDED_ON_SECONDS = 1.0
+"""So soon others go on after a host that leaves, where no link loses (DESIGN §7, rule 2)."""
 
 AWAY_SECONDS = 12.0
 """So long a member may look for a host that it can reach."""
@@ -81,6 +85,8 @@ class Judge:
         self._two_since: dict[tuple[int, int], float] = {}
         self._no_host_since: dict[int, tuple[float, object, set[int]]] = {}
         self._away_since: dict[int, tuple[float, object]] = {}
+        self._left: list[tuple[Machine, float, object, list[Machine]]] = []
+        """Hosts that leave: since when, in what world, and who has to go on without them."""
 
     # --- logs --------------------------------------------------------------------------------
 
@@ -206,12 +212,54 @@ class Judge:
         awake = [m for m in self._machines if m.is_up and m.frozen_until <= now]
         hosts = [m for m in awake if m.room is not None]
         self._check_two_hosts(hosts, now, TWO_HOSTS_SECONDS * factor)
+        self._check_handed_on(now)
         for machine in self._machines:
             if machine not in awake or not machine.is_in:
                 self._no_host_since.pop(machine.number, None)
                 self._away_since.pop(machine.number, None)
             else:
                 self._check_has_host(machine, awake, hosts, now, factor)
+
+    def host_leaves(self, host: Machine, now: float) -> None:
+        """Notes that a host leaves cleanly, with successors that can all take over."""
+        members = [m for m in self._machines if m is not host and m.is_up and m.is_in]
+        for member in members:
+            member.shown.left_at = len(member.shown.events)
+        self._left.append((host, now, self._world(host, now), members))
+
+    def _world(self, leaving: Machine, now: float) -> object:
+        """What has to stay the same for the others to go on in time."""
+        others = [m for m in self._machines if m is not leaving]
+        return [
+            (
+                m.number,
+                m.life,
+                m.is_up,
+                m.is_leaving,
+                m.frozen_until > now,
+                self._is_near(leaving, m),
+            )
+            for m in others
+        ]
+
+    def _check_handed_on(self, now: float) -> None:
+        waiting = []
+        for host, since, world, members in self._left:
+            if self._world(host, now) != world:
+                continue
+            away = [m.name for m in members if not _is_in_without(m, host)]
+            for m in members:
+                is_seen = any(
+                    e["event"] == "reconnecting" for e in m.shown.events[m.shown.left_at :]
+                )
+                assert not is_seen, f"{m.name} saw that {host.name} left, and not one notice alone"
+            if not away:
+                self.counted["went on after a host that left"] += 1
+                continue
+            lasts = f"{host.name} left at {since:.2f}, and {away} have not gone on"
+            assert now - since <= HANDED_ON_SECONDS + TICK_SECONDS, lasts
+            waiting.append((host, since, world, members))
+        self._left = waiting
 
     def _check_two_hosts(self, hosts: list[Machine], now: float, limit_seconds: float) -> None:
         two = {}
@@ -284,6 +332,7 @@ class Judge:
         self._two_since.clear()
         self._no_host_since.clear()
         self._away_since.clear()
+        self._left.clear()
 
     # --- after the faults --------------------------------------------------------------------
 
@@ -345,3 +394,9 @@ class Judge:
                 late = f"{machine.name} was shown {text!r} after {other!r}"
                 assert seq > before or was_lost, late
                 newest[epoch] = max((seq, text), (before, other))
+
+
+def _is_in_without(machine: Machine, host: Machine) -> bool:
+    """Whether a member is in the room, and another machine than this one hosts it."""
+    session = machine.session
+    return session is not None and session.state is State.JOINED and session.server[0] != host.ip

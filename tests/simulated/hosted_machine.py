@@ -29,6 +29,8 @@ class Shown:
     """The messages to all that its person typed."""
     lost_apart: list[Range] = field(default_factory=list)
     """What nobody could tell of other parts. It may come late, where another log has it."""
+    left_at: int = 0
+    """How many events were shown when a host last began to leave."""
     sent_count: int = 0
     joined_at: float = float("inf")
     room_id: int = 0

@@ -171,6 +171,8 @@ class HostedRooms(VirtualClock):
         session, host, life = machine.session, machine.host, machine.life
         assert session is not None
         machine.is_leaving = True
+        if self._all_can_follow(machine):
+            self.judge.host_leaves(machine, self.now)
         if host is not None and host.is_hosting:
             host.hand_on(self.now)
         session.leave(self.now)
@@ -190,6 +192,20 @@ class HostedRooms(VirtualClock):
             self.crash(machine)
 
         end()
+
+    def _all_can_follow(self, host: Machine) -> bool:
+        """Whether nothing keeps the others from going on at once if this host leaves."""
+        if host.room is None or not host.room.successors or len(self.hosts()) > 1:
+            return False
+        if self.weather.loss or self.walls or self.groups:
+            return False
+        ips = {address.rpartition(":")[0] for _, address in host.room.successors}
+        up = [m for m in self.machines if m.is_up]
+        are_in = all(m.session is not None and m.session.state is State.JOINED for m in up)
+        awake = all(m.frozen_until <= self.now for m in up)
+        others = [m for m in up if m is not host]
+        leave = any(m.is_leaving for m in others)
+        return are_in and awake and not leave and ips <= {m.ip for m in others}
 
     def freeze(self, machine: Machine, seconds: float) -> None:
         """The machine sleeps; datagrams wait in its sockets."""

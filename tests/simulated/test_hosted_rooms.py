@@ -264,3 +264,13 @@ def test_the_judge_sees_each_broken_rule(what: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(owner, method, lambda *args, **kwargs: result)
     with pytest.raises(AssertionError):
         wander()
+
+
+def test_the_judge_sees_that_a_host_leaves_without_handing_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RoomHost, "hand_on", lambda host, now: None)
+    rooms, (host, *_) = room_of(4)
+    rooms.quit(host)
+    with pytest.raises(AssertionError, match="one notice"):
+        rooms.run(3.0)
