@@ -47,6 +47,9 @@ LOSSY_FACTOR = 2.0
 HEALED_SECONDS = 15.0
 """So soon all are one room again after the network has healed (DESIGN §7, rule 4)."""
 
+ANY_COUNT = 1_000_000
+"""For `lost` without a number."""
+
 SAID = (EventKind.CHAT, EventKind.ACTION)
 SAID_APART = (EventKind.CHAT_APART, EventKind.ACTION_APART)
 
@@ -144,6 +147,9 @@ class Judge:
             if shown.room_id:
                 self.counted["came to another room"] += 1
             shown.room_id, shown.in_room_since = replica.room_id, now
+        terms = {epoch for epoch, _ in replica.lineage.terms}
+        if terms != shown.terms:
+            shown.terms_before, shown.terms = shown.terms, terms
         for event in session.take_events():
             shown.events.append(event)
             kind = event["event"]
@@ -161,9 +167,24 @@ class Judge:
                 if kind == "lost":
                     lost = Range.parse(self._written[place].to)
                     assert lost is not None
-                    shown.lost_apart.append(lost)
+                    shown.lost.append(lost)
                 else:
+                    self._note_lost(machine, place[1])
                     self._check_place(machine, event, place)
+            elif kind == "lost":
+                shown.lost_count = event["count"] or ANY_COUNT
+
+    def _note_lost(self, machine: Machine, seq: int) -> None:
+        """Notes what a client was said to have missed before this event of its log."""
+        shown, session = machine.shown, machine.session
+        assert session is not None
+        lineage = session.replica.lineage
+        for epoch, begins in lineage.terms if shown.lost_count else ():
+            ends = lineage.last_of(epoch, seq - 1)
+            first = max(begins, seq - shown.lost_count)
+            if ends is not None and first <= ends:
+                shown.lost.append(Range(epoch, first, ends))
+        shown.lost_count = 0
 
     def _check_place(self, machine: Machine, event: ChatEvent, place: tuple[int, int]) -> None:
         shown, (epoch, seq) = machine.shown, place
@@ -195,11 +216,12 @@ class Judge:
     def _was_elsewhere(self, machine: Machine, place: tuple[int, int]) -> bool:
         """Whether a client was in another part of the room when this was written."""
         term, terms = place[0], self._terms[place[0]]
+        if not terms & machine.shown.terms_before:
+            return False  # it was away for so many hosts that it came as a newcomer
         return any(
             seen_at > self._written_at[place]
             for epoch, seen_at in machine.shown.seen_at.items()
             if self._room_ids[epoch] == self._room_ids[term]
-            and terms & self._terms[epoch]  # else too many hosts ago: it came as a newcomer
             and epoch not in terms
             and term not in self._terms[epoch]
         )
@@ -389,7 +411,7 @@ class Judge:
                 before, other = newest.get(epoch, (0, ""))
                 was_lost = any(
                     lost.epoch == epoch and lost.first <= seq <= lost.last
-                    for lost in machine.shown.lost_apart
+                    for lost in machine.shown.lost
                 )
                 late = f"{machine.name} was shown {text!r} after {other!r}"
                 assert seq > before or was_lost, late

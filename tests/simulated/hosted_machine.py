@@ -27,8 +27,13 @@ class Shown:
     """By epoch: when the newest event of it was written that was shown."""
     said: set[str] = field(default_factory=set)
     """The messages to all that its person typed."""
-    lost_apart: list[Range] = field(default_factory=list)
-    """What nobody could tell of other parts. It may come late, where another log has it."""
+    terms: set[int] = field(default_factory=set)
+    terms_before: set[int] = field(default_factory=set)
+    """The lineages in which it is now, and was before."""
+    lost: list[Range] = field(default_factory=list)
+    """What was missing for others to tell. It may come late, where another log has it."""
+    lost_count: int = 0
+    """So many events are missing before the next one."""
     left_at: int = 0
     """How many events were shown when a host last began to leave."""
     sent_count: int = 0
