@@ -191,6 +191,18 @@ def test_the_first_few_that_answer_are_the_successors_and_stay_it() -> None:
     assert _numbers(bench) == first
 
 
+def test_of_those_that_are_left_the_one_with_more_of_the_log_is_the_next_successor() -> None:
+    bench = _bench()
+    peers = [bench.join(f"User{number}") for number in range(SUCCESSORS_MAX + 2)]
+    *first, earlier, later = peers
+    for peer in (*first, later, earlier):
+        peer.stand_by(PORT)
+    bench.advance(0.5)
+    first[0].leave()
+    _answer_all(bench, 1.0, *first[1:], earlier, later)
+    assert _numbers(bench) == [peer.member.number for peer in (*first[1:], earlier)]
+
+
 def test_few_that_stand_by_are_asked() -> None:
     bench = _bench(members_per_address_max=0)
     peers = [bench.join(f"User{number}") for number in range(STANDBYS_MAX + 2)]

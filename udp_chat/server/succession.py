@@ -211,6 +211,7 @@ class Succession:
             and is_there(each, OTHER_SILENT_SECONDS)
             and len(self._address(each).encode()) <= ADDRESS_BYTES_MAX
         ]
+        others.sort(key=lambda each: each.member.joined_seq)  # they have more of the log
         self._successors = (stay + others)[:SUCCESSORS_MAX]
         self.text = "".join(f"{number} {address}\n" for number, address in self.successors)
         if self.text != before:
